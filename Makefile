@@ -1,0 +1,39 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up .venv by itself, once.
+# Every path is relative, so that a clone may lie in a folder with spaces in its name.
+PYTHON ?= python3
+CONSTRAINTS ?= -c constraints.txt
+RUN = .venv/bin/python
+# Two threads are what the small networks and CI machines use well; results do not depend on it.
+export OMP_NUM_THREADS ?= 2
+export MPLBACKEND ?= Agg
+
+.PHONY: demo test validate lint lock clean
+
+demo: .venv/.ready
+	$(RUN) examples/demo.py
+
+test: .venv/.ready
+	$(RUN) -m pytest
+
+validate: .venv/.ready
+	$(RUN) -m pytest -m validation
+
+lint: .venv/.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "aitimestepper needs Python 3.11 or newer; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv (about one minute, 2 GB) ..."
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	@touch .venv/.ready
+
+# Constraints pin what is asked for and nothing of an accelerator: those come with torch's own pins where they are.
+lock: .venv/.ready
+	$(RUN) -m pip freeze --exclude-editable | sed -e 's/+cpu//' | grep -v -i -E '^(nvidia-|triton)' > constraints.txt
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,66 @@
+"""Every error that this package raises on purpose.
+
+Two families: `InputError` answers what a user asked for (command line: one line, exit code 2), `RunError` says
+that the numerics of an accepted request failed (exit code 3, what was reached is kept).
+"""
+
+from __future__ import annotations
+
+
+class AITimeStepperError(Exception):
+    """Base of all errors of this package."""
+
+
+class InputError(AITimeStepperError, ValueError):
+    """A request that cannot be carried out as it was written."""
+
+
+class ConfigError(InputError):
+    """An unknown key, or a value that its key does not allow."""
+
+
+class InitialConditionsError(InputError):
+    """Initial conditions that cannot be read or cannot be simulated."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint that is damaged, foreign, or of another shape than asked for."""
+
+
+class OutputExistsError(InputError):
+    """An output that exists already and may not be replaced."""
+
+
+class OutputError(InputError):
+    """A place that cannot be written to: read-only, full, or not a directory."""
+
+
+class RunError(AITimeStepperError, RuntimeError):
+    """A run that began and could not be finished."""
+
+
+class RetrainLimitError(RunError):
+    """The network did not learn to pass the gate on one state within the allowed iterations.
+
+    Attributes:
+        iterations: retrain iterations that were made.
+        last_error: relative energy error of the last refused attempt (the largest of a batch).
+        threshold: the error that the gate allows.
+    """
+
+    def __init__(self, iterations: int, last_error: float, threshold: float) -> None:
+        self.iterations = iterations
+        self.last_error = last_error
+        self.threshold = threshold
+        super().__init__(
+            f"no step passed the gate within {iterations} retrain iterations: the last relative energy error "
+            f"was {last_error:.3g}, allowed is {threshold:.3g}; raise max_retrain_iterations, lr or energy_threshold"
+        )
+
+
+class NoGradientError(RunError):
+    """A refused step from which the network cannot learn: its loss has no gradient, or not a finite one."""
+
+
+class RetrainWarning(UserWarning):
+    """The same state has been retrained for very long."""
