@@ -6,7 +6,7 @@ The public names below are resolved on first use, so that importing the package 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aitimestepper._version import __version__
 
@@ -45,7 +45,7 @@ _MODULE_OF = {
     "RetrainWarning": "errors",
 }
 
-__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,9 +32,7 @@ from aitimestepper.names import (
 class _Group(BaseModel):
     """A group of keys; `commands` are the subcommands that take them."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
     commands: ClassVar[tuple[Command, ...]] = COMMANDS
 
 
@@ -71,9 +69,7 @@ class TrainingSystemKeys(_Group):
     e_max: float = Field(0.9, ge=0, lt=1, description="largest eccentricity of the training orbits")
     a_min: float = Field(1.0, gt=0, description="smallest semi-major axis of the training orbits")
     a_max: float = Field(1.0, gt=0, description="largest semi-major axis of the training orbits")
-    stop_at_period: bool = Field(
-        False, description="end the training when every system has covered one period"
-    )
+    stop_at_period: bool = Field(False, description="end the training when every system has covered one period")
 
 
 class PartOneKeys(_Group):
@@ -82,19 +78,11 @@ class PartOneKeys(_Group):
     commands = ("train",)
     epochs: int = Field(1000, ge=1, description="epochs of collecting and generalising")
     steps_per_epoch: int = Field(1, ge=1, description="accepted steps in each epoch")
-    energy_threshold: float = Field(
-        2e-4, gt=0, description="relative energy error that a step must stay below"
-    )
-    E_lower: float = Field(
-        1e-6, gt=0, description="lower edge of the band that the energy error is driven to"
-    )
+    energy_threshold: float = Field(2e-4, gt=0, description="relative energy error that a step must stay below")
+    E_lower: float = Field(1e-6, gt=0, description="lower edge of the band that the energy error is driven to")
     E_upper: float = Field(1e-4, gt=0, description="upper edge of that band; must be < energy_threshold")
-    L_lower: float | None = Field(
-        None, gt=0, description="lower edge for the relative angular-momentum error"
-    )
-    L_upper: float | None = Field(
-        None, gt=0, description="upper edge for the relative angular-momentum error"
-    )
+    L_lower: float | None = Field(None, gt=0, description="lower edge for the relative angular-momentum error")
+    L_upper: float | None = Field(None, gt=0, description="upper edge for the relative angular-momentum error")
     max_step_fraction: float = Field(
         0.5, gt=0, description="largest step that is accepted, in units of the shortest pair time"
     )
@@ -116,9 +104,7 @@ class PartTwoKeys(_Group):
         ge=0,
         description="iterations of Part 2 in an epoch even where every state passes: steps grow by them",
     )
-    n_steps: int = Field(
-        1, ge=1, description="steps of a rollout in Part 2; the gate judges its largest error"
-    )
+    n_steps: int = Field(1, ge=1, description="steps of a rollout in Part 2; the gate judges its largest error")
 
 
 class OptimiserKeys(_Group):
@@ -153,9 +139,7 @@ class NetworkKeys(_Group):
     hidden_dims: tuple[int, ...] = Field((64, 64), description="width of each hidden layer")
     activation: Activation = Field("tanh", description="activation of the hidden layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate in Part 2; the gate never sees it")
-    fourier_dim: int = Field(
-        0, ge=0, description="random Fourier frequencies before the first layer; 0 is off"
-    )
+    fourier_dim: int = Field(0, ge=0, description="random Fourier frequencies before the first layer; 0 is off")
     fourier_scale: float = Field(1.0, gt=0, description="standard deviation of those frequencies")
     output_scale: OutputScale = Field(
         "absolute", description="network output is dt, or dt over the shortest pair time (any units)"
@@ -165,9 +149,7 @@ class NetworkKeys(_Group):
 class RuntimeKeys(_Group):
     """Run"""
 
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps"
-    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Dtype = Field("float64", description="precision of states and weights")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of everything that is drawn")
     overwrite: bool = Field(False, description="replace outputs that exist")
@@ -182,9 +164,7 @@ class RecordKeys(_Group):
     )
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
-    checkpoint_every: int = Field(
-        50, ge=1, description="epochs between two checkpoints; the last is always kept"
-    )
+    checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints; the last is always kept")
     tensorboard: bool = Field(True, description="write TensorBoard events")
     wandb: bool = Field(False, description="log to Weights & Biases")
     wandb_project: str = Field("aitimestepper", min_length=1, description="W&B project")
@@ -197,12 +177,8 @@ class SimulationKeys(_Group):
     commands = ("simulate",)
     timestep: Timestep | None = Field(None, description="how the step is chosen")
     dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
-    eta: float | None = Field(
-        None, gt=0, description="step of --timestep free-fall in units of the shortest pair time"
-    )
-    model: str | None = Field(
-        None, description="weights of --timestep learned: a model file or a run directory"
-    )
+    eta: float | None = Field(None, gt=0, description="step of --timestep free-fall in units of the shortest pair time")
+    model: str | None = Field(None, description="weights of --timestep learned: a model file or a run directory")
     tolerance: float | None = Field(
         None, gt=0, description="relative energy error wanted of one learned step (default: as trained)"
     )
@@ -316,10 +292,7 @@ def fields_of(command: Command) -> dict[str, FieldInfo]:
 def groups() -> list[tuple[str, tuple[Command, ...], list[str]]]:
     """Title, subcommands and keys (as a user types them) of each group, in the order of the help."""
     mixins = [g for g in reversed(Config.__mro__) if issubclass(g, _Group) and g not in (Config, _Group)]
-    return [
-        ((g.__doc__ or "").strip(), g.commands, [f.alias or n for n, f in g.model_fields.items()])
-        for g in mixins
-    ]
+    return [((g.__doc__ or "").strip(), g.commands, [f.alias or n for n, f in g.model_fields.items()]) for g in mixins]
 
 
 def all_keys() -> list[str]:
