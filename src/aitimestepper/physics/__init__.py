@@ -1,0 +1,1 @@
+"""Differentiable physics: pure functions of tensors with any leading batch dimensions."""
