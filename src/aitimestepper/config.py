@@ -11,10 +11,11 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from aitimestepper.errors import ConfigError
 from aitimestepper.names import (
@@ -54,7 +55,8 @@ class SystemKeys(_Group):
 
     ic: str | None = Field(
         None,
-        description="initial conditions: a name with options (kepler:e=0.6,a=1) or a file; see 'ic --help'",
+        description="initial conditions: a name with options (kepler:e=0.6,a=1) or a file; see 'ic --list'",
+        json_schema_extra={"metavar": "SPEC"},
     )
 
 
@@ -160,7 +162,9 @@ class RecordKeys(_Group):
 
     commands = ("train",)
     save_name: str = Field(
-        "run", min_length=1, pattern=r"^[^/\\]+$", description="name of the run directory in runs_dir"
+        "run",
+        pattern=r"^[^./\\\x00][^/\\\x00]*$",
+        description="name of the run directory in runs_dir: no slash, no dot in front",
     )
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
@@ -168,7 +172,7 @@ class RecordKeys(_Group):
     tensorboard: bool = Field(True, description="write TensorBoard events")
     wandb: bool = Field(False, description="log to Weights & Biases")
     wandb_project: str = Field("aitimestepper", min_length=1, description="W&B project")
-    wandb_mode: str = Field("offline", pattern="^(offline|online)$", description="offline or online")
+    wandb_mode: Literal["offline", "online"] = Field("offline", description="where W&B records go")
 
 
 class SimulationKeys(_Group):
@@ -178,29 +182,33 @@ class SimulationKeys(_Group):
     timestep: Timestep | None = Field(None, description="how the step is chosen")
     dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
     eta: float | None = Field(None, gt=0, description="step of --timestep free-fall in units of the shortest pair time")
-    model: str | None = Field(None, description="weights of --timestep learned: a model file or a run directory")
+    model: str | None = Field(
+        None,
+        description="weights of --timestep learned: a model file or a run directory",
+        json_schema_extra={"metavar": "PATH"},
+    )
     tolerance: float | None = Field(
         None, gt=0, description="relative energy error wanted of one learned step (default: as trained)"
     )
     duration: float | None = Field(None, gt=0, description="time to simulate")
     periods: float | None = Field(None, gt=0, description="orbital periods to simulate")
     steps: int | None = Field(None, ge=1, description="steps to simulate")
-    output: str | None = Field(None, description="HDF5 file for the trajectory")
+    output: str | None = Field(None, description="HDF5 file for the trajectory", json_schema_extra={"metavar": "F.h5"})
     json_summary: bool = Field(False, alias="json", description="print the summary as one JSON object")
 
 
-class Config(
-    SimulationKeys,
-    RecordKeys,
+class Config(  # the last base comes first in the help
+    PhysicsKeys,
     RuntimeKeys,
+    RecordKeys,
     NetworkKeys,
     FeatureKeys,
     OptimiserKeys,
     PartTwoKeys,
     PartOneKeys,
     TrainingSystemKeys,
+    SimulationKeys,
     SystemKeys,
-    PhysicsKeys,
 ):
     """All settings of a training and of a simulation: frozen, validated when built, free of torch.
 
@@ -316,9 +324,23 @@ def _sentences(error: ValidationError) -> list[str]:
         elif not key:
             sentences.append(str(item["ctx"]["error"]) if "ctx" in item else item["msg"])
         else:
-            rule = item["msg"].removeprefix("Input ").removeprefix("should ")
-            sentences.append(f"{key} = {item['input']!r} is not allowed: it should {rule}")
+            sentences.append(f"{key} = {item['input']!r} is not allowed: it should {_rule(key, item)}")
     return list(dict.fromkeys(sentences))
+
+
+_RULES_BY_TYPE = {
+    "int_parsing": "be a whole number",
+    "int_from_float": "be a whole number",
+    "float_parsing": "be a number",
+    "bool_parsing": "be true or false",
+}
+
+
+def _rule(key: str, item: ErrorDetails) -> str:
+    """What the schema asks of a value, in words that go on after 'it should'."""
+    if item["type"] == "string_pattern_mismatch":
+        return f"be {Config.model_fields[key].description}"
+    return _RULES_BY_TYPE.get(item["type"], item["msg"].removeprefix("Input ").removeprefix("should "))
 
 
 def read_config(path: Path | str | None, command: Command, flags: Mapping[str, Any] | None = None) -> Config:

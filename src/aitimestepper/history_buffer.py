@@ -84,6 +84,10 @@ class HistoryBuffer:
             return self
         return self.holding([Snapshot(*(tensor[None] for tensor in state)) for state in self._past])
 
+    def restore(self, states: Iterable[Snapshot]) -> None:
+        """Replace the window by `states`, oldest first."""
+        self._past = deque(states, maxlen=self.history_len)
+
     def snapshots(self) -> list[Snapshot]:
         """The states that are known, oldest first."""
         return list(self._past)

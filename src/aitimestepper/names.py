@@ -22,6 +22,7 @@ SYSTEM_NAMES = (
     "kepler",
     "halley",
     "figure-eight",
+    "three-body",
     "pythagorean",
     "random",
     "plummer",

@@ -109,7 +109,8 @@ class FullyConnectedNN(nn.Module):
         if min((input_dim, output_dim, *hidden_dims)) < 1 or not 0 <= dropout < 1 or (fourier_dim or 0) < 0:
             raise InputError(
                 f"a network needs sizes >= 1, 0 <= dropout < 1 and fourier_dim >= 0, got input_dim={input_dim}, "
-                f"output_dim={output_dim}, hidden_dims={tuple(hidden_dims)}, dropout={dropout}, fourier_dim={fourier_dim}"
+                f"output_dim={output_dim}, hidden_dims={tuple(hidden_dims)}, dropout={dropout}, "
+                f"fourier_dim={fourier_dim}"
             )
         if activation not in _ACTIVATIONS:
             raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")

@@ -57,9 +57,7 @@ class ParticleTorch:
         dtype: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
     ) -> None:
-        position, velocity, mass = (
-            torch.as_tensor(x, dtype=dtype, device=device).detach().clone() for x in (position, velocity, mass)
-        )
+        position, velocity, mass = (_tensor(x, dtype, device) for x in (position, velocity, mass))
         bodies = agreed_bodies(mass, position, velocity)
         self._assign(bodies._replace(mass=bodies.mass.clone()), dt, softening, current_time, period)
         self.external_field = external_field
@@ -227,6 +225,14 @@ class ParticleTorch:
         twin._force = _Force(self.get_acceleration(self.G)[index], self.G, twin._force_key())
         return twin
 
+    def with_state(
+        self, bodies: Bodies, dt: Tensor, current_time: Tensor, period: Tensor, acceleration: Tensor
+    ) -> ParticleTorch:
+        """Another state under the same law, with the acceleration that belongs to it."""
+        twin = self._like(bodies, dt, current_time, period)
+        twin._force = _Force(acceleration, self.G, twin._force_key())
+        return twin
+
     def as_batch(self) -> ParticleTorch:
         """The same state as a batch: a single system becomes a batch of one, a batch stays as it is."""
         if self.batch_shape:
@@ -251,6 +257,13 @@ class ParticleTorch:
         twin.softening, twin.external_field, twin.G = self.softening, self.external_field, self.G
         twin._force = None
         return twin
+
+
+def _tensor(values: Any, dtype: torch.dtype, device: torch.device | str | None) -> Tensor:
+    """An independent tensor of any array-like."""
+    if not isinstance(values, Tensor):
+        values = torch.from_numpy(np.array(values, dtype=np.float64))
+    return values.detach().clone().to(dtype=dtype, device=device)
 
 
 def _same(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:

@@ -160,8 +160,6 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
     error = torch.zeros_like(start.energy)
     for step in range(n_steps):
         if step:
-            if window is not None:
-                window.push(previous)  # noqa: F821 - bound at the end of the first turn
             features = adapter.build_feature_tensor(state, window)
         output = model(features)
         dt = limiter.watch(adapter.step_from_output(output, state))
@@ -169,7 +167,8 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
         too_long = ~(dt <= limit)
         limit_losses = limit_losses + torch.where(too_long, step_limit_loss(dt, limit), 0.0)
         refused = refused | too_long
-        previous = state
+        if window is not None:
+            window.push(state)
         # A refused step is not taken but replaced by the longest allowed one: nothing explodes, no gradient flows.
         state = _advanced(state, torch.where(too_long, limit, dt), config)
         now = relative_energy_error(start.energy, state.total_energy_batch(config.G))

@@ -1,0 +1,187 @@
+"""An epoch is Part 1 and Part 2; a training is a stream of epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from aitimestepper.config import Config
+from aitimestepper.errors import InputError
+from aitimestepper.history_buffer import HistoryBuffer
+from aitimestepper.model_adapter import ModelAdapter
+from aitimestepper.particle import ParticleTorch
+from aitimestepper.training.collect import OnAttempt, collect_trajectory
+from aitimestepper.training.generalize import generalize_on_trajectory
+from aitimestepper.training.results import EpochRecord, StepRecord
+from aitimestepper.training.trajectory import ReplayMemory
+
+_SMALLEST_ENERGY = 1e-10
+"""A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
+
+
+def train_epoch_two_phase(
+    model: nn.Module,
+    particle: ParticleTorch,
+    optimizer: torch.optim.Optimizer,
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+    *,
+    replay: ReplayMemory | None = None,
+    generator: torch.Generator | None = None,
+    warmup_steps: int | None = None,
+    on_attempt: OnAttempt | None = None,
+) -> dict[str, Any]:
+    """Collect accepted steps from `particle` on, then train on them until all pass.
+
+    Args:
+        replay: the memory over epochs, which is extended; None trains on this epoch's trajectory alone.
+        generator: source of the minibatches.
+        warmup_steps: as for `collect_trajectory`.
+        on_attempt: told of every attempt of Part 1.
+
+    Returns:
+        `trajectory_metrics`, `generalization_metrics`, `converged`, `part2_iterations`, `epoch_time` (seconds) and
+        `final_particle`, where the next epoch begins.
+    """
+    began = time.perf_counter()
+    trajectory, collected = collect_trajectory(
+        model, particle, optimizer, config, adapter, history_buffer, warmup_steps, on_attempt=on_attempt
+    )
+    final = collected.pop("final_particle")
+    if replay is not None:
+        replay.extend(trajectory)
+    converged, iterations, generalised = generalize_on_trajectory(
+        model, trajectory if replay is None else replay, optimizer, config, adapter, history_buffer, generator=generator
+    )
+    return {
+        "trajectory_metrics": collected,
+        "generalization_metrics": generalised,
+        "converged": converged,
+        "part2_iterations": iterations,
+        "epoch_time": time.perf_counter() - began,
+        "final_particle": final,
+    }
+
+
+@dataclass
+class TrainingState:
+    """All that changes while a training runs: what a resumed run must find as it was left.
+
+    Attributes:
+        model, optimizer: the weights and what Adam remembers of them.
+        particle: where the systems are now.
+        adapter: holds the scales of the features and the running history.
+        generator: source of minibatches and dropout masks.
+        replay: accepted states of all epochs.
+        epoch: epochs that are complete.
+        converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
+        wall_seconds: spent in complete epochs.
+        start_time: simulated time of each system at the beginning.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    particle: ParticleTorch
+    adapter: ModelAdapter
+    generator: torch.Generator
+    replay: ReplayMemory
+    history: HistoryBuffer | None = None
+    epoch: int = 0
+    converged_epochs: int = 0
+    part2_epochs: int = 0
+    wall_seconds: float = 0.0
+    start_time: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+
+def epochs(
+    state: TrainingState, config: Config, *, on_step: Callable[[StepRecord], None] | None = None
+) -> Iterator[EpochRecord]:
+    """Train epoch after epoch, `state` being up to date whenever a record is yielded.
+
+    Raises:
+        InputError: a system's energy is so near zero that the gate could not see an error, or `stop_at_period` is
+            asked of a system without a period.
+    """
+    check_systems(state.particle, config)
+    while state.epoch < config.epochs and not _period_covered(state, config):
+        epoch = state.epoch + 1
+        lacking = 0 if state.history is None else config.history_len - len(state.history)
+        watcher = None if on_step is None else _StepWatcher(epoch, on_step)
+        result = train_epoch_two_phase(
+            state.model,
+            state.particle,
+            state.optimizer,
+            config,
+            state.adapter,
+            state.history,
+            replay=state.replay,
+            generator=state.generator,
+            warmup_steps=lacking,
+            on_attempt=watcher,
+        )
+        state.particle = result["final_particle"]
+        state.epoch = epoch
+        state.wall_seconds += result["epoch_time"]
+        skipped = bool(result["generalization_metrics"].get("skipped", False))
+        state.part2_epochs += not skipped
+        state.converged_epochs += bool(result["converged"])
+        yield _record(state, config, result, skipped)
+
+
+class _StepWatcher:
+    """Turns attempts into records, counting the steps of an epoch."""
+
+    def __init__(self, epoch: int, on_step: Callable[[StepRecord], None]) -> None:
+        self.epoch, self.on_step, self.number = epoch, on_step, 1
+
+    def __call__(self, error: float, dt: float, retrain_iterations: int, accepted: bool) -> None:
+        self.on_step(StepRecord(self.epoch, self.number, accepted, error, dt, retrain_iterations))
+        self.number += accepted
+
+
+def check_systems(particle: ParticleTorch, config: Config) -> None:
+    """Refuse systems that the gate or the stopping rule cannot judge; see `epochs`."""
+    particle = particle.clone_detached().as_batch()
+    energy = particle.total_energy_batch(config.G).abs()
+    if not (energy > _SMALLEST_ENERGY).all():
+        worst = int(energy.argmin())
+        raise InputError(
+            f"the energy of training system {worst} is {energy[worst].item():.3g}: relative errors of energies below "
+            f"{_SMALLEST_ENERGY:g} cannot be judged; choose units in which masses and lengths are of order one"
+        )
+    if config.stop_at_period and not (particle.period > 0).all():
+        raise InputError("stop_at_period needs systems with a period > 0, and this one has none")
+
+
+def _period_covered(state: TrainingState, config: Config) -> bool:
+    if not config.stop_at_period:
+        return False
+    covered = state.particle.current_time - state.start_time
+    return bool((covered >= state.particle.period).all())
+
+
+def _record(state: TrainingState, config: Config, result: dict[str, Any], skipped: bool) -> EpochRecord:
+    collected, generalised = result["trajectory_metrics"], result["generalization_metrics"]
+    numbers = {key: float(value) for part in (collected, generalised) for key, value in part.items()}
+    return EpochRecord(
+        epoch=state.epoch,
+        n_epochs=config.epochs,
+        wall_seconds=state.wall_seconds,
+        energy_error=collected["mean_energy_error"],
+        accepted_dt=collected["mean_accepted_dt"],
+        retrain_iterations=collected["mean_retrain_iterations"],
+        acceptance_rate=collected["acceptance_rate"],
+        pass_rate=generalised["final_pass_rate"],
+        part2_iterations=result["part2_iterations"],
+        skipped=skipped,
+        converged=result["converged"],
+        mean_step_fraction=generalised["mean_step_fraction"],
+        time=float(state.particle.current_time.min()),
+        metrics=numbers,
+    )

@@ -1,0 +1,194 @@
+"""Part 2: training on minibatches of the accepted states until all of them pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from aitimestepper.config import Config
+from aitimestepper.history_buffer import HistoryBuffer
+from aitimestepper.model_adapter import ModelAdapter
+from aitimestepper.particle import ParticleTorch
+from aitimestepper.physics.conserved import relative_energy_error
+from aitimestepper.training.step import Start, attempt, evaluation_mode, learn
+from aitimestepper.training.trajectory import Pair, ReplayMemory, Samples, Trajectory
+
+_FRACTION_SAMPLES = 64
+_FRACTION_GRID = 48
+_FRACTION_DECADES = 4.0
+
+
+class Evaluation(NamedTuple):
+    """One batched look at accepted states with the network as it is.
+
+    Attributes:
+        all_pass: whether the gate lets every one through.
+        losses: (S,), zero inside the band, with their graph.
+        error: (S,), relative energy errors, the largest of each rollout.
+        passed: (S,), whether the gate lets each through.
+        dt: (S,), the predicted steps.
+    """
+
+    all_pass: bool
+    losses: Tensor
+    error: Tensor
+    passed: Tensor
+    dt: Tensor
+
+
+def sample_minibatch(
+    trajectory: Sequence[Pair] | ReplayMemory, batch_size: int, *, generator: torch.Generator | None = None
+) -> Samples:
+    """At most `batch_size` accepted states at random, none twice; a sequence of (state, dt) of single systems.
+
+    Args:
+        trajectory: a trajectory (each system of a batch counts by itself), samples, or a replay memory.
+        batch_size: states wanted.
+        generator: source of the choice; None takes torch's own.
+    """
+    samples = _samples(trajectory)
+    chosen = torch.randperm(len(samples), generator=generator)[:batch_size]
+    return samples.select(chosen)
+
+
+def evaluate_minibatch(
+    model: nn.Module,
+    minibatch: Sequence[Pair],
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+) -> Evaluation:
+    """Predict and roll out `n_steps` steps from every state in one batch; the states stay as they are.
+
+    Each state is seen with the history that is stored with it. `history_buffer` serves only pairs that come without:
+    it is the history in force at the first of them.
+    """
+    samples = _samples(minibatch, adapter.window(history_buffer))
+    start = Start.of(samples.state, config, adapter, samples.window)
+    tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
+    return Evaluation(bool(tried.passed.all()), tried.losses, tried.error.detach(), tried.passed, tried.dt.detach())
+
+
+def generalize_on_trajectory(
+    model: nn.Module,
+    trajectory: Sequence[Pair] | ReplayMemory,
+    optimizer: torch.optim.Optimizer,
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[bool, int, dict[str, float]]:
+    """Train on random minibatches until a pass over ALL accepted states is within the threshold.
+
+    The loss counts every state outside the band on both sides, so that steps also grow; `min_replay_steps`
+    iterations are made even where everything passes already.
+
+    Args:
+        trajectory: accepted states: a trajectory, samples, pairs in the order of time, or a replay memory.
+        history_buffer: as for `evaluate_minibatch`.
+        generator: source of the minibatches; None for one seeded with `config.seed`.
+
+    Returns:
+        Whether all states pass, the number of iterations, and the metrics. Below `min_replay_size` states nothing is
+        done, which `skipped` says; that is no convergence.
+    """
+    if len(trajectory) < config.min_replay_size and len(_systems(trajectory)) < config.min_replay_size:
+        return False, 0, {**_NOTHING, "skipped": True}
+    samples = _samples(trajectory, adapter.window(history_buffer))
+    generator = generator or torch.Generator().manual_seed(config.seed)
+    start = Start.of(samples.state, config, adapter, samples.window)
+    converged, iterations = False, 0
+    while iterations < config.replay_steps and not converged:
+        iterations += 1
+        chosen = torch.randperm(len(samples), generator=generator)[: config.replay_batch_size]
+        passed = _learn_from(model, optimizer, start.select(chosen), config, adapter)
+        if passed and iterations >= config.min_replay_steps:
+            converged = _evaluate(model, start, config, adapter).all_pass
+    final = _evaluate(model, start, config, adapter)
+    return final.all_pass, iterations, _metrics(final, start, config)
+
+
+_NOTHING = {
+    "mean_rel_dE": 0.0,
+    "max_rel_dE": 0.0,
+    "final_pass_rate": 0.0,
+    "in_band_rate": 0.0,
+    "mean_step_fraction": 0.0,
+}
+
+
+def _samples(states: Sequence[Pair] | ReplayMemory, window: HistoryBuffer | None = None) -> Samples:
+    if isinstance(states, ReplayMemory):
+        assert states.samples is not None
+        return states.samples
+    if isinstance(states, Samples):
+        return states
+    if not isinstance(states, Trajectory):
+        states = Trajectory.from_pairs(states, window)
+    return Samples.of(states)
+
+
+def _systems(states: Sequence[Pair] | ReplayMemory) -> Sequence[object]:
+    """As many entries as there are single systems."""
+    if isinstance(states, ReplayMemory | Samples):
+        return range(len(states))
+    return range(sum(state.batch_shape.numel() for state, _ in states))
+
+
+def _learn_from(
+    model: nn.Module, optimizer: torch.optim.Optimizer, start: Start, config: Config, adapter: ModelAdapter
+) -> bool:
+    """One iteration on a minibatch; whether the gate let all of it through before."""
+    model.train()
+    tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
+    outside = tried.losses.detach() > 0
+    if outside.any():
+        refused = bool((~tried.passed & outside).any())
+        learn(model, optimizer, tried.losses.sum() / outside.numel(), refused=refused)
+    return bool(tried.passed.all())
+
+
+def _evaluate(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter) -> Evaluation:
+    with torch.no_grad(), evaluation_mode(model):
+        tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
+    return Evaluation(bool(tried.passed.all()), tried.losses, tried.error, tried.passed, tried.dt)
+
+
+def _metrics(final: Evaluation, start: Start, config: Config) -> dict[str, float]:
+    fraction = step_fraction(start, final.dt, config)
+    return {
+        "mean_rel_dE": float(final.error.mean()),
+        "max_rel_dE": float(final.error.max()),
+        "final_pass_rate": float(final.passed.double().mean()),
+        "in_band_rate": float((final.losses == 0).double().mean()),
+        "mean_step_fraction": float(fraction.mean()),
+    }
+
+
+@torch.no_grad()
+def step_fraction(start: Start, dt: Tensor, config: Config) -> Tensor:
+    """Predicted steps over the largest ones that pass, of at most 64 states spread evenly, (<= 64,).
+
+    The largest step that passes is where the energy error of a growing step first crosses the threshold, or the
+    limit of `max_step_fraction`; beyond it a step can only pass by chance.
+    """
+    n_states = dt.shape[0]
+    chosen = torch.linspace(0, n_states - 1, min(n_states, _FRACTION_SAMPLES)).round().long()
+    state, energy, dt = start.state.select(chosen), start.energy[chosen], dt[chosen]
+    limit = config.max_step_fraction * state.shortest_pair_time(config.G)
+    # A system whose steps nothing limits (a lone body in a field) is searched about its own prediction.
+    limit = torch.where(torch.isfinite(limit), limit, 100.0 * dt)
+    grid = torch.logspace(-_FRACTION_DECADES, 0.0, _FRACTION_GRID, dtype=dt.dtype)
+    rows = torch.arange(len(chosen)).repeat(_FRACTION_GRID)
+    tried: ParticleTorch = state.select(rows)
+    tried.update_dt((grid[:, None] * limit).reshape(-1))
+    tried.evolve_batch(config.G)
+    error = relative_energy_error(energy[rows], tried.total_energy_batch(config.G)).reshape(_FRACTION_GRID, -1)
+    crossed = (error >= config.energy_threshold).to(torch.int64).cumsum(0) > 0
+    passing = (~crossed).sum(0)  # grid points before the first crossing
+    largest = limit * grid[(passing - 1).clamp(min=0)]
+    return dt / largest

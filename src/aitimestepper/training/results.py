@@ -1,0 +1,87 @@
+"""What training reports: frozen records of plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One accepted step, or one refused attempt at it (`accepted` tells).
+
+    Attributes:
+        epoch: counted from 1.
+        step: of the epoch, counted from 1.
+        accepted: whether the gate let it through.
+        error: relative energy error, the largest of a batch.
+        dt: the step, the mean of a batch.
+        retrain_iterations: made on this state so far.
+    """
+
+    epoch: int
+    step: int
+    accepted: bool
+    error: float
+    dt: float
+    retrain_iterations: int
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        n_epochs: epochs asked for.
+        wall_seconds: since the training began, earlier sessions included.
+        energy_error: mean relative energy error of the accepted steps.
+        accepted_dt: mean accepted step.
+        retrain_iterations: mean over the accepted steps.
+        acceptance_rate: accepted steps over attempts.
+        pass_rate: accepted states that pass with the network as it is now; 0 where Part 2 was skipped.
+        part2_iterations: of Part 2.
+        skipped: whether Part 2 had too few states.
+        converged: whether every accepted state passed at the end.
+        mean_step_fraction: predicted steps over the largest that pass.
+        time: simulated time reached, the smallest of a batch.
+        metrics: all the numbers of both parts, by name.
+    """
+
+    epoch: int
+    n_epochs: int
+    wall_seconds: float
+    energy_error: float
+    accepted_dt: float
+    retrain_iterations: float
+    acceptance_rate: float
+    pass_rate: float
+    part2_iterations: int
+    skipped: bool
+    converged: bool
+    mean_step_fraction: float
+    time: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Running:
+    """Count, sum, smallest and largest of a stream of numbers: statistics whose memory does not grow."""
+
+    count: int = 0
+    total: float = 0.0
+    smallest: float = 0.0
+    largest: float = 0.0
+    last: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Take in one more number."""
+        self.smallest = value if self.count == 0 else min(self.smallest, value)
+        self.largest = value if self.count == 0 else max(self.largest, value)
+        self.count += 1
+        self.total += value
+        self.last = value
+
+    @property
+    def mean(self) -> float:
+        """Mean, 0 of none."""
+        return self.total / self.count if self.count else 0.0

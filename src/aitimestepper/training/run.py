@@ -1,0 +1,137 @@
+"""A whole two-phase training of a given network on given systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from aitimestepper.checkpoint import MODEL_FILE, ModelFile, write_model
+from aitimestepper.config import Config
+from aitimestepper.history_buffer import HistoryBuffer
+from aitimestepper.model_adapter import ModelAdapter
+from aitimestepper.particle import ParticleTorch
+from aitimestepper.training.epochs import TrainingState, epochs
+from aitimestepper.training.observers import Checkpoints, Observer
+from aitimestepper.training.results import EpochRecord
+from aitimestepper.training.resume import RESUME_FILE, Contents, snapshot, write_resume
+from aitimestepper.training.trajectory import ReplayMemory
+
+
+def run_two_phase_training(
+    model: nn.Module,
+    particle: ParticleTorch,
+    optimizer: torch.optim.Optimizer,
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+    save_dir: Path | str | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    observers: Sequence[Observer] = (),
+) -> dict[str, Any]:
+    """Train for `epochs` epochs; the systems and their history run on from one to the next.
+
+    Args:
+        save_dir: where checkpoints go (every `checkpoint_every` epochs, at the end and on Ctrl-C); None for none.
+        generator: source of minibatches; None for one seeded with `config.seed`.
+        observers: told of steps and epochs.
+
+    Returns:
+        `epochs_completed`, `total_time` (seconds), `final_metrics`, `convergence_rate` (converged epochs over those
+        with a Part 2; 0 without any), `part2_epochs`, `interrupted` (by Ctrl-C) and `final_particle`.
+    """
+    state = TrainingState(
+        model=model,
+        optimizer=optimizer,
+        particle=particle,
+        adapter=adapter,
+        generator=generator or torch.Generator().manual_seed(config.seed),
+        replay=ReplayMemory(config.replay_capacity),
+        history=adapter.window(history_buffer),
+        start_time=particle.current_time.detach().clone(),
+    )
+    return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
+
+
+def run_training(
+    state: TrainingState,
+    config: Config,
+    *,
+    save_dir: Path | None = None,
+    observers: Sequence[Observer] = (),
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train on from a state; result and arguments as for `run_two_phase_training`.
+
+    Ctrl-C ends the training. The checkpoint is then that of the last complete epoch: from there a resumed training
+    takes the very steps that an uninterrupted one would have taken.
+    """
+    keeper = _Keeper(state, config, save_dir, about or {})
+    watching = [*observers]
+    if save_dir is not None:
+        watching.append(Checkpoints(keeper.write, config.checkpoint_every))
+    record: EpochRecord | None = None
+    interrupted = False
+    with ExitStack() as stack:
+        for observer in watching:
+            stack.callback(observer.close)
+        try:
+            for record in epochs(state, config, on_step=_broadcast(observers)):
+                keeper.keep()
+                for observer in watching:
+                    observer.epoch(record)
+            keeper.write()
+        except KeyboardInterrupt:
+            interrupted = True
+            keeper.write()
+    return {
+        "epochs_completed": keeper.contents["counters"]["epoch"],
+        "total_time": state.wall_seconds,
+        "final_metrics": {} if record is None else record.metrics,
+        "convergence_rate": state.converged_epochs / state.part2_epochs if state.part2_epochs else 0.0,
+        "part2_epochs": state.part2_epochs,
+        "interrupted": interrupted,
+        "final_particle": state.particle,
+    }
+
+
+def _broadcast(observers: Sequence[Observer]):  # type: ignore[no-untyped-def]
+    if not observers:
+        return None
+
+    def on_step(record):  # type: ignore[no-untyped-def]
+        for observer in observers:
+            observer.step(record)
+
+    return on_step
+
+
+class _Keeper:
+    """Holds the training as it was after the last complete epoch, and writes it."""
+
+    def __init__(self, state: TrainingState, config: Config, save_dir: Path | None, about: dict[str, Any]) -> None:
+        self._state, self._config, self._save_dir, self._about = state, config, save_dir, about
+        self.contents: Contents = snapshot(state, config)
+
+    def keep(self) -> None:
+        """Note the training as it is now."""
+        self.contents = snapshot(self._state, self._config)
+
+    def write(self) -> None:
+        """Write what was noted: first what a resume needs, then the model to use."""
+        if self._save_dir is None:
+            return
+        self._save_dir.mkdir(parents=True, exist_ok=True)
+        write_resume(self._save_dir / RESUME_FILE, self.contents)
+        scales = self.contents["scales"]
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
+        about = {"epoch": self.contents["counters"]["epoch"], **self._about}
+        write_model(
+            self._save_dir / MODEL_FILE,
+            ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
+        )
