@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def window_features(
 ) -> Tensor:
     """Features (..., F) of [past ..., current] in the order of time, concatenated."""
     if feature_type == "delta_mag":
-        rows = [delta_mag_features(*pair, scales) for pair in zip(window[:-1], window[1:], strict=True)]
+        rows = [delta_mag_features(*pair, scales) for pair in pairwise(window)]
     else:
         rows = [state_features(state, feature_type, scales=scales, softening=softening, G=G) for state in window]
     return torch.cat(rows, dim=-1)

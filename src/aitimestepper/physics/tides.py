@@ -73,7 +73,7 @@ class PointMassTidalField:
         assert place is not None
         if place.shape[-1] != position.shape[-1]:
             raise InputError(
-                f"the place of the external field has {place.shape[-1]} dimensions, the bodies have {position.shape[-1]}"
+                f"the external field stands in {place.shape[-1]} dimensions, the bodies move in {position.shape[-1]}"
             )
         return place.to(position)[..., None, :]
 
