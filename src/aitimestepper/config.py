@@ -30,6 +30,10 @@ from aitimestepper.names import (
 )
 
 
+_TRAIN: tuple[Command, ...] = ("train",)
+_SIMULATE: tuple[Command, ...] = ("simulate",)
+
+
 class _Group(BaseModel):
     """A group of keys; `commands` are the subcommands that take them."""
 
@@ -63,7 +67,7 @@ class SystemKeys(_Group):
 class TrainingSystemKeys(_Group):
     """Training systems (without --ic)"""
 
-    commands = ("train",)
+    commands = _TRAIN
     num_particles: int = Field(2, ge=2, description="bodies of each training system; 2 draws orbits")
     dim: int = Field(2, ge=2, le=3, description="dimensions of the training systems")
     num_orbits: int = Field(1, ge=1, description="training systems that are advanced side by side")
@@ -77,7 +81,7 @@ class TrainingSystemKeys(_Group):
 class PartOneKeys(_Group):
     """Part 1: collecting"""
 
-    commands = ("train",)
+    commands = _TRAIN
     epochs: int = Field(1000, ge=1, description="epochs of collecting and generalising")
     steps_per_epoch: int = Field(1, ge=1, description="accepted steps in each epoch")
     energy_threshold: float = Field(2e-4, gt=0, description="relative energy error that a step must stay below")
@@ -96,7 +100,7 @@ class PartOneKeys(_Group):
 class PartTwoKeys(_Group):
     """Part 2: generalising"""
 
-    commands = ("train",)
+    commands = _TRAIN
     replay_steps: int = Field(1000, ge=0, description="most iterations of Part 2 in an epoch; 0 turns it off")
     replay_batch_size: int = Field(512, ge=1, description="accepted states in a minibatch")
     min_replay_size: int = Field(2, ge=1, description="accepted states below which Part 2 is skipped")
@@ -112,7 +116,7 @@ class PartTwoKeys(_Group):
 class OptimiserKeys(_Group):
     """Optimiser"""
 
-    commands = ("train",)
+    commands = _TRAIN
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     error_loss_weight: float = Field(
@@ -123,7 +127,7 @@ class OptimiserKeys(_Group):
 class FeatureKeys(_Group):
     """Features"""
 
-    commands = ("train",)
+    commands = _TRAIN
     feature_type: FeatureType = Field("basic", description="what the network sees of a state")
     history_len: int = Field(0, ge=0, description="past states that the network sees beside the current one")
     normalize_inputs: bool = Field(False, description="divide the features by scales of the initial state")
@@ -137,7 +141,7 @@ class FeatureKeys(_Group):
 class NetworkKeys(_Group):
     """Network"""
 
-    commands = ("train",)
+    commands = _TRAIN
     hidden_dims: tuple[int, ...] = Field((64, 64), description="width of each hidden layer")
     activation: Activation = Field("tanh", description="activation of the hidden layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate in Part 2; the gate never sees it")
@@ -160,11 +164,11 @@ class RuntimeKeys(_Group):
 class RecordKeys(_Group):
     """Run directory and logging"""
 
-    commands = ("train",)
+    commands = _TRAIN
     save_name: str = Field(
         "run",
         pattern=r"^[^./\\\x00][^/\\\x00]*$",
-        description="name of the run directory in runs_dir: no slash, no dot in front",
+        description="a name for the run directory in runs_dir, without slashes or a leading dot",
     )
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
@@ -178,7 +182,7 @@ class RecordKeys(_Group):
 class SimulationKeys(_Group):
     """Simulation"""
 
-    commands = ("simulate",)
+    commands = _SIMULATE
     timestep: Timestep | None = Field(None, description="how the step is chosen")
     dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
     eta: float | None = Field(None, gt=0, description="step of --timestep free-fall in units of the shortest pair time")
@@ -219,7 +223,7 @@ class Config(  # the last base comes first in the help
         ConfigError: a key is unknown or its value is not allowed; names key, value, rule and the nearest key.
     """
 
-    commands = COMMANDS
+    commands: ClassVar[tuple[Command, ...]] = COMMANDS
 
     def __init__(self, **keys: Any) -> None:
         try:
@@ -333,6 +337,8 @@ _RULES_BY_TYPE = {
     "int_from_float": "be a whole number",
     "float_parsing": "be a number",
     "bool_parsing": "be true or false",
+    "tuple_type": "be a list",
+    "string_type": "be text",
 }
 
 
