@@ -29,7 +29,6 @@ from aitimestepper.names import (
     Timestep,
 )
 
-
 _TRAIN: tuple[Command, ...] = ("train",)
 _SIMULATE: tuple[Command, ...] = ("simulate",)
 

@@ -1,0 +1,75 @@
+"""`aitimestepper ic`: write initial conditions, or list those that have a name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.config import Config
+from aitimestepper.errors import InputError
+from aitimestepper.systems.catalogue import describe_systems, initial_conditions
+from aitimestepper.systems.files import write_initial_conditions
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.sources import SOURCES
+from aitimestepper.systems.tables import rows_from_bodies, text_from_rows
+
+_EXAMPLES = """\
+examples:
+  aitimestepper ic kepler:e=0.9,m2=0.3
+  aitimestepper ic kepler --e 0.9 --m2 0.3 --output binary.csv
+  aitimestepper ic plummer:n=100,seed=7 --output cluster.h5
+
+systems that have a name, for `ic` and for --ic (options after a colon, as above):
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper ic ...`; returns the exit code."""
+    options = {option.name: "VALUE" for source in SOURCES.values() for option in source.options}
+    options.pop("seed")  # that of the run is the same
+    parser = CommandParser(
+        "ic",
+        usage="NAME[:KEY=VALUE,...] [--output FILE] [flags]",
+        epilog=_EXAMPLES + describe_systems(),
+        options=options,
+    )
+    parser.add_argument("NAME", nargs="?", help="a name from the list below with its options, or a file to convert")
+    request = parser.parse(words)
+    if request.own.get("list"):
+        print(describe_systems())
+        return 0
+    config = Config(**request.keys)
+    spec = _spec(request.own, options)
+    system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
+    _write(system, request.own.get("output"), config)
+    _describe(system)
+    return 0
+
+
+def _spec(own: dict[str, Any], options: dict[str, str]) -> str:
+    """The specification: the name, with the options that were given as flags behind it."""
+    name = own.get("NAME")
+    if name is None:
+        raise InputError("ic needs the name of a system or a file; 'aitimestepper ic --list' lists the names")
+    given = [f"{option}={own[option]}" for option in options if option in own]
+    if given and name.partition(":")[0] not in SOURCES:
+        raise InputError(f"{given[0]} is an option of systems that have a name, and {name!r} is none")
+    return name + ("," if ":" in name else ":") * bool(given) + ",".join(given)
+
+
+def _write(system: InitialConditions, output: str | None, config: Config) -> None:
+    if output is None:
+        sys.stdout.write(text_from_rows(rows_from_bodies(system), ","))
+    else:
+        write_initial_conditions(output, system, config.overwrite, G=config.G)
+        print(f"wrote {output}", file=sys.stderr)
+
+
+def _describe(system: InitialConditions) -> None:
+    facts = [f"{system.n_bodies} bodies in {system.n_dims} dimensions"]
+    facts += [f"period {system.period:.8g}"] if system.period else []
+    facts += [system.note] if system.note else []
+    facts += [", ".join(system.names)] if system.names else []
+    print("; ".join(facts), file=sys.stderr)

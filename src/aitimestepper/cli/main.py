@@ -1,0 +1,95 @@
+"""`aitimestepper`: finds the subcommand, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from aitimestepper._version import __version__
+from aitimestepper.cli.parser import COMMANDS
+from aitimestepper.config import nearest
+from aitimestepper.errors import InputError, RunError
+
+SUCCESS, BAD_INPUT, RUN_FAILED, INTERRUPTED = 0, 2, 3, 130
+
+_SURROUNDINGS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE),
+    getattr(errno, "EDQUOT", errno.ENOSPC),  # not on Windows
+}
+"""Errors of the system that are a matter of the place that a user named, not of this program."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 130 an interruption. An error that
+    nobody foresaw keeps its traceback.
+    """
+    try:
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except InputError as error:
+        return _complain(error, BAD_INPUT)
+    except RunError as error:
+        return _complain(error, RUN_FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in _SURROUNDINGS:
+            raise
+        _abandon_stdout()
+        return _complain(_sentence(error), BAD_INPUT)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in COMMANDS:
+        return int(importlib.import_module(f"aitimestepper.cli.{words[0]}").run(words[1:]))
+    parser = _top_parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return BAD_INPUT
+    if words[0] not in ("-h", "--help", "--version"):
+        what = "flag" if words[0].startswith("-") else "command"
+        hint = nearest(words[0], (*COMMANDS, "--help", "--version"))
+        raise InputError(f"unknown {what} {words[0]!r}{hint} (commands: {', '.join(COMMANDS)})")
+    parser.parse_args(words[:1])
+    return SUCCESS
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aitimestepper",
+        description="Learned, energy-gated time steps for gravitational N-body simulations.",
+        epilog="Each command explains itself: aitimestepper train --help",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def _complain(error: object, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print("aitimestepper: error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
+    return code
+
+
+def _sentence(error: OSError) -> str:
+    if error.errno == errno.EPIPE:
+        return "the program that reads the output has ended"
+    where = f"{error.filename}: " if error.filename else "writing failed: "
+    return f"{where}{error.strerror}"
+
+
+def _abandon_stdout() -> None:
+    """Point standard output to nowhere, so that the interpreter does not fail once more on what is left in it."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
