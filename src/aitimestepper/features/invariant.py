@@ -103,7 +103,7 @@ def _rates(pairs: _Pairs, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _power_sum(values: Tensor) -> Tensor:
     """(sum x^4)^(1/4) over the last dimension, of x >= 0."""
     largest = _nonzero(values.amax(-1))
-    return largest * ((values / largest[..., None]) ** 4).sum(-1).clamp(min=1e-300) ** 0.25
+    return largest * _nonzero(((values / largest[..., None]) ** 4).sum(-1)) ** 0.25
 
 
 def _nonzero(values: Tensor) -> Tensor:

@@ -45,7 +45,10 @@ def acceleration(mass: Tensor, position: Tensor, *, softening: float = 0.0, G: f
     Source: Aarseth, Gravitational N-Body Simulations (2003), eq. 1.1 with the softening of section 2.2.
     """
     separation = _separations(position)
-    weight = mass[..., None, :] * _squared_distance(separation, softening) ** -1.5
+    squared = _squared_distance(separation, softening)
+    # Two bodies at one point pull in no direction; that their energy is infinite is what betrays them.
+    apart = squared > 0
+    weight = mass[..., None, :] * torch.where(apart, torch.where(apart, squared, 1.0) ** -1.5, 0.0)
     return G * (weight[..., None] * separation).sum(-2)
 
 
