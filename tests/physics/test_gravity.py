@@ -98,7 +98,7 @@ def _pair_energy(particle):
     [{"M": -1.0, "R0": [1.0, 0.0]}, {"M": 1.0}, {"M": 1.0, "R0": [0.0, 0.0]}, {"M": 1.0, "R0": [1.0], "R_of_t": abs}],
 )
 def test_a_tidal_field_that_makes_no_sense_is_refused(arguments):
-    with pytest.raises(InputError, match="R0|M and G"):
+    with pytest.raises(InputError, match=r"R0|M and G"):
         PointMassTidalField(**arguments)
 
 

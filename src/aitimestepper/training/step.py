@@ -225,7 +225,8 @@ class _SlopeLimiter:
     def watch(self, dt: Tensor) -> Tensor:
         """Limit what flows back into this step."""
         if dt.requires_grad:
-            dt.register_hook(lambda gradient: self._limited(gradient, dt.detach()))
+            value = dt.detach()  # a hook that held dt itself would keep the whole graph alive
+            dt.register_hook(lambda gradient: self._limited(gradient, value))
         return dt
 
     def allow(self, losses: Tensor) -> None:
