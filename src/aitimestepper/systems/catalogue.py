@@ -1,0 +1,103 @@
+"""`--ic SPEC`: how a specification is read, and what the command line says about the systems that have a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aitimestepper.config import nearest
+from aitimestepper.errors import InitialConditionsError
+from aitimestepper.systems.files import read_initial_conditions
+from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.orbits import osculating_period
+from aitimestepper.systems.sources import SOURCES, Option
+
+
+def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, seed: int = 0) -> InitialConditions:
+    """Build or read what `--ic` names: `NAME`, `NAME:KEY=VALUE,...`, or a file.
+
+    A named system is scaled to `G` (velocities by sqrt(G)); a file is in the user's units already. Two bodies that
+    are bound always have a period.
+
+    Args:
+        spec: the specification.
+        G: gravitational constant of the run.
+        softening: Plummer softening of the run; with 0 no two bodies may be at one point.
+        seed: of the systems that are drawn, unless `spec` gives one itself.
+
+    Raises:
+        InitialConditionsError: an unknown name or option, a value out of range, a file that cannot be used.
+    """
+    name, colon, text = spec.partition(":")
+    if name in SOURCES:
+        values = {option.name: option.default for option in SOURCES[name].options}
+        if "seed" in values:
+            values["seed"] = seed
+        if colon:
+            values |= _parse_options(name, text)
+        system = SOURCES[name].build(values).with_gravity(G)
+    elif _looks_like_path(spec):
+        system = read_initial_conditions(spec, G=G)
+    else:
+        raise InitialConditionsError(
+            f"unknown initial conditions {name!r}{nearest(name, SOURCES)} (known: {', '.join(SOURCES)}, or a file)"
+        )
+    check_apart(system, softening)
+    return _with_period(system, G)
+
+
+def describe_systems() -> str:
+    """The named systems with their options, one line each, for the help of the command line."""
+    return "\n".join(_lines_of_help())
+
+
+def _lines_of_help() -> Iterable[str]:
+    for name, source in SOURCES.items():
+        yield f"{name:<21}{source.help}"
+        for option in source.options:
+            default = "" if option.default is None else f"={_spelled(option.default)}"
+            yield f"  {option.name + default:<19}{option.help}; {option.rule}"
+
+
+def _spelled(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_period(system: InitialConditions, G: float) -> InitialConditions:
+    if system.n_bodies != 2 or system.period > 0:
+        return system
+    return replace(system, period=osculating_period(system.mass, system.position, system.velocity, G))
+
+
+def _looks_like_path(spec: str) -> bool:
+    """Only the part before a colon may give a suffix: the last point of `keplr:e=0.6` does not."""
+    return os.path.exists(spec) or os.sep in spec or bool(Path(spec.partition(":")[0]).suffix)
+
+
+def _parse_options(name: str, text: str) -> dict[str, Any]:
+    known = {option.name: option for option in SOURCES[name].options}
+    values: dict[str, Any] = {}
+    for part in text.split(","):
+        key, _, value = (piece.strip() for piece in part.partition("="))
+        if not key or not value:
+            raise InitialConditionsError(f"{name}: options are written KEY=VALUE,KEY=VALUE, got {part!r} in {text!r}")
+        if key not in known:
+            listed = ", ".join(known) if known else "it takes none"
+            raise InitialConditionsError(f"{name}: unknown option {key!r}{nearest(key, known)} (known: {listed})")
+        if key in values:
+            raise InitialConditionsError(f"{name}: option {key} is given twice")
+        values[key] = _value(name, known[key], value)
+    return values
+
+
+def _value(name: str, option: Option, text: str) -> Any:
+    try:
+        value = option.kind(text)
+    except ValueError:
+        value = None
+    if value is None or not option.allows(value):
+        raise InitialConditionsError(f"{name}: {option.name} = {text} is not allowed: it must be {option.rule}")
+    return value

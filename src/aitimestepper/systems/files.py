@@ -1,0 +1,249 @@
+"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives.
+
+What is written is read back to the last bit.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import tokenize
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aitimestepper.atomic import write_atomically
+from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
+
+
+def read_initial_conditions(path: Path | str, *, G: float = 1.0) -> InitialConditions:
+    """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
+
+    Args:
+        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken.
+        G: gravitational constant of the run that asks. A file that was made with another one is refused.
+
+    Raises:
+        InitialConditionsError: names the file, what is wrong in it, and the line if it has lines.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise InitialConditionsError("it is not a regular file")
+        return _reader_of(path)(path, G)
+    except InitialConditionsError as error:
+        raise InitialConditionsError(f"cannot read the initial conditions {path}: {error}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise InitialConditionsError(f"cannot read the initial conditions {path}: {reason}") from None
+
+
+def write_initial_conditions(
+    path: Path | str, system: InitialConditions, overwrite: bool = False, *, G: float | None = None
+) -> None:
+    """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
+
+    Only .h5 keeps the period, the time, the names, the note and, if given, G.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is False.
+        OutputError: the suffix is of no known kind, or the place cannot be written to.
+    """
+    path = Path(path)
+    encode = _ENCODERS.get(path.suffix.lower())
+    if encode is None:
+        raise OutputError(
+            f"cannot write initial conditions to {path}: its suffix must be one of {', '.join(_ENCODERS)}"
+        )
+    if os.path.lexists(path) and not overwrite:
+        raise OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no directory {path.parent}")
+    write_atomically(path, encode(system, G))
+
+
+# --- readers: (path, G) -> bodies -------------------------------------------------------------------------------
+
+
+def _read_text(path: Path, G: float) -> InitialConditions:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InitialConditionsError("it is not a text file in UTF-8") from None
+    return bodies_from_rows(rows_from_text(text))
+
+
+def _read_npy(path: Path, G: float) -> InitialConditions:
+    try:
+        # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError):
+        raise InitialConditionsError("it is not a NumPy array of plain numbers") from None
+    if not isinstance(rows, np.ndarray):
+        raise InitialConditionsError("it is a NumPy archive of several arrays, not one array")
+    return bodies_from_rows(rows)
+
+
+def _read_hdf5(path: Path, G: float) -> InitialConditions:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            _check_gravity(_scalar(file, "G", G), G)
+            return InitialConditions(
+                mass=_last_frame(file, "mass", 1),
+                position=_last_frame(file, "position", 2),
+                velocity=_last_frame(file, "velocity", 2),
+                period=_scalar(file, "period", 0.0),
+                time=_scalar(file, "time", 0.0),
+                names=_texts(file, "names"),
+                note=" ".join(_texts(file, "note")),
+            )
+    except (OSError, RuntimeError, KeyError, TypeError, MemoryError) as error:
+        raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
+
+
+def _last_frame(file: Any, name: str, rank: int) -> Any:
+    """The dataset, or its last entry if it has one more axis, that of the times."""
+    import h5py
+
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise InitialConditionsError(f"there is no dataset {name!r} in it; mass, position and velocity are needed")
+    if dataset.ndim == rank + 1 and len(dataset):
+        return dataset[-1]
+    return dataset[()]
+
+
+def _stored(file: Any, name: str) -> Any:
+    """The dataset or the attribute of that name, None if there is neither."""
+    return file[name][()] if name in file else file.attrs.get(name)
+
+
+def _scalar(file: Any, name: str, default: float) -> float:
+    """A number, the last one of a series, or the default if there is none of that name."""
+    value = _stored(file, name)
+    if value is None or not np.size(value):
+        return default
+    try:
+        return float(np.ravel(value)[-1])
+    except (TypeError, ValueError):
+        raise InitialConditionsError(f"{name} in it must be a number") from None
+
+
+def _texts(file: Any, name: str) -> tuple[str, ...]:
+    stored = _stored(file, name)
+    if stored is None:
+        return ()
+    return tuple(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in np.ravel(stored))
+
+
+def _read_archive(path: Path, G: float) -> InitialConditions:
+    try:
+        import rebound
+    except ModuleNotFoundError:
+        raise InitialConditionsError(
+            "a REBOUND archive needs the package rebound: pip install 'aitimestepper[rebound]'"
+        ) from None
+    content = path.read_bytes()
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        try:
+            archive = rebound.Simulationarchive(content)
+            simulation = archive[-1]
+        except (RuntimeError, ValueError) as error:
+            raise InitialConditionsError(f"it is not a readable REBOUND archive ({error})") from None
+        simulation.synchronize()
+    _check_gravity(simulation.G, G)
+    bodies = list(simulation.particles)
+    note = f"REBOUND archive, snapshot {len(archive)} of {len(archive)}"
+    if simulation.softening:
+        note += f", made with softening {simulation.softening:g}"
+    return InitialConditions(
+        mass=np.array([body.m for body in bodies]),
+        position=np.array([body.xyz for body in bodies]),
+        velocity=np.array([body.vxyz for body in bodies]),
+        time=simulation.t,
+        note="; ".join([note, *(str(complaint.message) for complaint in complaints)]),
+    )
+
+
+def _check_gravity(found: float, asked: float) -> None:
+    if not math.isclose(found, asked, rel_tol=1e-12):
+        raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
+
+
+Reader = Callable[[Path, float], InitialConditions]
+
+_READERS: dict[str, Reader] = {
+    ".txt": _read_text,
+    ".csv": _read_text,
+    ".npy": _read_npy,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".bin": _read_archive,
+    ".rebound": _read_archive,
+    ".archive": _read_archive,
+}
+
+_READERS_BY_FIRST_BYTES: dict[bytes, Reader] = {
+    b"\x93NUMPY": _read_npy,
+    b"\x89HDF\r\n\x1a\n": _read_hdf5,
+    b"REBOUND Binary File": _read_archive,
+}
+
+
+def _reader_of(path: Path) -> Reader:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        with path.open("rb") as stream:
+            start = stream.read(32)
+        reader = next((known for mark, known in _READERS_BY_FIRST_BYTES.items() if start.startswith(mark)), None)
+    if reader is None:
+        raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
+    return reader
+
+
+# --- writers: (bodies, G) -> content ----------------------------------------------------------------------------
+
+
+def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
+    return text_from_rows(rows_from_bodies(system), ",").encode()
+
+
+def _encode_txt(system: InitialConditions, G: float | None) -> bytes:
+    return text_from_rows(rows_from_bodies(system), " ", header_mark="# ").encode()
+
+
+def _encode_npy(system: InitialConditions, G: float | None) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, rows_from_bodies(system), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _encode_hdf5(system: InitialConditions, G: float | None) -> bytes:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["mass"], file["position"], file["velocity"] = system.mass, system.position, system.velocity
+        file.attrs.update({"period": system.period, "time": system.time, "note": system.note})
+        if system.names:
+            file["names"] = list(system.names)
+        if G is not None:
+            file.attrs["G"] = G
+    return buffer.getvalue()
+
+
+_ENCODERS: dict[str, Callable[[InitialConditions, float | None], bytes]] = {
+    ".npy": _encode_npy,
+    ".txt": _encode_txt,
+    ".csv": _encode_csv,
+    ".h5": _encode_hdf5,
+}

@@ -1,0 +1,174 @@
+"""`InitialConditions`: what every source of bodies hands on, checked and brought to the centre-of-mass frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aitimestepper.errors import InitialConditionsError
+
+Floats = NDArray[np.float64]
+
+LARGEST = 1e150
+"""Larger numbers are refused: their squares, and with them every energy, would overflow."""
+
+FRAME_TOLERANCE = 1e-14
+"""A system whose total momentum is below this part of sum |p| rests in the centre-of-mass frame (likewise places)."""
+
+
+@dataclass(frozen=True, eq=False)
+class InitialConditions:
+    """N bodies at one time, validated and at rest in the centre-of-mass frame as soon as they are built.
+
+    Positions and velocities are shifted so that the total momentum is zero to round-off and the centre of mass is the
+    origin; a system that is there already keeps every bit. The arrays are read-only copies.
+
+    Attributes:
+        mass: (N,), >= 0, at least one > 0.
+        position: (N, D), D = 1, 2 or 3.
+        velocity: (N, D).
+        period: orbital period of the system (the innermost one of a hierarchy), 0 if it has none.
+        time: of the initial state.
+        names: one for each body, or empty.
+        note: units and source, one line.
+
+    Raises:
+        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass, no mass at all.
+    """
+
+    mass: Floats
+    position: Floats
+    velocity: Floats
+    period: float = 0.0
+    time: float = 0.0
+    names: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        arrays = {name: _floats(name, getattr(self, name)) for name in ("mass", "position", "velocity")}
+        _check_shapes(**arrays, names=self.names)
+        for name, array in arrays.items():
+            _check_finite(name, array)
+        _check_mass(arrays["mass"])
+        if not (math.isfinite(self.period) and self.period >= 0):
+            raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
+        if not math.isfinite(self.time):
+            raise InitialConditionsError(f"time must be finite, got {self.time}")
+        for name in ("position", "velocity"):
+            arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "names", tuple(self.names))
+
+    @property
+    def n_bodies(self) -> int:
+        """Number of bodies N."""
+        return self.position.shape[0]
+
+    @property
+    def n_dims(self) -> int:
+        """Number of dimensions D."""
+        return self.position.shape[1]
+
+    def with_gravity(self, G: float) -> InitialConditions:
+        """The same orbits under the constant `G`, for a system that was built with G = 1.
+
+        Masses and places stay, velocities grow by sqrt(G), times shrink by it.
+        """
+        if G == 1.0:
+            return self
+        speed_up = math.sqrt(G)
+        return replace(
+            self,
+            velocity=self.velocity * speed_up,
+            period=self.period / speed_up,
+            time=self.time / speed_up,
+            note=f"{self.note}; velocities and times for G = {G:g}".removeprefix("; "),
+        )
+
+
+def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
+    """Shift vectors (N, D) so that their mean, weighted by mass (N,), is zero to round-off.
+
+    A mean that is zero to round-off already leaves the vectors untouched, so that shifting twice changes nothing.
+    """
+    weight = mass / mass.max()
+    # The first shift leaves the rounding of a mean that may be far larger than the vectors around it; the second
+    # removes that.
+    for _ in range(3):
+        moment = np.array([math.fsum(column) for column in (weight[:, None] * vectors).T])
+        size = np.array([math.fsum(column) for column in (weight[:, None] * np.abs(vectors)).T])
+        if math.hypot(*moment) <= FRAME_TOLERANCE * math.hypot(*size):
+            break
+        vectors = vectors - moment / math.fsum(weight)
+    return vectors
+
+
+def check_apart(system: InitialConditions, softening: float) -> None:
+    """Refuse two bodies at one point, one of them with mass, where no softening keeps their force finite.
+
+    Raises:
+        InitialConditionsError: names the two bodies.
+    """
+    if softening > 0:
+        return
+    position = system.position + 0.0  # -0.0 becomes 0.0
+    # Sorted by place, and at one place by falling mass: the two bodies of a bad pair are neighbours.
+    order = np.lexsort((-system.mass, *position.T))
+    same = (position[order[1:]] == position[order[:-1]]).all(axis=1) & (system.mass[order[:-1]] > 0)
+    if same.any():
+        first, second = sorted(int(body) for body in order[np.argmax(same) :][:2])
+        raise InitialConditionsError(
+            f"bodies {_label(system, first)} and {_label(system, second)} (counting from 0) are at one point, "
+            "where their force is infinite: move one of them, or set softening > 0"
+        )
+
+
+def _label(system: InitialConditions, body: int) -> str:
+    return f"{body} ({system.names[body]})" if system.names else str(body)
+
+
+def _floats(name: str, values: ArrayLike) -> Floats:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise ValueError
+        return np.array(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InitialConditionsError(f"{name} must be a rectangular array of real numbers") from None
+
+
+def _check_shapes(mass: Floats, position: Floats, velocity: Floats, names: Sequence[str]) -> None:
+    if mass.ndim != 1 or not mass.size:
+        raise InitialConditionsError(f"mass must have shape (N,) with N >= 1, got {mass.shape}")
+    if position.ndim != 2 or position.shape[1] not in (1, 2, 3):
+        raise InitialConditionsError(f"position must have shape (N, D) with D = 1, 2 or 3, got {position.shape}")
+    if velocity.shape != position.shape:
+        raise InitialConditionsError(f"velocity must have the shape of position, {position.shape}: {velocity.shape}")
+    if len(position) != len(mass):
+        raise InitialConditionsError(f"there must be one mass for each body: {len(mass)} for {len(position)} bodies")
+    if len(names) not in (0, len(mass)):
+        raise InitialConditionsError(f"there must be one name for each body: {len(names)} for {len(mass)} bodies")
+
+
+def _check_finite(name: str, array: Floats) -> None:
+    bad = ~(np.abs(array) <= LARGEST)
+    if bad.any():
+        body = int(np.argwhere(bad)[0, 0])
+        raise InitialConditionsError(
+            f"{name} of body {body} (counting from 0) must be finite and at most {LARGEST:g} in size, "
+            f"got {array[bad][0]:g}"
+        )
+
+
+def _check_mass(mass: Floats) -> None:
+    if mass.min() < 0:
+        body = int(np.argmin(mass))
+        raise InitialConditionsError(f"mass of body {body} (counting from 0) must be >= 0, got {mass[body]:g}")
+    if mass.max() == 0:
+        raise InitialConditionsError("at least one mass must be > 0: all of them are 0")
