@@ -182,7 +182,7 @@ def step_fraction(start: Start, dt: Tensor, config: Config) -> Tensor:
     limit = config.max_step_fraction * state.shortest_pair_time(config.G)
     # A system whose steps nothing limits (a lone body in a field) is searched about its own prediction.
     limit = torch.where(torch.isfinite(limit), limit, 100.0 * dt)
-    grid = torch.logspace(-_FRACTION_DECADES, 0.0, _FRACTION_GRID, dtype=dt.dtype)
+    grid = torch.logspace(-_FRACTION_DECADES, 0.0, _FRACTION_GRID, dtype=dt.dtype, device=dt.device)
     rows = torch.arange(len(chosen)).repeat(_FRACTION_GRID)
     tried: ParticleTorch = state.select(rows)
     tried.update_dt((grid[:, None] * limit).reshape(-1))

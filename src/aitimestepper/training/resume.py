@@ -137,10 +137,9 @@ def _packed(particle: ParticleTorch) -> Contents:
 
 
 def _unpacked(contents: Contents, like: ParticleTorch) -> ParticleTorch:
-    bodies = Bodies(contents["mass"], contents["position"], contents["velocity"])
-    return like.with_state(
-        bodies, contents["dt"], contents["current_time"], contents["period"], contents["acceleration"]
-    )
+    there = {name: tensor.to(like.position.device) for name, tensor in contents.items()}
+    bodies = Bodies(there["mass"], there["position"], there["velocity"])
+    return like.with_state(bodies, there["dt"], there["current_time"], there["period"], there["acceleration"])
 
 
 def _packed_samples(samples: Samples | None) -> Contents | None:
