@@ -261,6 +261,15 @@ def test_a_foreign_archive_is_refused(tmp_path):
     refused(tmp_path / "noise.bin", "not a readable REBOUND archive")
 
 
+@pytest.mark.parametrize("program", ["import os; os.abort()", "print('{')"])
+def test_an_archive_that_crashes_rebound_is_refused(archive, tmp_path, monkeypatch, program):
+    package = tmp_path / "crash"
+    package.mkdir()
+    (package / "rebound.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    refused(archive[0], "it is damaged: REBOUND fails over it")
+
+
 def test_without_rebound_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rebound", None)
     (tmp_path / "a.archive").write_bytes(b"x")

@@ -9,7 +9,6 @@ import io
 import math
 import os
 import tokenize
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from aitimestepper.atomic import write_atomically
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.systems.archives import read_archive
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
 
@@ -105,7 +105,9 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
                 names=_texts(file, "names"),
                 note=" ".join(_texts(file, "note")),
             )
-    except (OSError, RuntimeError, KeyError, TypeError, MemoryError) as error:
+    except InitialConditionsError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
 
 
@@ -145,32 +147,17 @@ def _texts(file: Any, name: str) -> tuple[str, ...]:
 
 
 def _read_archive(path: Path, G: float) -> InitialConditions:
-    try:
-        import rebound
-    except ModuleNotFoundError:
-        raise InitialConditionsError(
-            "a REBOUND archive needs the package rebound: pip install 'aitimestepper[rebound]'"
-        ) from None
-    content = path.read_bytes()
-    with warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
-        try:
-            archive = rebound.Simulationarchive(content)
-            simulation = archive[-1]
-        except (RuntimeError, ValueError) as error:
-            raise InitialConditionsError(f"it is not a readable REBOUND archive ({error})") from None
-        simulation.synchronize()
-    _check_gravity(simulation.G, G)
-    bodies = list(simulation.particles)
-    note = f"REBOUND archive, snapshot {len(archive)} of {len(archive)}"
-    if simulation.softening:
-        note += f", made with softening {simulation.softening:g}"
+    snapshot = read_archive(path)
+    _check_gravity(snapshot.G, G)
+    note = f"REBOUND archive, snapshot {snapshot.snapshots} of {snapshot.snapshots}"
+    if snapshot.softening:
+        note += f", made with softening {snapshot.softening:g}"
     return InitialConditions(
-        mass=np.array([body.m for body in bodies]),
-        position=np.array([body.xyz for body in bodies]),
-        velocity=np.array([body.vxyz for body in bodies]),
-        time=simulation.t,
-        note="; ".join([note, *(str(complaint.message) for complaint in complaints)]),
+        mass=np.array(snapshot.mass),
+        position=np.array(snapshot.position),
+        velocity=np.array(snapshot.velocity),
+        time=snapshot.time,
+        note="; ".join([note, *snapshot.complaints]),
     )
 
 
