@@ -79,7 +79,13 @@ def test_what_a_classical_simulation_needs_does_not_load_torch(path):
 
 
 def test_every_name_of_the_specification_imports_from_the_package():
-    names = ["ParticleTorch", "make_particle", "stack_particles", "ExternalField", "PointMassTidalField", "ModelAdapter", "HistoryBuffer", "FullyConnectedNN", "attempt_single_step", "check_energy_threshold", "compute_single_step_loss", "band_loss_zero_inside_where", "collect_trajectory_step", "collect_trajectory", "sample_minibatch", "evaluate_minibatch", "generalize_on_trajectory", "train_epoch_two_phase", "run_two_phase_training", "Config", "RetrainLimitError"]
+    names = [
+        *("ParticleTorch", "make_particle", "stack_particles", "ExternalField", "PointMassTidalField", "Config"),
+        *("ModelAdapter", "HistoryBuffer", "FullyConnectedNN", "attempt_single_step", "check_energy_threshold"),
+        *("compute_single_step_loss", "band_loss_zero_inside_where", "collect_trajectory_step", "collect_trajectory"),
+        *("sample_minibatch", "evaluate_minibatch", "generalize_on_trajectory", "train_epoch_two_phase"),
+        *("run_two_phase_training", "RetrainLimitError"),
+    ]
     assert set(names) <= set(aitimestepper.__all__)
     for name in aitimestepper.__all__:
         assert getattr(aitimestepper, name) is not None
