@@ -196,6 +196,14 @@ def test_of_a_recording_the_last_frame_is_taken(tmp_path):
     assert system.time == 2.0
 
 
+def test_rows_that_a_recording_does_not_count_are_not_taken(tmp_path):
+    position = np.random.default_rng(1).normal(size=(3, 4, 2))
+    bodies = {"mass": np.ones(4), "position": position, "velocity": position[:2], "time": [0.0, 1.0, 2.0]}
+    system = read_initial_conditions(hdf5(tmp_path / "run.h5", **bodies, summary=b'{"frames": 2, "steps": 40}'))
+    np.testing.assert_allclose(system.position, position[1] - position[1].mean(axis=0))
+    assert system.time == 1.0
+
+
 def test_bad_hdf5_is_refused(tmp_path):
     x = np.zeros((2, 2))
     refused(hdf5(tmp_path / "a.h5", mass=[1, 1], position=x), "no dataset 'velocity'")

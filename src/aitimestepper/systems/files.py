@@ -6,6 +6,7 @@ What is written is read back to the last bit.
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import tokenize
@@ -97,9 +98,9 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
         with h5py.File(path, "r") as file:
             _check_gravity(_scalar(file, "G", G), G)
             return InitialConditions(
-                mass=_last_frame(file, "mass", 1),
-                position=_last_frame(file, "position", 2),
-                velocity=_last_frame(file, "velocity", 2),
+                mass=_last_frame(file, "mass", rank=1),
+                position=_last_frame(file, "position", rank=2),
+                velocity=_last_frame(file, "velocity", rank=2),
                 period=_scalar(file, "period", 0.0),
                 time=_scalar(file, "time", 0.0),
                 names=_texts(file, "names"),
@@ -107,19 +108,24 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
             )
     except InitialConditionsError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
         raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
 
 
-def _last_frame(file: Any, name: str, rank: int) -> Any:
-    """The dataset, or its last entry if it has one more axis, that of the times."""
+def _last_row(file: Any) -> int:
+    """Index of the last frame. A recording says how many it has; a killed run may leave half a block behind them."""
+    return int(json.loads(file["summary"][()])["frames"]) - 1 if "summary" in file else -1
+
+
+def _last_frame(file: Any, name: str, *, rank: int) -> Any:
+    """The dataset, or its last frame if it has one more axis, that of the times."""
     import h5py
 
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         raise InitialConditionsError(f"there is no dataset {name!r} in it; mass, position and velocity are needed")
     if dataset.ndim == rank + 1 and len(dataset):
-        return dataset[-1]
+        return dataset[_last_row(file)]
     return dataset[()]
 
 
@@ -129,12 +135,12 @@ def _stored(file: Any, name: str) -> Any:
 
 
 def _scalar(file: Any, name: str, default: float) -> float:
-    """A number, the last one of a series, or the default if there is none of that name."""
+    """A number, that of the last frame if there is one for each, or the default if there is none of that name."""
     value = _stored(file, name)
     if value is None or not np.size(value):
         return default
     try:
-        return float(np.ravel(value)[-1])
+        return float(value[_last_row(file)] if np.ndim(value) else value)
     except (TypeError, ValueError):
         raise InitialConditionsError(f"{name} in it must be a number") from None
 
