@@ -78,7 +78,7 @@ class TrainingSystemKeys(_Group):
 
 
 class PartOneKeys(_Group):
-    """Part 1: collecting"""
+    """Part 1, collecting"""
 
     commands = _TRAIN
     epochs: int = Field(1000, ge=1, description="epochs of collecting and generalising")
@@ -97,7 +97,7 @@ class PartOneKeys(_Group):
 
 
 class PartTwoKeys(_Group):
-    """Part 2: generalising"""
+    """Part 2, generalising"""
 
     commands = _TRAIN
     replay_steps: int = Field(1000, ge=0, description="most iterations of Part 2 in an epoch; 0 turns it off")

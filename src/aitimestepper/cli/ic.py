@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ examples:
   aitimestepper ic kepler --e 0.9 --m2 0.3 --output binary.csv
   aitimestepper ic plummer:n=100,seed=7 --output cluster.h5
 
-systems that have a name, for `ic` and for --ic (options after a colon, as above):
+systems that have a name, for `ic` and, in the first form, for --ic:
 """
 
 
@@ -31,14 +33,14 @@ def run(words: Sequence[str]) -> int:
     options.pop("seed")  # that of the run is the same
     parser = CommandParser(
         "ic",
-        usage="NAME[:KEY=VALUE,...] [--output FILE] [flags]",
-        epilog=_EXAMPLES + describe_systems(),
+        usage="NAME[:KEY=VALUE,...] [--output FILE] [flags]\n       %(prog)s --list",
+        epilog=_EXAMPLES + _listed_systems(),
         options=options,
     )
     parser.add_argument("NAME", nargs="?", help="a name from the list below with its options, or a file to convert")
     request = parser.parse(words)
     if request.own.get("list"):
-        print(describe_systems())
+        print(_listed_systems())
         return 0
     config = Config(**request.keys)
     spec = _spec(request.own, options)
@@ -46,6 +48,12 @@ def run(words: Sequence[str]) -> int:
     _write(system, request.own.get("output"), config)
     _describe(system)
     return 0
+
+
+def _listed_systems() -> str:
+    width = shutil.get_terminal_size().columns
+    lines = describe_systems().splitlines()
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * 21, break_on_hyphens=False) for line in lines)
 
 
 def _spec(own: dict[str, Any], options: dict[str, str]) -> str:
@@ -62,6 +70,7 @@ def _spec(own: dict[str, Any], options: dict[str, str]) -> str:
 def _write(system: InitialConditions, output: str | None, config: Config) -> None:
     if output is None:
         sys.stdout.write(text_from_rows(rows_from_bodies(system), ","))
+        sys.stdout.flush()
     else:
         write_initial_conditions(output, system, config.overwrite, G=config.G)
         print(f"wrote {output}", file=sys.stderr)

@@ -159,11 +159,18 @@ class CommandParser(argparse.ArgumentParser):
         return f"unknown flag {flag}{nearest(flag, known)}"
 
 
+_UNBROKEN = "\u00a0"
+"""A space at which no line is broken: bounds stay in one piece."""
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help for 80 columns: the texts of most flags begin on the line of their flag."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [line.replace(_UNBROKEN, " ") for line in super()._split_lines(text, width)]
 
 
 def _flags_of(command: str) -> Iterable[str]:
@@ -212,7 +219,8 @@ def _help(field: FieldInfo) -> str:
     remarks = [" and ".join(rules)] if rules else []
     if field.default is not None:
         remarks.append(f"default: {_spelled(field.default)}")
-    return f"{field.description} ({'; '.join(remarks)})".replace(" ()", "").replace("%", "%%")
+    remark = ", ".join(remarks).replace(" ", _UNBROKEN)
+    return f"{field.description} [{remark}]".removesuffix(" []").replace("%", "%%")
 
 
 def _spelled(value: Any) -> str:

@@ -1,0 +1,223 @@
+"""What a person sees while a training or a simulation runs, all of it on standard error, and tables of results."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aitimestepper.errors import RetrainWarning
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress
+
+    from aitimestepper.training.results import EpochRecord, StepRecord
+
+SECONDS_BETWEEN_LINES = 10.0
+"""Where standard error is no terminal, a plain line appears this often instead of a bar."""
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Show warnings of a long retraining as one line, every time; others as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RetrainWarning)
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if issubclass(category, RetrainWarning):
+                note(f"aitimestepper: warning: {message}")
+            else:
+                usual(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+class TrainingWatch:
+    """Knows where a training stands, in words; a base of the observers that show it."""
+
+    def __init__(self, n_epochs: int | None) -> None:
+        self.n_epochs = n_epochs
+        self.last_step: StepRecord | None = None
+        self.last_epoch: EpochRecord | None = None
+
+    def step(self, record: StepRecord) -> None:
+        """Remember the latest attempt."""
+        self.last_step = record
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Remember the latest epoch."""
+        self.last_epoch = record
+        self.n_epochs = record.n_epochs
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def where(self) -> str:
+        """`epoch 3, step 1`, or nothing before the first attempt."""
+        return "" if self.last_step is None else f"epoch {self.last_step.epoch}, step {self.last_step.step}"
+
+    def status(self) -> str:
+        """Error, step, retrain iterations on the current state, and the pass rate of the latest epoch."""
+        words = []
+        if self.last_step is not None:
+            words += [f"error {self.last_step.error:.2e}", f"dt {self.last_step.dt:.2e}"]
+            words.append(f"retrained {self.last_step.retrain_iterations} x")
+        if self.last_epoch is not None and not self.last_epoch.skipped:
+            words.append(f"pass rate {100 * self.last_epoch.pass_rate:.0f} %")
+        return "   ".join(words)
+
+
+class TrainingLines(TrainingWatch):
+    """For log files: a plain line every ten seconds, and one for the last epoch."""
+
+    def __init__(self, n_epochs: int | None) -> None:
+        super().__init__(n_epochs)
+        self._began = self._shown = time.monotonic()
+        self._done_before: int | None = None
+
+    def step(self, record: StepRecord) -> None:
+        """Show where the training stands, if it is time to."""
+        super().step(record)
+        if self._done_before is None:
+            self._done_before = record.epoch - 1
+        if time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._show(record.epoch)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Show the last epoch."""
+        super().epoch(record)
+        if record.epoch == record.n_epochs:
+            self._show(record.epoch)
+
+    def _show(self, epoch: int) -> None:
+        self._shown = time.monotonic()
+        total = "" if self.n_epochs is None else f"/{self.n_epochs}"
+        note(f"epoch {epoch}{total}   {self.status()}   {self._left()}".rstrip())
+
+    def _left(self) -> str:
+        if self.last_epoch is None or self.n_epochs is None:
+            return ""
+        done = self.last_epoch.epoch - (self._done_before or 0)
+        seconds = (self._shown - self._began) / max(done, 1) * (self.n_epochs - self.last_epoch.epoch)
+        return f"{duration(seconds)} left" if seconds else ""
+
+
+class TrainingBar(TrainingWatch):
+    """For a terminal: a bar over the epochs, and below it the numbers of the step that is being tried."""
+
+    def __init__(self, n_epochs: int | None) -> None:
+        super().__init__(n_epochs)
+        from rich.live import Live
+
+        self._bar = _bar("epoch {task.completed}/{task.total}")
+        self._task = self._bar.add_task("", total=n_epochs)
+        self._live = Live(get_renderable=self._render, console=self._bar.console, refresh_per_second=5)
+
+    def step(self, record: StepRecord) -> None:
+        """Begin to show; what fails before the first step leaves no empty bar behind."""
+        if self.last_step is None:
+            self._live.start()
+        super().step(record)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Move the bar."""
+        super().epoch(record)
+        self._bar.update(self._task, total=record.n_epochs, completed=record.epoch)
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(self._bar.get_renderable(), Text(self.status(), overflow="ellipsis", no_wrap=True))
+
+
+@contextlib.contextmanager
+def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
+    """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
+    watch = TrainingBar(n_epochs) if sys.stderr.isatty() else TrainingLines(n_epochs)
+    try:
+        with one_line_warnings():
+            yield watch
+    finally:
+        watch.close()
+
+
+@contextlib.contextmanager
+def simulation_progress() -> Iterator[Callable[[float], None]]:
+    """A function that takes the fraction that is done, and shows it."""
+    if not sys.stderr.isatty():
+        yield _fraction_lines()
+        return
+    bar = _bar("simulating {task.percentage:.0f} %")
+    task = bar.add_task("", total=1.0)
+    with bar:
+        yield lambda fraction: bar.update(task, completed=fraction)
+
+
+def _fraction_lines() -> Callable[[float], None]:
+    began = shown = time.monotonic()
+
+    def show(fraction: float) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= SECONDS_BETWEEN_LINES and fraction > 0:
+            shown = now
+            note(f"simulated {100 * fraction:.0f} %   {duration((now - began) * (1 / fraction - 1))} left")
+
+    return show
+
+
+def _bar(text: str) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn(text),
+        BarColumn(bar_width=None),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True, highlight=False),
+        expand=True,
+    )
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def print_table(title: str, numbers: Mapping[str, Any]) -> None:
+    """Names and values in two columns on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in numbers.items():
+        table.add_row(name.replace("_", " "), spelled(value))
+    Console(highlight=False).print(table)
+
+
+def spelled(value: Any) -> str:
+    """A number as a person reads it."""
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

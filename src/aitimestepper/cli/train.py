@@ -1,0 +1,99 @@
+"""`aitimestepper train`: train a network, or go on with a training that was stopped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aitimestepper.cli.console import note, training_progress
+from aitimestepper.cli.parser import CommandParser, flag_of
+from aitimestepper.config import Config, PhysicsKeys, read_config
+from aitimestepper.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from aitimestepper.training.session import TrainingOutcome
+
+INTERRUPTED = 130
+
+_EXAMPLES = """\
+examples:
+  aitimestepper train --ic kepler:e=0.9 --epochs 200 --save-name first
+  aitimestepper train --num-orbits 32 --e-min 0.6 --output-scale physical
+  aitimestepper train --config my.toml --lr 1e-3 --hidden-dims 64 64
+  aitimestepper train --resume runs/first --epochs 400
+
+A key in the TOML file has the name of its flag, with underscores instead of
+hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets a value.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper train ...`; returns the exit code."""
+    usage = "[--config F.toml] [--ic SPEC] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
+    request = CommandParser("train", usage=usage, epilog=_EXAMPLES).parse(words)
+    resume = request.own.get("resume")
+    if resume is not None:
+        config = _changes(request.keys, request.own)
+    else:
+        config = read_config(request.own.get("config"), "train", request.keys)
+    outcome = train_and_report(config, resume=resume)
+    return INTERRUPTED if outcome.interrupted else 0
+
+
+def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
+    """Train with progress on standard error, and say there what came of it and how to go on."""
+    from aitimestepper.training.resume import RESUME_FILE
+    from aitimestepper.training.session import train
+
+    run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
+    with training_progress(config.epochs if resume is None or "epochs" in config.explicit() else None) as watch:
+        try:
+            outcome = train(config, resume=None if resume is None else run_dir, observers=[watch])
+        except RunError:
+            watch.close()
+            kept = f"; its last checkpoint is in {run_dir}" if (run_dir / RESUME_FILE).exists() else ""
+            note(f"the training failed in {watch.where() or 'its first step'}{kept}")
+            raise
+    if watch.last_step is None and not outcome.interrupted:
+        note(f"all {outcome.epochs_completed} epochs of {run_dir} are done already; ask for more with --epochs")
+    _report(outcome, watch.n_epochs)
+    return outcome
+
+
+def _changes(keys: dict[str, Any], own: dict[str, Any]) -> Config:
+    """What may differ from the run that is taken up again."""
+    from aitimestepper.training.session import RESUMABLE
+
+    fixed = sorted(flag_of(key) for key in keys.keys() - RESUMABLE) + ["--config"] * ("config" in own)
+    if fixed:
+        raise InputError(
+            f"{', '.join(fixed)} cannot stand beside --resume, which goes on with the settings of the run; allowed are "
+            f"{', '.join(sorted(map(flag_of, RESUMABLE)))}"
+        )
+    return Config(**keys)
+
+
+def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
+    where = shlex.quote(str(outcome.run_dir))
+    of = "" if n_epochs is None else f" of {n_epochs}"
+    if outcome.interrupted:
+        note(f"interrupted after {outcome.epochs_completed}{of} epochs; the checkpoint is in {outcome.run_dir}")
+        note(f"go on with:     aitimestepper train --resume {where}")
+        return
+    note(f"trained {outcome.epochs_completed} epochs; run directory {outcome.run_dir}, model {outcome.model_path}")
+    note(f"simulate with:  aitimestepper simulate {_same_system(outcome.run_dir)} --timestep learned --model {where}")
+
+
+def _same_system(run_dir: Path) -> str:
+    """Flags of `simulate` for the system and the physics of a training."""
+    from aitimestepper.training.session import CONFIG_FILE
+
+    config = read_config(run_dir / CONFIG_FILE, "train")
+    flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]
+    for key, field in PhysicsKeys.model_fields.items():
+        value = getattr(config, key)
+        if value != field.default:
+            flags.append(f"{flag_of(key)} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return " ".join(flags)

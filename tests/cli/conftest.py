@@ -1,0 +1,41 @@
+"""Running the command line inside the test process."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from aitimestepper.cli.main import main
+
+
+class Answer(NamedTuple):
+    """Exit code, standard output and standard error of one call."""
+
+    code: int
+    out: str
+    err: str
+
+    def refuses(self, *fragments: str) -> None:
+        """One clear line on standard error, exit code 2, nothing on standard output."""
+        assert (self.code, self.out) == (2, "")
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("aitimestepper: error: ")
+        for fragment in fragments:
+            assert fragment in lines[0]
+
+
+@pytest.fixture
+def call(capfd):
+    """`call("train", "--epochs", 2)` is an `Answer`."""
+
+    def run(*words: object) -> Answer:
+        capfd.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:  # --help and --version
+            code = int(stop.code or 0)
+        return Answer(code, *capfd.readouterr())
+
+    return run
