@@ -39,6 +39,10 @@ def part_of(module: str) -> str:
 
 def imports_of(path: Path, *, top_only: bool) -> list[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    # What only the type checker reads is no import.
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
     nodes = tree.body if top_only else list(ast.walk(tree))
     found: list[str] = []
     for node in nodes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tracemalloc
 
 import pytest
 import torch
@@ -73,18 +72,16 @@ def test_the_limit_names_iterations_error_and_threshold():
 
 def test_a_long_retraining_warns_and_its_memory_does_not_grow():
     model, optimizer, config, adapter = parts(10.0, max_retrain_iterations=1001, lr=1e-12)
-    marks = []
+    alive = []
 
     def on_attempt(error, dt, iterations, accepted):
         if iterations in (100, 1000):
-            gc.collect()  # what is left after it is what is held
-            marks.append(tracemalloc.get_traced_memory()[0])
+            gc.collect()
+            alive.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
 
-    tracemalloc.start()
     with pytest.warns(RetrainWarning, match="1000 retrain iterations"), pytest.raises(RetrainLimitError):
         collect_trajectory_step(model, kepler(e=0.5), optimizer, config, adapter, on_attempt=on_attempt)
-    tracemalloc.stop()
-    assert marks[1] <= 1.02 * marks[0] + 20_000
+    assert alive[0] == alive[1]
 
 
 @pytest.mark.parametrize(("warmup", "kept"), [(None, 3), (0, 5), (2, 3), (9, 0)])

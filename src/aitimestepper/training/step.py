@@ -24,6 +24,12 @@ from aitimestepper.training.losses import log_band_loss, step_limit_loss
 ROUNDING = 1e-14
 """Relative energy errors below this are rounding, whose derivative says nothing."""
 
+NEAR_LIMIT = 0.8
+"""From this part of the longest allowed step on, an energy error below the band is no reason to lengthen the step.
+
+Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
+"""
+
 _ORDER = 3.0
 """The energy error of one leapfrog step grows with dt^3."""
 
@@ -156,6 +162,7 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
     features, limiter = start.features, _SlopeLimiter()
     first_dt: Tensor | None = None
     refused = torch.zeros_like(start.energy, dtype=torch.bool)
+    unreachable = torch.zeros_like(refused)
     limit_losses = torch.zeros_like(start.energy)
     error = torch.zeros_like(start.energy)
     for step in range(n_steps):
@@ -167,6 +174,7 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
         too_long = ~(dt <= limit)
         limit_losses = limit_losses + torch.where(too_long, step_limit_loss(dt, limit), 0.0)
         refused = refused | too_long
+        unreachable = unreachable | (dt >= NEAR_LIMIT * limit)
         if window is not None:
             window.push(state)
         # A refused step is not taken but replaced by the longest allowed one: nothing explodes, no gradient flows.
@@ -180,6 +188,7 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
     if config.error_loss_weight:
         losses = losses + config.error_loss_weight * _error_head_loss(output, error)
     losses = torch.where(refused, limit_losses, losses)
+    losses = torch.where(unreachable & (error < config.E_lower) & ~refused, 0.0, losses)
     limiter.allow(losses)
     passed = ~refused & (error < config.energy_threshold) & (first_dt > 0)
     return Attempt(state, first_dt, error, passed, losses)
