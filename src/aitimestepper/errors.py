@@ -6,6 +6,11 @@ that the numerics of an accepted request failed (exit code 3, what was reached i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aitimestepper.recording import Recording
+
 
 class AITimeStepperError(Exception):
     """Base of all errors of this package."""
@@ -60,6 +65,20 @@ class RetrainLimitError(RunError):
 
 class NoGradientError(RunError):
     """A refused step from which the network cannot learn: its loss has no gradient, or not a finite one."""
+
+
+class SimulationError(RunError):
+    """A simulation that could not go on.
+
+    Attributes:
+        recording: everything up to the last state that is finite.
+        time: simulated time of that state.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.time = recording.summary.time
+        super().__init__(recording.summary.outcome)
 
 
 class RetrainWarning(UserWarning):

@@ -1,0 +1,275 @@
+"""`Recording`: the arrays and the summary of one run, NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FINISHED = "finished"
+"""The outcome of a run that reached its end; any other outcome is a sentence that says why it did not."""
+
+UNFINISHED = "unfinished: the run was ended from outside before it could say how"
+"""The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
+
+ROUNDING = 1e-12
+"""An initial energy below this part of kinetic + |potential| is the rounding of a cancellation, no scale."""
+
+
+class Frames(NamedTuple):
+    """Consecutive states of one run: S of them, in the order of time.
+
+    Attributes:
+        time: (S,).
+        dt: (S,), the step that led to each frame; 0 for the initial state.
+        position: (S, N, D).
+        velocity: (S, N, D).
+        energy: (S,), kinetic + potential, the external field included.
+        angular_momentum: (S,) in 1-D (zero) and 2-D, (S, 3) in 3-D, about the origin.
+    """
+
+    time: Floats
+    dt: Floats
+    position: Floats
+    velocity: Floats
+    energy: Floats
+    angular_momentum: Floats
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Frames]) -> Frames:
+        """All frames of consecutive blocks."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before it starts.
+
+    Attributes:
+        mass: (N,).
+        names: one for each body, or empty.
+        period: orbital period of the system, 0 if it has none.
+        G: gravitational constant.
+        softening: Plummer length.
+        energy_scale: what energy errors are relative to, see `energy_scale`.
+        note: units and source of the initial conditions, one line.
+        settings: the configuration that was asked for, as JSON has it.
+    """
+
+    mass: Floats
+    names: tuple[str, ...] = ()
+    period: float = 0.0
+    G: float = 1.0
+    softening: float = 0.0
+    energy_scale: float = 1.0
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Counts(NamedTuple):
+    """Steps of a run and what they cost; as in `Summary`."""
+
+    steps: int
+    force_evaluations: int
+    rejected_steps: int
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers, all finite.
+
+    Attributes:
+        steps: accepted steps.
+        force_evaluations: evaluations of the force on all bodies: one for the initial state, one for each step tried.
+        rejected_steps: steps that a gate undid.
+        time: simulated time reached.
+        energy_initial: total energy at the start, the external field included.
+        energy_final: at the end.
+        energy_error_max: largest |E - E_initial| / |E_initial| over every step, recorded or not.
+        energy_error_final: the same of the last step. Where E_initial is zero, or only rounding, both are relative to
+            the initial kinetic + |potential| energy.
+        momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
+        angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
+        wall_seconds: real time of the integration.
+        outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+    """
+
+    steps: int
+    force_evaluations: int
+    rejected_steps: int
+    time: float
+    energy_initial: float
+    energy_final: float
+    energy_error_max: float
+    energy_error_final: float
+    momentum_residual: float
+    angular_momentum_residual: float
+    wall_seconds: float
+    outcome: str
+
+    def as_dict(self) -> dict[str, int | float | str]:
+        """The same as JSON has it, in this order."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The summary of a dictionary that has all of its keys, and perhaps more; numbers of any kind fit.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        kinds = {"int": int, "float": float, "str": str}
+        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One run: S frames of N bodies in D dimensions, and its summary.
+
+    Attributes: those of `RunInfo` and of `Frames`, one by one, and
+        summary: the run in numbers.
+    """
+
+    mass: Floats
+    time: Floats
+    dt: Floats
+    position: Floats
+    velocity: Floats
+    energy: Floats
+    angular_momentum: Floats
+    summary: Summary
+    names: tuple[str, ...] = ()
+    period: float = 0.0
+    G: float = 1.0
+    softening: float = 0.0
+    energy_scale: float = 1.0
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, info: RunInfo, frames: Frames, summary: Summary) -> Self:
+        """Put the parts together."""
+        return cls(**vars(info), **frames._asdict(), summary=summary)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Recording:
+        """Read a recording, also one whose run is still going on or was killed.
+
+        Raises:
+            InputError: the file is missing, damaged, or no recording.
+        """
+        from aitimestepper.storage import read_recording
+
+        return read_recording(path)
+
+    def save(self, path: Path | str, overwrite: bool = False) -> None:
+        """Write the recording to an HDF5 file.
+
+        Raises:
+            OutputExistsError: the file exists and `overwrite` is False.
+            OutputError: the place cannot be written to.
+        """
+        from aitimestepper.storage import RecordingWriter
+
+        with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite):
+            pass
+
+    @property
+    def info(self) -> RunInfo:
+        """What was known before the run."""
+        return RunInfo(**{entry.name: getattr(self, entry.name) for entry in fields(RunInfo)})
+
+    @property
+    def frames(self) -> Frames:
+        """The arrays that have an entry for each frame."""
+        return Frames(*(getattr(self, name) for name in Frames._fields))
+
+    @property
+    def energy_error(self) -> Floats:
+        """(S,): |E - E_initial| over the energy scale."""
+        return np.abs(self.energy - self.summary.energy_initial) / self.energy_scale
+
+
+def energy_scale(kinetic: float, total: float) -> float:
+    """What the energy errors of a run are relative to: |E| of its initial state, if that means anything.
+
+    Where kinetic and potential energy cancel (a parabolic orbit), |E| is rounding, and the scale is
+    kinetic + |potential|; without any energy it is 1.
+    """
+    size = kinetic + abs(total - kinetic)
+    if abs(total) > ROUNDING * size:
+        return abs(total)
+    return size or 1.0
+
+
+def angular_momentum(mass: Floats, position: Floats, velocity: Floats) -> Floats:
+    """sum m x cross v of the frames (S, N, D), about the origin: (S, 3) in 3-D, otherwise (S,), zero in 1-D."""
+    n_dims = position.shape[-1]
+    if n_dims == 3:
+        return np.einsum("n,snd->sd", mass, np.cross(position, velocity))
+    if n_dims == 2:
+        return (position[..., 0] * velocity[..., 1] - position[..., 1] * velocity[..., 0]) @ mass
+    return np.zeros(len(position))
+
+
+class ConservationTally:
+    """The largest errors of a run in its conserved quantities, kept while its frames pass by."""
+
+    def __init__(self, info: RunInfo, initial: Frames) -> None:
+        """Start from the frame of the initial state."""
+        self._mass = info.mass
+        self._energy_scale = info.energy_scale
+        self._initial = initial
+        self._momentum = self._momentum_of(initial)[0]
+        self._last = initial
+        self._energy_error = self._drift = self._spin_drift = 0.0
+        self._speed_scale = self._spin_scale = 0.0
+        self.add(initial)
+
+    def add(self, frames: Frames) -> None:
+        """Take in the frames of every step since the last call; at least one."""
+        self._last = Frames(*(array[-1:] for array in frames))
+        speed = np.linalg.norm(frames.velocity, axis=-1)
+        lever = np.linalg.norm(frames.position, axis=-1)
+        spin = (frames.angular_momentum - self._initial.angular_momentum).reshape(len(speed), -1)
+        self._energy_error = max(self._energy_error, float(self._error_of(frames).max()))
+        self._drift = max(self._drift, _longest(self._momentum_of(frames) - self._momentum))
+        self._spin_drift = max(self._spin_drift, _longest(spin))
+        self._speed_scale = max(self._speed_scale, float((speed @ self._mass).max()))
+        self._spin_scale = max(self._spin_scale, float(((speed * lever) @ self._mass).max()))
+
+    def summary(self, counts: Counts, outcome: str) -> Summary:
+        """The run in numbers, as far as it has come."""
+        return Summary(
+            **counts._asdict(),
+            time=float(self._last.time[0]),
+            energy_initial=float(self._initial.energy[0]),
+            energy_final=float(self._last.energy[0]),
+            energy_error_max=self._energy_error,
+            energy_error_final=float(self._error_of(self._last)[0]),
+            momentum_residual=_ratio(self._drift, self._speed_scale),
+            angular_momentum_residual=_ratio(self._spin_drift, self._spin_scale),
+            outcome=outcome,
+        )
+
+    def _error_of(self, frames: Frames) -> Floats:
+        return np.abs(frames.energy - self._initial.energy) / self._energy_scale
+
+    def _momentum_of(self, frames: Frames) -> Floats:
+        return np.einsum("n,snd->sd", self._mass, frames.velocity)
+
+
+def _longest(vectors: Floats) -> float:
+    return float(np.linalg.norm(vectors, axis=-1).max())
+
+
+def _ratio(part: float, whole: float) -> float:
+    """`part / whole`, where nothing moved 0."""
+    return part / whole if whole > 0 else 0.0
