@@ -3,8 +3,8 @@
 PYTHON ?= python3
 CONSTRAINTS ?= -c constraints.txt
 RUN = .venv/bin/python
-# Two threads are what the small networks and CI machines use well; results do not depend on it.
-export OMP_NUM_THREADS ?= 2
+# The networks are small: one thread is fastest, and results do not depend on the number.
+export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .PHONY: demo test validate lint lock clean

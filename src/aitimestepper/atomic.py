@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,8 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> Non
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        # The directory itself may be what is missing, or a file.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
