@@ -1,0 +1,67 @@
+"""`aitimestepper both`: train, then simulate with the model just trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aitimestepper.cli.parser import CommandParser, Request
+from aitimestepper.cli.simulate import simulate_and_report
+from aitimestepper.cli.train import INTERRUPTED, train_and_report
+from aitimestepper.config import Config, fields_of, read_config
+from aitimestepper.errors import InputError
+from aitimestepper.names import Command
+from aitimestepper.storage import check_output
+from aitimestepper.systems.catalogue import initial_conditions
+
+SIMULATION_FILE = "simulation.h5"
+"""Where the trajectory goes unless another output is asked for: into the run directory."""
+
+_EXAMPLES = """\
+examples:
+  aitimestepper both --ic kepler:e=0.9,m2=0.3 --periods 20 --epochs 300
+  aitimestepper both --ic solar-system:date=2026-01-01 --duration 62.8 --json
+  aitimestepper both --config my.toml --save-name again
+
+A flag that both commands know goes to both; in the TOML file a [train] and a
+[simulate] table can differ: training orbits here, another --ic there.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper both ...`; returns the exit code."""
+    usage = "--ic SPEC (--duration T | --periods P | --steps N)\n         [--config F.toml] [flags]"
+    request = CommandParser("both", usage=usage, epilog=_EXAMPLES).parse(words)
+    training = _config("train", request)
+    _check_simulation(request, training)
+    outcome = train_and_report(training)
+    if outcome.interrupted:
+        return INTERRUPTED
+    decided = {"timestep": "learned", "model": str(outcome.model_path)}
+    if _config("simulate", request).output is None:
+        decided["output"] = str(outcome.run_dir / SIMULATION_FILE)  # new like its directory
+    simulate_and_report(_config("simulate", request, **decided))
+    return 0
+
+
+def _config(command: Command, request: Request, **decided: Any) -> Config:
+    """The configuration of one of the two: its tables of the file, its flags, and what is not for the user to say."""
+    flags = {key: value for key, value in request.keys.items() if key in fields_of(command)}
+    return read_config(request.own.get("config"), command, flags | decided)
+
+
+def _check_simulation(request: Request, training: Config) -> None:
+    """Refuse before hours of training what would be refused after them."""
+    from aitimestepper.simulate import check_request
+
+    wished = _config("simulate", request)
+    for key in ("timestep", "model", "dt", "eta"):
+        value = getattr(wished, key)
+        if value is not None and (key, value) != ("timestep", "learned"):
+            raise InputError(f"{key} = {value} is not for `both`, which takes the steps of the model that it trains")
+    if wished.ic is None:
+        raise InputError("both needs a system to simulate: set ic, in the [simulate] table if it is not to train on")
+    check_request(_config("simulate", request, timestep="learned", model=training.save_name))
+    initial_conditions(wished.ic, G=wished.G, softening=wished.softening, seed=wished.seed)
+    if wished.output is not None:
+        check_output(wished.output, wished.overwrite)
