@@ -58,22 +58,31 @@ def simulate(
         InputError: the request cannot be carried out; nothing has been written.
         SimulationError: the run could not go on; carries what was reached, which is also in `output`.
     """
-    check_request(config)
-    if config.output is not None:
-        check_output(config.output, config.overwrite)
-    system = _system(config, system)
-    end_time = _end_time(config, system)
+    system, end_time = check_request(config, system)
     particle = _particle(config, system)
     stepper = _stepper(config, particle)
     return _run(config, system, particle, stepper, end_time, progress)
 
 
-def check_request(config: Config) -> None:
-    """Refuse settings of a simulation that are missing, or that would do nothing.
+def check_request(config: Config, system: InitialConditions | None = None) -> tuple[InitialConditions, float]:
+    """The bodies and the time of the end, infinite if the run ends after a number of steps.
+
+    Refuses whatever can be seen to be wrong before there is a model, so that a training can be spared.
 
     Raises:
-        InputError: names the setting.
+        InputError: a setting is missing or would do nothing; bodies or output cannot be had.
     """
+    _check_settings(config)
+    if config.output is not None:
+        check_output(config.output, config.overwrite)
+    system = _system(config, system)
+    place = config.external_field_position
+    if place is not None and len(place) != system.n_dims:
+        raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(place)}")
+    return system, _end_time(config, system)
+
+
+def _check_settings(config: Config) -> None:
     if config.timestep is None:
         raise InputError(f"a simulation needs timestep: one of {', '.join(TIMESTEPS)}")
     taken = _TAKEN[config.timestep]
@@ -103,7 +112,6 @@ def _system(config: Config, system: InitialConditions | None) -> InitialConditio
 
 
 def _end_time(config: Config, system: InitialConditions) -> float:
-    """Simulated time at which the run ends, infinite if it ends after a number of steps."""
     if config.steps is not None:
         return math.inf
     duration = config.duration
@@ -123,9 +131,6 @@ def _end_time(config: Config, system: InitialConditions) -> float:
 def _particle(config: Config, system: InitialConditions) -> ParticleTorch:
     from aitimestepper.training.session import external_field, particle_of, torch_device
 
-    place = config.external_field_position
-    if place is not None and len(place) != system.n_dims:
-        raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(place)}")
     # One system of few bodies is fastest on the CPU.
     device = "cpu" if config.device == "auto" else torch_device(config)
     return particle_of(system, config, external_field(config), device)

@@ -44,6 +44,15 @@ def test_an_unknown_command_names_the_nearest(call):
     call("--epochs", 3, "train").refuses("unknown flag '--epochs'", "commands: train, simulate, both, ic")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_fits_into_80_columns_and_gives_examples(call, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = call(command, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert answer.out.count(f"\n  aitimestepper {command} ") >= 3
+
+
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_loads_nothing_heavy(words):
     script = f"import sys; from aitimestepper.cli.main import main\ntry: main({words!r})\nfinally: print(*sys.modules)"

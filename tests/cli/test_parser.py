@@ -149,9 +149,3 @@ def test_the_help_shows_default_and_bounds_of_every_key():
     assert "[> 0, default: 0.0002]" in text
     assert "[>= 0 and < 1, default: 0.9]" in text
     assert "{tanh,relu,silu,sigmoid}" in text
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_fits_into_80_columns(command, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    assert max(map(len, parser(command).format_help().splitlines())) <= 80

@@ -11,8 +11,6 @@ from aitimestepper.cli.train import INTERRUPTED, train_and_report
 from aitimestepper.config import Config, fields_of, read_config
 from aitimestepper.errors import InputError
 from aitimestepper.names import Command
-from aitimestepper.storage import check_output
-from aitimestepper.systems.catalogue import initial_conditions
 
 SIMULATION_FILE = "simulation.h5"
 """Where the trajectory goes unless another output is asked for: into the run directory."""
@@ -62,6 +60,3 @@ def _check_simulation(request: Request, training: Config) -> None:
     if wished.ic is None:
         raise InputError("both needs a system to simulate: set ic, in the [simulate] table if it is not to train on")
     check_request(_config("simulate", request, timestep="learned", model=training.save_name))
-    initial_conditions(wished.ic, G=wished.G, softening=wished.softening, seed=wished.seed)
-    if wished.output is not None:
-        check_output(wished.output, wished.overwrite)

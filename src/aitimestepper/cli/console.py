@@ -27,7 +27,7 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def one_line_warnings() -> Iterator[None]:
+def _one_line_warnings() -> Iterator[None]:
     """Show warnings of a long retraining as one line, every time; others as they are."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", RetrainWarning)
@@ -110,7 +110,7 @@ class TrainingLines(TrainingWatch):
             return ""
         done = self.last_epoch.epoch - (self._done_before or 0)
         seconds = (self._shown - self._began) / max(done, 1) * (self.n_epochs - self.last_epoch.epoch)
-        return f"{duration(seconds)} left" if seconds else ""
+        return f"{_duration(seconds)} left" if seconds else ""
 
 
 class TrainingBar(TrainingWatch):
@@ -151,7 +151,7 @@ def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
     """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
     watch = TrainingBar(n_epochs) if sys.stderr.isatty() else TrainingLines(n_epochs)
     try:
-        with one_line_warnings():
+        with _one_line_warnings():
             yield watch
     finally:
         watch.close()
@@ -163,7 +163,7 @@ def simulation_progress() -> Iterator[Callable[[float], None]]:
     if not sys.stderr.isatty():
         yield _fraction_lines()
         return
-    bar = _bar("simulating {task.percentage:.0f} %")
+    bar = _bar("simulating {task.percentage:.0f} %", transient=True)
     task = bar.add_task("", total=1.0)
     with bar:
         yield lambda fraction: bar.update(task, completed=fraction)
@@ -177,12 +177,12 @@ def _fraction_lines() -> Callable[[float], None]:
         now = time.monotonic()
         if now - shown >= SECONDS_BETWEEN_LINES and fraction > 0:
             shown = now
-            note(f"simulated {100 * fraction:.0f} %   {duration((now - began) * (1 / fraction - 1))} left")
+            note(f"simulated {100 * fraction:.0f} %   {_duration((now - began) * (1 / fraction - 1))} left")
 
     return show
 
 
-def _bar(text: str) -> Progress:
+def _bar(text: str, *, transient: bool = False) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -193,10 +193,11 @@ def _bar(text: str) -> Progress:
         TextColumn("left"),
         console=Console(stderr=True, highlight=False),
         expand=True,
+        transient=transient,
     )
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -208,16 +209,14 @@ def print_table(title: str, numbers: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
+    table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in numbers.items():
-        table.add_row(name.replace("_", " "), spelled(value))
-    Console(highlight=False).print(table)
+        table.add_row("  " + name.replace("_", " "), _spelled(value))
+    console = Console(highlight=False, markup=False)
+    console.print(title, style="bold", soft_wrap=True)
+    console.print(table, soft_wrap=True)
 
 
-def spelled(value: Any) -> str:
+def _spelled(value: Any) -> str:
     """A number as a person reads it."""
-    if value is None:
-        return "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

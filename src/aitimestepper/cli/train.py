@@ -25,7 +25,7 @@ examples:
   aitimestepper train --resume runs/first --epochs 400
 
 A key in the TOML file has the name of its flag, with underscores instead of
-hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets a value.
+hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets it.
 """
 
 
@@ -39,7 +39,11 @@ def run(words: Sequence[str]) -> int:
     else:
         config = read_config(request.own.get("config"), "train", request.keys)
     outcome = train_and_report(config, resume=resume)
-    return INTERRUPTED if outcome.interrupted else 0
+    if outcome.interrupted:
+        return INTERRUPTED
+    model = f"--timestep learned --model {shlex.quote(str(outcome.run_dir))}"
+    note(f"simulate with:  aitimestepper simulate {_same_system(outcome.run_dir)} {model}")
+    return 0
 
 
 def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
@@ -76,14 +80,12 @@ def _changes(keys: dict[str, Any], own: dict[str, Any]) -> Config:
 
 
 def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
-    where = shlex.quote(str(outcome.run_dir))
-    of = "" if n_epochs is None else f" of {n_epochs}"
     if outcome.interrupted:
+        of = "" if n_epochs is None else f" of {n_epochs}"
         note(f"interrupted after {outcome.epochs_completed}{of} epochs; the checkpoint is in {outcome.run_dir}")
-        note(f"go on with:     aitimestepper train --resume {where}")
+        note(f"go on with:     aitimestepper train --resume {shlex.quote(str(outcome.run_dir))}")
         return
     note(f"trained {outcome.epochs_completed} epochs; run directory {outcome.run_dir}, model {outcome.model_path}")
-    note(f"simulate with:  aitimestepper simulate {_same_system(outcome.run_dir)} --timestep learned --model {where}")
 
 
 def _same_system(run_dir: Path) -> str:

@@ -1,0 +1,195 @@
+"""`aitimestepper simulate` and `both`: the whole path, and what is refused before a step is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aitimestepper.checkpoint import read_model
+from aitimestepper.cli.simulate import as_json
+from aitimestepper.recording import Recording, Summary
+
+SUMMARY_KEYS = [
+    "steps", "force_evaluations", "rejected_steps", "time", "energy_initial", "energy_final", "energy_error_max",
+    "energy_error_final", "momentum_residual", "angular_momentum_residual", "wall_seconds", "outcome",
+]  # fmt: skip
+TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
+FIXED = ["--timestep", "fixed", "--dt", 0.01, "--steps", 20]
+
+
+def test_from_training_over_simulation_to_the_trajectory(call):
+    assert call("train", *TINY, "--num-orbits", 3, "--save-name", "first").code == 0
+    answer = call(
+        "simulate", "--ic", "kepler:e=0.3,m2=0.3", "--periods", 0.5, "--timestep=learned", "--model=runs/first",
+        "--output", "run.h5", "--json",
+    )  # fmt: skip
+    assert (answer.code, answer.err) == (0, "trajectory in run.h5\n")
+    summary = json.loads(answer.out)
+    recording = Recording.load("run.h5")
+    assert recording.summary.as_dict() == summary
+    assert len(recording.time) == summary["steps"] + 1
+    assert recording.time[-1] == pytest.approx(recording.period / 2, rel=1e-12)
+    energy = 0.5 * np.einsum("n,snd,snd->s", recording.mass, recording.velocity, recording.velocity)
+    energy -= 0.3 / np.linalg.norm(recording.position[:, 0] - recording.position[:, 1], axis=-1)
+    assert np.abs(energy / energy[0] - 1).max() == pytest.approx(summary["energy_error_max"], rel=1e-6)
+
+
+def test_json_is_exactly_one_object_on_standard_output(call):
+    answer = call("simulate", "--ic", "figure-eight", *FIXED, "--json")
+    assert answer.code == 0
+    assert answer.out.count("\n") == 1
+    summary = json.loads(answer.out)
+    assert list(summary) == SUMMARY_KEYS
+    assert (summary["steps"], summary["force_evaluations"], summary["outcome"]) == (20, 21, "finished")
+    assert summary["time"] == pytest.approx(0.2)
+    assert summary["energy_initial"] == pytest.approx(-1.287141995633, rel=1e-9)
+
+
+def test_a_number_that_is_not_finite_is_null_in_json():
+    numbers = dict.fromkeys(SUMMARY_KEYS, float("nan")) | {"steps": 1, "energy_final": float("-inf"), "outcome": "x"}
+    answer = json.loads(as_json(Summary(**numbers)), parse_constant=pytest.fail)  # type: ignore[arg-type]
+    assert (answer["steps"], answer["time"], answer["energy_final"]) == (1, None, None)
+
+
+def test_without_json_the_same_numbers_are_a_table(call):
+    answer = call("simulate", "--ic", "figure-eight", *FIXED)
+    assert answer.code == 0
+    title, *rows = answer.out.splitlines()
+    assert title == "figure-eight: 3 bodies, fixed steps (dt = 0.01)"
+    assert [row.strip().split("  ")[0].replace(" ", "_") for row in rows] == SUMMARY_KEYS
+    assert rows[0].split() == ["steps", "20"]
+
+
+def test_settings_may_all_stand_in_the_file_and_flags_go_over_them(call):
+    Path("c.toml").write_text(
+        'ic = "figure-eight"\nepochs = 3\n[simulate]\ntimestep = "fixed"\ndt = 0.1\nsteps = 3\n[train]\nlr = 1.0\n'
+    )
+    answer = call("simulate", "--config", "c.toml", "--dt", "0.2", "--json")
+    assert json.loads(answer.out)["time"] == pytest.approx(0.6)
+
+
+def test_a_run_that_cannot_go_on_is_3_and_keeps_what_was_reached(call):
+    Path("fall.csv").write_text("1,0,0,0,0\n1,1,0,0,0\n")
+    words = ["--ic", "fall.csv", "--duration", 60, "--timestep", "free-fall", "--eta", 0.02, "--output", "fall.h5"]
+    answer = call("simulate", *words, "--json")
+    assert answer.code == 3
+    summary = json.loads(answer.out)
+    where, error = answer.err.splitlines()
+    assert where == "trajectory in fall.h5"
+    assert error == f"aitimestepper: error: {summary['outcome']}"
+    assert "the run stopped at t = 0.785" in error
+    assert Recording.load("fall.h5").summary.as_dict() == summary
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--ic", "kepler", "--steps", "3"], "a simulation needs timestep"),
+        (["--ic", "kepler", "--timestep", "fixed", "--steps", "3"], "timestep = fixed needs dt"),
+        (["--ic", "kepler", "--timestep", "fixed", "--dt", "0.1"], "exactly one of duration, periods, steps"),
+        (["--ic", "kepler", *FIXED, "--duration", "3"], "exactly one of duration, periods, steps"),
+        (["--ic", "kepler", *FIXED, "--eta", "0.1"], "eta = 0.1 does nothing with timestep = fixed"),
+        (FIXED, "a simulation needs initial conditions"),
+        (["--ic", "kepler", "--timestep", "fixd"], "it should be 'fixed', 'free-fall' or 'learned'"),
+        (["--ic", "kepler", "--timestep", "learned", "--model", "none", "--steps", "3"], "needs model"),
+        (["--ic", "kepler", "--timestep", "learned", "--model", "nowhere", "--steps", "3"], "no model file at nowhere"),
+        (["--ic", "kepler", *FIXED, "--output", "missing/run.h5"], "cannot write missing/run.h5"),
+        (["--ic", "kepler", *FIXED, "--learning-rate", "1"], "unknown flag --learning-rate"),
+        (["--ic", "kepler", *FIXED, "--epochs", "1"], "--epochs is a flag of 'train' and 'both'"),
+        (["--ic", "random:n=3", "--timestep=fixed", "--dt=1", "--periods=2"], "needs a system with an orbital period"),
+        (["--ic", "kepler", *FIXED, "--external-field-mass", "1"], "must be set together"),
+    ],
+)
+def test_bad_input_gives_one_line(call, words, fragment):
+    call("simulate", *words).refuses(fragment)
+
+
+def test_a_checkpoint_that_does_not_fit_gives_one_line(call):
+    from safetensors.numpy import save_file
+
+    Path("other.safetensors").write_bytes(b"#!/bin/sh\n")
+    learned = ["--ic", "kepler", "--steps", 3, "--timestep", "learned", "--model"]
+    call("simulate", *learned, "other.safetensors").refuses("other.safetensors is damaged or no safetensors file")
+    save_file({"w": np.zeros(3)}, "other.safetensors")
+    call("simulate", *learned, "other.safetensors").refuses("not a model of this package")
+
+
+def test_an_existing_trajectory_is_kept_unless_told_otherwise(call):
+    assert call("simulate", "--ic", "kepler", *FIXED, "--output", "run.h5").code == 0
+    before = Path("run.h5").read_bytes()
+    call("simulate", "--ic", "halley", *FIXED, "--output", "run.h5").refuses("run.h5 exists already", "--overwrite")
+    assert Path("run.h5").read_bytes() == before
+    assert call("simulate", "--ic", "halley", *FIXED, "--output", "run.h5", "--overwrite").code == 0
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc here")
+@pytest.mark.parametrize("place", ["/proc/run.h5", "file/run.h5"])
+def test_a_place_that_cannot_be_written_to_gives_one_line(call, place):
+    Path("file").touch()
+    call("simulate", "--ic", "kepler", *FIXED, "--output", place).refuses(f"cannot write {place}")
+
+
+def test_ctrl_c_keeps_the_trajectory_up_to_there():
+    words = ["--ic", "plummer:n=16", "--duration", "1e6", "--timestep", "free-fall", "--eta", "0.01"]
+    command = [sys.executable, "-m", "aitimestepper", "simulate", *words, "--output", "run.h5"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 60
+    while not Path("run.h5").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines() == ["trajectory in run.h5", "aitimestepper: error: interrupted"]
+    recording = Recording.load("run.h5")
+    assert recording.summary.outcome == "interrupted"
+    assert len(recording.time) == recording.summary.steps + 1 > 1
+
+
+def test_both_trains_on_a_system_and_simulates_it_with_that_model(call):
+    answer = call("both", *TINY, "--ic", "kepler:e=0.5", "--softening", "0.01", "--steps", 5, "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)["steps"] == 5
+    assert "trained 2 epochs" in answer.err
+    assert "simulate with" not in answer.err
+    assert (read_model("runs/run").config.ic, read_model("runs/run").config.softening) == ("kepler:e=0.5", 0.01)
+
+
+def test_both_takes_a_table_of_the_file_for_each(call):
+    Path("c.toml").write_text(
+        "softening = 0.01\n[train]\ne_min = 0.2\nnum_orbits = 2\n"
+        '[simulate]\nic = "kepler:e=0.5"\nsteps = 3\noutput = "run.h5"\ntimestep = "learned"\n'
+    )
+    assert call("both", "--config", "c.toml", *TINY).code == 0
+    recording = Recording.load("run.h5")
+    assert (recording.softening, recording.summary.steps) == (0.01, 3)
+    assert read_model("runs/run").config.ic is None
+    assert read_model("runs/run").config.num_orbits == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--steps", 3], "both needs a system to simulate: set ic"),
+        (["--ic", "kepler"], "exactly one of duration, periods, steps"),
+        (["--ic", "kepler", "--steps", 3, "--timestep", "fixed"], "timestep = fixed is not for `both`"),
+        (["--ic", "kepler", "--steps", 3, "--dt", "0.1"], "--dt is a flag of 'simulate', not of 'both'"),
+        (["--ic", "kepler", "--steps", 3, "--output", "c.toml"], "c.toml exists already"),
+        (["--config", "c.toml", "--ic", "kepler", "--steps", 3], "dt = 0.1 is not for `both`"),
+        (["--ic", "random:n=3", "--periods", 3], "needs a system with an orbital period"),
+        (["--ic", "kepler", "--steps", 3, "--resume", "runs/a"], "--resume is a flag of 'train', not of 'both'"),
+    ],
+)
+def test_both_refuses_before_it_trains(call, words, fragment):
+    Path("c.toml").write_text("[simulate]\ndt = 0.1\n")
+    call("both", *words).refuses(fragment)
+    assert not Path("runs").exists()
