@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from aitimestepper.simulate import simulate
-from aitimestepper.views.plots import plot_comparison
 from rich.console import Console
 from rich.table import Table
 
 from aitimestepper import Config, read_config
 from aitimestepper.cli.console import simulation_progress, training_progress
 from aitimestepper.recording import Recording
+from aitimestepper.simulate import simulate
 from aitimestepper.training.session import train
+from aitimestepper.views.plots import plot_comparison
 
 CONFIG = Path(__file__).parent.parent / "configs" / "demo.toml"
 
@@ -29,6 +29,7 @@ class Case(NamedTuple):
     """A system to simulate: where it comes from, for how long, and the units of its figure."""
 
     name: str
+    short: str
     title: str
     ic: str
     periods: float
@@ -37,8 +38,24 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("kepler", "Kepler orbit, e = 0.8, masses 1 and 0.3, 20 periods", "kepler:e=0.8,m1=1,m2=0.3,M=0", 20, "a", ""),
-    Case("halley", "Sun and Comet Halley, two revolutions from perihelion", "halley:M=0", 2, "au", "yr / 2 pi"),
+    Case(
+        "kepler",
+        "Kepler e = 0.8",
+        "Kepler orbit, e = 0.8, masses 1 and 0.3, 20 periods",
+        "kepler:e=0.8,m1=1,m2=0.3,M=0",
+        20,
+        "a",
+        "",
+    ),
+    Case(
+        "halley",
+        "Comet Halley",
+        "Sun and Comet Halley, two revolutions from perihelion",
+        "halley:M=0",
+        2,
+        "au",
+        "yr / 2 pi",
+    ),
 )
 
 
@@ -55,16 +72,16 @@ def run_case(case: Case, model: Path, run_dir: Path) -> dict[str, Recording]:
         fixed = simulate(
             Config(**common, timestep="fixed", dt=dt, output=str(run_dir / f"{case.name}-fixed.h5")), progress=progress
         )
-    return {"learned step": learned, "fixed step": fixed}
+    return {"learned": learned, "fixed": fixed}
 
 
 def result_table(results: dict[str, dict[str, Recording]]) -> Table:
     """Energy errors and cost of every run, and what the learned step gains."""
     table = Table(title="Learned step against the fixed step of as many force evaluations", title_justify="left")
-    table.add_column("system")
-    table.add_column("step")
-    for name in ("steps", "force evaluations", "max |dE/E|", "final |dE/E|"):
-        table.add_column(name, justify="right")
+    table.add_column("system", no_wrap=True)
+    table.add_column("step", no_wrap=True)
+    for name in ("steps", "force evals", "max |dE/E|", "final |dE/E|"):
+        table.add_column(name, justify="right", no_wrap=True)
     for title, runs in results.items():
         for number, (name, run) in enumerate(runs.items()):
             s = run.summary
@@ -86,18 +103,20 @@ def main() -> None:
     began = time.perf_counter()
     config = read_config(CONFIG, "train", {**flags, "overwrite": True})
     console.print(
-        f"Training on {config.num_orbits} orbits, e = {config.e_min} to {config.e_max}: every accepted step keeps "
-        f"|dE/E| < {config.energy_threshold:g}"
+        f"Training on {config.num_orbits} orbits, e = {config.e_min} to {config.e_max}; "
+        f"every accepted step keeps |dE/E| < {config.energy_threshold:g}."
     )
     with training_progress(config.epochs) as watch:
         outcome = train(config, observers=[watch])
     if outcome.interrupted:
         raise SystemExit(f"interrupted; the checkpoint is in {outcome.run_dir}")
-    results = {case.title: run_case(case, outcome.model_path, outcome.run_dir) for case in CASES}
+    results = {case.short: run_case(case, outcome.model_path, outcome.run_dir) for case in CASES}
     console.print(result_table(results))
     for case, runs in zip(CASES, results.values(), strict=True):
         figure = outcome.run_dir / f"{case.name}.png"
-        plot_comparison(runs, figure, title=case.title, length_unit=case.length_unit, time_unit=case.time_unit)
+        plot_comparison(
+            runs, figure, title=case.title, length_unit=case.length_unit, time_unit=case.time_unit, overwrite=True
+        )
         console.print(f"figure         {figure}")
     console.print(f"run directory  {outcome.run_dir}   ({time.perf_counter() - began:.0f} s in all)")
 
