@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -75,18 +75,19 @@ class TrainingState:
 
     Attributes:
         model, optimizer: the weights and what Adam remembers of them.
-        particle: where the systems are now.
+        initial: where the systems began.
+        particle: where they are now.
         adapter: holds the scales of the features and the running history.
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
         wall_seconds: spent in complete epochs.
-        start_time: simulated time of each system at the beginning.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    initial: ParticleTorch
     particle: ParticleTorch
     adapter: ModelAdapter
     generator: torch.Generator
@@ -96,7 +97,6 @@ class TrainingState:
     converged_epochs: int = 0
     part2_epochs: int = 0
     wall_seconds: float = 0.0
-    start_time: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
 
 
 def epochs(
@@ -162,7 +162,7 @@ def check_systems(particle: ParticleTorch, config: Config) -> None:
 def _period_covered(state: TrainingState, config: Config) -> bool:
     if not config.stop_at_period:
         return False
-    covered = state.particle.current_time - state.start_time
+    covered = state.particle.current_time - state.initial.current_time
     return bool((covered >= state.particle.period).all())
 
 

@@ -47,7 +47,7 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
         "optimizer": copy.deepcopy(state.optimizer.state_dict()),
         "generator": state.generator.get_state(),
         "scales": None if scales is None else list(scales),
-        "start_time": state.start_time,
+        "initial": _packed(state.initial),
         "particle": _packed(state.particle),
         "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
         "replay": _packed_samples(state.replay.samples),
@@ -113,7 +113,7 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
         state.generator.set_state(contents["generator"])
         for name in _COUNTERS:
             setattr(state, name, contents["counters"][name])
-        state.start_time = contents["start_time"]
+        state.initial = _unpacked(contents["initial"], state.particle)
         if contents["scales"] is not None:
             state.adapter.norm_scales = NormScales(*contents["scales"])
         state.particle = _unpacked(contents["particle"], state.particle)

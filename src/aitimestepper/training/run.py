@@ -48,12 +48,12 @@ def run_two_phase_training(
     state = TrainingState(
         model=model,
         optimizer=optimizer,
+        initial=particle.clone_detached(),
         particle=particle,
         adapter=adapter,
         generator=generator or torch.Generator().manual_seed(config.seed),
         replay=ReplayMemory(config.replay_capacity),
         history=adapter.window(history_buffer),
-        start_time=particle.current_time.detach().clone(),
     )
     return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
 

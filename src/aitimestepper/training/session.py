@@ -103,12 +103,12 @@ def build_training(config: Config) -> TrainingState:
     return TrainingState(
         model=model,
         optimizer=optimizer,
+        initial=particle.clone_detached(),
         particle=particle,
         adapter=adapter,
         generator=generator,
         replay=ReplayMemory(config.replay_capacity),
         history=adapter.history_buffer,
-        start_time=particle.current_time.detach().clone(),
     )
 
 
