@@ -1,0 +1,106 @@
+"""The look of a figure, and where it is saved: one page wide, and legible to every kind of colour vision."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aitimestepper.atomic import write_atomically
+from aitimestepper.errors import InputError
+from aitimestepper.storage import check_output
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+
+PAGE_WIDTH = 7.1  # inches: two columns of a journal
+STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 9.5,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 0.9,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
+def check_figure(path: Path | str, overwrite: bool) -> None:
+    """Refuse a figure that cannot be drawn or saved, before any work is done for it.
+
+    Raises:
+        InputError: a suffix that is not known, no matplotlib, or a place that cannot be written to.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise InputError(f"cannot draw {path}: its suffix must be one of {', '.join(SUFFIXES)}")
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError:
+        raise InputError("figures need the package matplotlib: pip install 'aitimestepper[plot]'") from None
+    check_output(path, overwrite)
+
+
+def page_style() -> Any:
+    """The look, as a context."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Seven colours, then the same again dashed."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", ":")[number // len(COLOURS) % 3]}
+
+
+def at_least_a_decade(axis: Any) -> None:
+    """Widen the range of y: a narrow range on a logarithmic axis would have no number on it."""
+    low, high = axis.get_ylim()
+    if high < 10 * low:
+        middle = np.sqrt(low * high)
+        axis.set_ylim(middle / np.sqrt(10), middle * np.sqrt(10))
+
+
+def legend_above(figure: Any, title: str, styles: Mapping[str, dict[str, Any]]) -> None:
+    """Title over the figure, and below it the name of each style of line, if there are any."""
+    from matplotlib.lines import Line2D
+
+    if not styles:
+        figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
+        return
+    # As the legend's own, the title takes its place in the layout.
+    figure.legend(
+        [Line2D([], [], **line) for line in styles.values()],
+        list(styles),
+        title=title or None,
+        title_fontsize=STYLE["axes.titlesize"],
+        loc="outside upper center",
+        ncols=min(len(styles), 5),
+        frameon=False,
+    )
+
+
+def save_figure(figure: Any, path: Path | str) -> None:
+    """Write the figure, completely or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=200)
+    write_atomically(Path(path), content.getvalue())

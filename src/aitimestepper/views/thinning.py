@@ -1,0 +1,62 @@
+"""Fewer points for long runs, without hiding what matters; NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
+    """Indices, in order, of the smallest and the largest y in each of `n_bins` equal intervals of x (S,).
+
+    A line through these points has the outline of the line through all of them.
+    """
+    bins = _bins(x, n_bins)
+    order = np.lexsort((y, bins))
+    starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
+    ends = np.append(starts[1:], len(x)) - 1
+    return np.unique(np.concatenate([order[starts], order[ends]]))
+
+
+def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
+    """Indices, in order, of the largest y in each of `n_bins` equal intervals of x (S,)."""
+    bins = _bins(x, n_bins)
+    order = np.lexsort((y, bins))
+    ends = np.append(np.flatnonzero(np.diff(bins[order])), len(x) - 1)
+    return np.sort(order[ends])
+
+
+def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
+    """Thin a path (S, 2): indices of at most about `n_points`, dense where it is long and where it turns.
+
+    Also returns the mean angle, in radians, by which it turns from one of these points to the next.
+    """
+    leg = np.diff(path, axis=0)
+    direction = np.arctan2(leg[:, 1], leg[:, 0])
+    turn = np.abs(np.diff(np.unwrap(direction), prepend=direction[:1]))
+    if len(path) <= n_points:
+        return np.arange(len(path)), float(turn.sum() / len(path))
+    progress = np.concatenate([[0.0], np.cumsum(_share(np.hypot(*leg.T)) + _share(turn))])
+    wanted = np.linspace(0.0, progress[-1], n_points)
+    chosen = np.unique(np.minimum(np.searchsorted(progress, wanted), len(path) - 1))
+    return chosen, float(turn.sum() / len(chosen))
+
+
+def running_median(values: Floats, width: int, n_points: int) -> tuple[NDArray[np.intp], Floats]:
+    """At most `n_points` indices, and the median of the `width` values around each; fewer at the ends."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
+    half = width // 2
+    return places, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in places])
+
+
+def _bins(x: Floats, n_bins: int) -> NDArray[np.intp]:
+    span = x[-1] - x[0]
+    place = (x - x[0]) / span if span > 0 else np.zeros(len(x))
+    return np.minimum((place * n_bins).astype(np.intp), n_bins - 1)
+
+
+def _share(values: Floats) -> Floats:
+    total = values.sum()
+    return values / total if total > 0 else values

@@ -1,0 +1,171 @@
+"""Figures: what they show, what thinning keeps, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from aitimestepper import Config
+from aitimestepper.errors import InputError, OutputExistsError
+from aitimestepper.recording import Frames, Recording, RunInfo, Summary
+from aitimestepper.simulate import simulate
+from aitimestepper.views import plots
+from aitimestepper.views.plots import plot_comparison, plot_run, plot_training
+from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
+
+
+@pytest.fixture(scope="module")
+def eccentric() -> dict[str, Recording]:
+    common = {"ic": "kepler:e=0.8,m1=1,m2=0.3", "periods": 2}
+    return {
+        "free fall": simulate(Config(**common, timestep="free-fall", eta=0.05)),
+        "equal steps": simulate(Config(**common, timestep="fixed", dt=0.02)),
+    }
+
+
+def straight(n_frames: int, end: float, n_dims: int = 2, n_bodies: int = 2) -> Recording:
+    """Bodies that leave the origin side by side, without an error but in one step."""
+    time = np.linspace(0.0, 1.0, n_frames)
+    position = np.multiply.outer(end * time, np.ones((n_bodies, n_dims)))
+    energy = np.where(np.arange(n_frames) == n_frames // 3, -1.5, -1.0)
+    frames = Frames(time, np.full(n_frames, 1 / n_frames), position, position, energy, np.zeros(n_frames))
+    summary = Summary(n_frames - 1, n_frames, 0, 1.0, -1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 1.0, "finished")
+    return Recording.of(RunInfo(np.ones(n_bodies)), frames, summary)
+
+
+def texts(path) -> list[str]:
+    """What can be read in an SVG figure."""
+    return [
+        re.sub(r"<[^>]+>", "", text).strip() for text in re.findall(r"<text[^>]*>(.*?)</text>", path.read_text(), re.S)
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "first"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml")])
+def test_the_suffix_chooses_the_format(tmp_path, eccentric, suffix, first):
+    plot_comparison(eccentric, tmp_path / f"figure{suffix}")
+    assert (tmp_path / f"figure{suffix}").read_bytes().startswith(first)
+
+
+def test_a_comparison_names_runs_and_units(tmp_path, eccentric):
+    plot_comparison(eccentric, tmp_path / "f.svg", title="An orbit", length_unit="au", time_unit="yr")
+    shown = texts(tmp_path / "f.svg")
+    assert {"An orbit", "free fall", "equal steps", "x [au]", "y [au]", "step [yr]", "time [yr]"} <= set(shown)
+
+
+def test_a_run_names_its_bodies(tmp_path, eccentric):
+    plot_run(eccentric["free fall"], tmp_path / "f.svg")
+    assert {"body 0", "body 1", "x", "y", "time"} <= set(texts(tmp_path / "f.svg"))
+
+
+@pytest.mark.parametrize("n_dims", [1, 2, 3])
+@pytest.mark.parametrize("n_bodies", [1, 12])
+def test_every_number_of_dimensions_and_bodies_can_be_drawn(tmp_path, n_dims, n_bodies):
+    plot_run(straight(50, 1.0, n_dims, n_bodies), tmp_path / "f.png")
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+def test_a_run_that_hardly_began_can_be_drawn(tmp_path, n_frames):
+    recording = straight(5, 1.0)
+    frames = Frames(*(array[:n_frames] for array in recording.frames))
+    plot_run(Recording.of(recording.info, frames, recording.summary), tmp_path / "f.png")
+
+
+def test_a_body_that_escapes_does_not_hide_the_first_run():
+    from matplotlib.figure import Figure
+
+    axis = Figure().add_subplot()
+    plots._frame(axis, [straight(10, 1.0), straight(10, 1000.0)])
+    assert np.ptp(axis.get_xlim()) < 2.0
+
+
+def test_thinning_keeps_the_largest_error():
+    recording = straight(200_000, 1.0)
+    shown = maxima(recording.time, recording.energy_error, 800)
+    assert len(shown) <= 800
+    assert recording.energy_error[shown].max() == 0.5
+    assert (np.diff(shown) > 0).all()
+
+
+def test_thinning_keeps_both_ends_of_every_interval():
+    rng = np.random.default_rng(1)
+    x, y = np.sort(rng.random(5000)), rng.normal(size=5000)
+    shown = extremes(x, y, 50)
+    assert len(shown) <= 100
+    interval = np.minimum((x - x[0]) / (x[-1] - x[0]) * 50, 49).astype(int)
+    for number in range(50):
+        inside, kept = y[interval == number], y[shown[interval[shown] == number]]
+        assert (kept.min(), kept.max()) == (inside.min(), inside.max())
+
+
+def test_a_thinned_path_keeps_its_sharp_turns():
+    """An eccentric orbit, most of whose samples lie far from its pericentre."""
+    anomaly = np.linspace(0.0, 6 * np.pi, 30_001)
+    path = np.column_stack([np.cos(anomaly) - 0.99, np.sqrt(1 - 0.99**2) * np.sin(anomaly)])
+    chosen, turn = along_path(path, 3000)
+    assert len(chosen) <= 3000
+    assert path[chosen][:, 0].max() == pytest.approx(0.01, abs=1e-5)
+    assert turn == pytest.approx(6 * np.pi / len(chosen), rel=0.01)
+
+
+def test_thinning_leaves_short_runs_alone():
+    assert list(along_path(np.random.default_rng(2).normal(size=(7, 2)), 10)[0]) == list(range(7))
+    np.testing.assert_array_equal(running_median(np.arange(5.0), 1, 10)[1], np.arange(5.0))
+
+
+def test_running_median_passes_over_spikes():
+    spiked = np.ones(101)
+    spiked[50] = 1e9
+    assert (running_median(spiked, 5, 101)[1] == 1.0).all()
+
+
+def test_an_existing_figure_is_kept(tmp_path, eccentric):
+    (tmp_path / "f.png").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"f\.png exists already"):
+        plot_comparison(eccentric, tmp_path / "f.png")
+    assert (tmp_path / "f.png").read_text() == "precious"
+    plot_comparison(eccentric, tmp_path / "f.png", overwrite=True)
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_that_cannot_be_drawn(tmp_path, eccentric):
+    with pytest.raises(InputError, match=r"suffix must be one of \.png, \.pdf, \.svg"):
+        plot_run(eccentric["free fall"], tmp_path / "f.bmp")
+    with pytest.raises(InputError, match="at least one recording"):
+        plot_comparison({}, tmp_path / "f.png")
+    with pytest.raises(InputError, match="there is no directory"):
+        plot_run(eccentric["free fall"], tmp_path / "missing" / "f.png")
+
+
+def write_metrics(path, lines: list[dict], *, cut: str = "") -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + cut)
+
+
+def test_a_training_shows_what_was_recorded(tmp_path):
+    lines = [{"epoch": e, "mean_energy_error": 1e-4 / e, "acceptance_rate": 0.5, "skipped": True} for e in range(1, 40)]
+    write_metrics(tmp_path / "metrics.jsonl", lines, cut='{"epoch": 40, "mean_en')
+    plot_training(tmp_path, tmp_path / "f.svg", title="A training")
+    shown = texts(tmp_path / "f.svg")
+    assert {"A training", "epoch", "accepted steps, mean", "attempts accepted"} <= set(shown)
+    assert shown.count("not recorded") == 2
+
+
+def test_metrics_that_appear_later_are_drawn(tmp_path):
+    lines = [{"epoch": 1, "accepted_dt": 0.1}, {"epoch": 2, "accepted_dt": 0.1, "part2_iterations": 3}]
+    write_metrics(tmp_path / "metrics.jsonl", lines)
+    plot_training(tmp_path / "metrics.jsonl", tmp_path / "f.svg")
+    assert "Part 2, in the epoch" in texts(tmp_path / "f.svg")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "there is no epoch"), ('{"a": 1}\n', "there is no epoch"), ("x\n{}\n", "line 1 is not a JSON object")],
+)
+def test_metrics_that_cannot_be_read(tmp_path, content, message):
+    (tmp_path / "metrics.jsonl").write_text(content)
+    with pytest.raises(InputError, match=message):
+        plot_training(tmp_path, tmp_path / "f.png")
+    with pytest.raises(InputError, match="No such file"):
+        plot_training(tmp_path / "missing.jsonl", tmp_path / "f.png")
