@@ -266,7 +266,7 @@ def test_an_interrupted_run_keeps_its_frames(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         simulate(config, interrupt)
     kept = Recording.load(tmp_path / "run.h5")
-    assert kept.summary.outcome.startswith("interrupted")
+    assert kept.summary.outcome.startswith(f"interrupted at t = {kept.time[-1]:.9g}")
     assert kept.summary.steps == len(kept.time) - 1 > 0
 
 

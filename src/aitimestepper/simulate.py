@@ -178,7 +178,7 @@ def _run(
                 progress=progress,
             )
         except KeyboardInterrupt:
-            recorder.finish(recorder.counts, "interrupted")
+            recorder.finish(recorder.counts, recorder.interruption())
             raise
         if ended.failure is None:
             return recorder.finish(ended.counts, FINISHED)
@@ -239,6 +239,10 @@ class _Recorder:
         if self._writer is not None:
             self._writer.append(Frames(*(array[:0] for array in frames)), summary)
         return Recording.of(self._info, frames, summary)
+
+    def interruption(self) -> str:
+        """The outcome of a run that the user ended."""
+        return f"interrupted at t = {self._blocks[-1].time[-1]:.9g} after {self.counts.steps} steps"
 
     def stop_sentence(self, ended: Ended) -> str:
         """What stopped the run, when, and which bodies were closest to each other."""
