@@ -12,6 +12,7 @@ A kill at any moment leaves a file that opens, with every block that had been co
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -41,7 +42,7 @@ CHUNK_GROWTH = 8
 _CHUNK_BYTES = 2**16
 _SUMMARY_BYTES = 2048
 _LONGEST_OUTCOME = 1000
-_READ_ATTEMPTS = 5
+_READ_PAUSES = (0.01, 0.02, 0.04)
 _INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note")
 
 
@@ -78,14 +79,7 @@ class RecordingWriter:
     def __init__(
         self, path: Path | str, info: RunInfo, initial: Frames, summary: Summary, *, overwrite: bool = False
     ) -> None:
-        """Create the file.
-
-        Args:
-            path: where.
-            info: what is known of the run.
-            initial: the first frame, or several.
-            summary: the run so far.
-            overwrite: whether a file of the name may be replaced.
+        """Create the file, with the first frame or several, and the summary up to them.
 
         Raises:
             OutputExistsError, OutputError: as for `check_output`; the disk is full.
@@ -246,13 +240,13 @@ def read_recording(path: Path | str) -> Recording:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"cannot read the recording {path}: there is no such file")
+    if not h5py.is_hdf5(path):
+        raise InputError(f"cannot read the recording {path}: it is no HDF5 file, or a damaged one")
     try:
-        if not h5py.is_hdf5(path):
-            raise InputError(f"cannot read the recording {path}: it is no HDF5 file, or a damaged one")
         return _read_patiently(path)
+    except InputError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"cannot read the recording {path}: it is damaged or incomplete ({error})") from None
 
 
@@ -260,15 +254,12 @@ def _read_patiently(path: Path) -> Recording:
     """Read, and read again where a writer was just changing the file."""
     import h5py
 
-    for attempt in range(_READ_ATTEMPTS):
-        try:
-            with h5py.File(path, "r", locking=False) as file:
-                return _recording_in(path, file)
-        except OSError:
-            if attempt == _READ_ATTEMPTS - 1:
-                raise
-            time.sleep(0.02)
-    raise AssertionError("unreachable")
+    for pause in _READ_PAUSES:
+        with contextlib.suppress(OSError), h5py.File(path, "r", locking=False) as file:
+            return _recording_in(path, file)
+        time.sleep(pause)
+    with h5py.File(path, "r", locking=False) as file:
+        return _recording_in(path, file)
 
 
 def _recording_in(path: Path, file: Any) -> Recording:
