@@ -108,3 +108,27 @@ def test_gradients_of_features_are_finite_for_coincident_bodies_and_bodies_at_re
     gradients = torch.autograd.grad(features.sum(), (position, velocity), allow_unused=True)
     assert torch.isfinite(features).all()
     assert all(g is None or torch.isfinite(g).all() for g in gradients)
+
+
+def test_delta_mag_features_are_those_of_the_interval():
+    mass = [1.0, 1.0]
+    first = ParticleTorch(mass, [[0.0, 0.0], [4.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]], dt=0.5)
+    last = ParticleTorch(mass, [[3.0, 4.0], [4.0, 0.0]], [[0.0, 0.0], [2.0, 1.0]], dt=0.25)
+    window = HistoryBuffer(1, "delta_mag")
+    window.push(first)
+    changes = torch.linalg.vector_norm(last.acceleration - first.acceleration, dim=-1)
+    jerk = [changes.mean().item(), changes.max().item(), changes.square().mean().sqrt().item()]
+    expected = [2.5, 5.0, 12.5**0.5, 1.0, 2.0, 2.0**0.5, *jerk, 0.25]
+    assert window.features_for(last).tolist() == pytest.approx(expected)
+
+
+def test_the_first_invariant_features_are_the_leading_error_of_the_leapfrog():
+    """H_2 = {{T,V},T}-type and {{T,V},V}-type terms: sum m_i m_j (v^2 - 3 v_r^2) / 12 r^3 and sum m a^2 / 24."""
+    particle = ParticleTorch([1.0, 2.0], [[0.0, 0.0], [2.0, 0.0]], [[0.0, 0.0], [0.6, 0.5]])
+    masses, distance, speed, radial = 2.0, 2.0, 0.36 + 0.25, 0.36
+    kinetic = 0.5 * (1 * 2 / 3) * speed
+    energy = kinetic + masses / distance
+    rate = masses / (distance * energy) * (speed + 3.0 / distance) / distance**2
+    curvature = masses / (distance**3 * energy) * (speed - 3 * radial) / 12 / rate
+    kick = (1 * 0.5**2 + 2 * 0.25**2) / (24 * energy * rate)
+    assert particle.system_features("invariant")[:3].tolist() == pytest.approx([curvature, kick, curvature - kick])

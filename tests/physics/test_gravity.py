@@ -11,12 +11,13 @@ from aitimestepper.physics import gravity
 from aitimestepper.physics.conserved import relative_energy_error
 
 
-@pytest.mark.parametrize("softening", [0.0, 0.3])
-def test_force_is_minus_the_gradient_of_the_potential(softening):
+@pytest.mark.parametrize(("softening", "G"), [(0.0, 1.0), (0.3, 1.0), (0.1, 4.5)])
+def test_force_is_minus_the_gradient_of_the_potential(softening, G):
     bodies = random_bodies(5, n_bodies=4).bodies
     position = bodies.position.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(gravity.potential_energy(bodies.mass, position, softening=softening), position)
-    force = bodies.mass[:, None] * gravity.acceleration(bodies.mass, bodies.position, softening=softening)
+    energy = gravity.potential_energy(bodies.mass, position, softening=softening, G=G)
+    (gradient,) = torch.autograd.grad(energy, position)
+    force = bodies.mass[:, None] * gravity.acceleration(bodies.mass, bodies.position, softening=softening, G=G)
     assert torch.allclose(force, -gradient, rtol=1e-12)
 
 

@@ -83,6 +83,19 @@ def test_each_system_of_a_batch_advances_by_its_own_step_like_alone():
         assert torch.allclose(batch.total_energy_batch()[index], single.total_energy(), rtol=1e-14)
 
 
+def test_a_field_that_changes_is_felt_at_both_ends_of_a_step():
+    class Growing:
+        def acceleration(self, position, time):
+            return torch.zeros_like(position) + time[..., None, None]
+
+        def potential(self, position, time):
+            return -time[..., None] * position.sum(-1)
+
+    particle = ParticleTorch([1.0], [[0.0]], [[0.0]], dt=0.5, current_time=2.0, external_field=Growing())
+    particle.evolve()
+    assert particle.velocity.item() == pytest.approx(0.25 * (2.0 + 2.5), rel=1e-15)
+
+
 def test_derivatives_of_a_step_match_finite_differences():
     start = random_bodies(4, n_bodies=3, n_dims=2)
 

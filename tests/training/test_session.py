@@ -87,6 +87,23 @@ def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():
     assert stepper.adapter.predict_dt(stepper.model, kepler(e=0.5)) > 0
 
 
+def test_a_loaded_stepper_takes_the_steps_of_the_one_that_was_trained():
+    state = build_training(Config(**SMALL, **HISTORY))
+    run_two_phase_training(
+        state.model,
+        state.particle,
+        state.optimizer,
+        Config(epochs=2, **SMALL, **HISTORY),
+        state.adapter,
+        save_dir="here",
+    )
+    loaded = load_stepper("here")
+    particle = kepler(e=0.5)
+    assert loaded.adapter.norm_scales == state.adapter.norm_scales
+    before = state.adapter.predict_dt(state.model, particle, loaded.adapter.history_buffer)
+    assert loaded.adapter.predict_dt(loaded.model, particle) == before
+
+
 def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
     script = f"""
         import pathlib

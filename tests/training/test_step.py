@@ -116,6 +116,13 @@ def test_a_step_longer_than_the_pair_time_allows_is_refused_whatever_its_energy(
     assert model.log_dt.grad.item() > 0  # downhill is a shorter step
 
 
+def test_a_long_step_that_lands_on_the_same_energy_is_refused():
+    model, _, config, adapter = parts(0.5, energy_threshold=0.9, E_upper=0.5)
+    tried = attempt(model, Start.of(kepler(e=0.0), config, adapter, None), config, adapter)
+    assert tried.error.item() < config.energy_threshold
+    assert not tried.passed.any()
+
+
 def test_a_step_lost_in_rounding_is_driven_to_grow():
     """Known fault 9: the lower band edge acts, even where the energy error is exactly zero."""
     model, _, config, adapter = parts(1e-9)
