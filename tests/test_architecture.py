@@ -18,7 +18,7 @@ LEVELS = {
     "_version": 0, "errors": 0, "names": 0, "config": 0, "atomic": 0,
     "physics": 1, "features": 1, "systems": 1, "recording": 1, "storage": 1,
     "particle": 2, "history_buffer": 2, "networks": 2,
-    "model_adapter": 3, "checkpoint": 3,
+    "model_adapter": 3, "checkpoint": 3, "setting": 3,
     "training": 4, "reference": 4,
     "simulate": 5, "views": 5,
     "cli": 6, "__main__": 7, "__init__": 0,

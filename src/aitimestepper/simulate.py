@@ -129,7 +129,7 @@ def _end_time(config: Config, system: InitialConditions) -> float:
 
 
 def _particle(config: Config, system: InitialConditions) -> ParticleTorch:
-    from aitimestepper.training.session import external_field, particle_of, torch_device
+    from aitimestepper.setting import external_field, particle_of, torch_device
 
     # One system of few bodies is fastest on the CPU.
     device = "cpu" if config.device == "auto" else torch_device(config)

@@ -14,13 +14,12 @@ import torch
 
 from aitimestepper.checkpoint import MODEL_FILE, build_network
 from aitimestepper.config import Config
-from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.errors import OutputError, OutputExistsError
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch, stack_particles
-from aitimestepper.physics.tides import PointMassTidalField
+from aitimestepper.setting import external_field, particle_of, torch_device
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
-from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.epochs import TrainingState, check_systems
 from aitimestepper.training.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases
@@ -134,50 +133,6 @@ def training_systems(config: Config, device: torch.device | None = None) -> Part
             for _ in range(config.num_orbits)
         ]
     return stack_particles([particle_of(system, config, field, device) for system in systems])
-
-
-def particle_of(
-    system: InitialConditions,
-    config: Config,
-    field: PointMassTidalField | None,
-    device: torch.device | str | None = None,
-) -> ParticleTorch:
-    """Initial conditions as a `ParticleTorch` under the law that the configuration describes."""
-    return ParticleTorch(
-        system.mass,
-        system.position,
-        system.velocity,
-        softening=config.softening,
-        current_time=system.time,
-        period=system.period,
-        external_field=field,
-        G=config.G,
-        dtype=getattr(torch, config.dtype),
-        device=device,
-    )
-
-
-def external_field(config: Config) -> PointMassTidalField | None:
-    """The tide that the configuration asks for, or None."""
-    if config.external_field_mass is None:
-        return None
-    return PointMassTidalField(config.external_field_mass, config.external_field_position, G=config.G)
-
-
-def torch_device(config: Config) -> torch.device:
-    """The device that the configuration asks for; auto takes CUDA where it is, else the CPU.
-
-    Raises:
-        InputError: it is not there.
-    """
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device = {config.device} asks for CUDA, and torch sees none here; use device = cpu")
-    if device.type == "mps" and (not torch.backends.mps.is_available() or config.dtype == "float64"):
-        raise InputError("device = mps needs an Apple GPU and dtype = float32; use device = cpu")
-    return device
 
 
 def _create_run_directory(run_dir: Path, config: Config, particle: ParticleTorch) -> None:

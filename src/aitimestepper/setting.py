@@ -1,0 +1,55 @@
+"""From a configuration to the torch objects that training and simulation share: bodies, external field, device."""
+
+from __future__ import annotations
+
+import torch
+
+from aitimestepper.config import Config
+from aitimestepper.errors import InputError
+from aitimestepper.particle import ParticleTorch
+from aitimestepper.physics.tides import PointMassTidalField
+from aitimestepper.systems.initial import InitialConditions
+
+
+def particle_of(
+    system: InitialConditions,
+    config: Config,
+    field: PointMassTidalField | None,
+    device: torch.device | str | None = None,
+) -> ParticleTorch:
+    """Initial conditions as a `ParticleTorch` under the law that the configuration describes."""
+    return ParticleTorch(
+        system.mass,
+        system.position,
+        system.velocity,
+        softening=config.softening,
+        current_time=system.time,
+        period=system.period,
+        external_field=field,
+        G=config.G,
+        dtype=getattr(torch, config.dtype),
+        device=device,
+    )
+
+
+def external_field(config: Config) -> PointMassTidalField | None:
+    """The tide that the configuration asks for, or None."""
+    if config.external_field_mass is None:
+        return None
+    return PointMassTidalField(config.external_field_mass, config.external_field_position, G=config.G)
+
+
+def torch_device(config: Config) -> torch.device:
+    """The device that the configuration asks for; auto takes CUDA where it is, else the CPU.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(config.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device = {config.device} asks for CUDA, and torch sees none here; use device = cpu")
+    if device.type == "mps" and (not torch.backends.mps.is_available() or config.dtype == "float64"):
+        raise InputError("device = mps needs an Apple GPU and dtype = float32; use device = cpu")
+    return device
