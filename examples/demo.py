@@ -20,7 +20,7 @@ from aitimestepper.cli.console import simulation_progress, training_progress
 from aitimestepper.recording import Recording
 from aitimestepper.simulate import simulate
 from aitimestepper.training.session import train
-from aitimestepper.views.plots import plot_comparison
+from aitimestepper.views.plots import plot_comparison, plot_training
 
 CONFIG = Path(__file__).parent.parent / "configs" / "demo.toml"
 
@@ -80,7 +80,7 @@ def result_table(results: dict[str, dict[str, Recording]]) -> Table:
     table = Table(title="Learned step against the fixed step of as many force evaluations", title_justify="left")
     table.add_column("system", no_wrap=True)
     table.add_column("step", no_wrap=True)
-    for name in ("steps", "force evals", "max |dE/E|", "final |dE/E|"):
+    for name in ("steps", "force evals", "max dE/E", "final dE/E"):
         table.add_column(name, justify="right", no_wrap=True)
     for title, runs in results.items():
         for number, (name, run) in enumerate(runs.items()):
@@ -118,6 +118,9 @@ def main() -> None:
             runs, figure, title=case.title, length_unit=case.length_unit, time_unit=case.time_unit, overwrite=True
         )
         console.print(f"figure         {figure}")
+    training = outcome.run_dir / "training.png"
+    plot_training(outcome.run_dir, training, title="Training of the demo", overwrite=True)
+    console.print(f"training       {training}")
     console.print(f"run directory  {outcome.run_dir}   ({time.perf_counter() - began:.0f} s in all)")
 
 
