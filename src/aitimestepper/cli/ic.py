@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aitimestepper.cli.parser import CommandParser
@@ -29,8 +29,8 @@ systems that have a name, for `ic` and, in the first form, for --ic:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper ic ...`; returns the exit code."""
-    options = {option.name: "VALUE" for source in SOURCES.values() for option in source.options}
-    options.pop("seed")  # that of the run is the same
+    # Each option once, in order; the seed of a system is the flag of the run.
+    options = list(dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"))
     parser = CommandParser(
         "ic",
         usage="NAME[:KEY=VALUE,...] [--output FILE] [flags]\n       %(prog)s --list",
@@ -56,7 +56,7 @@ def _listed_systems() -> str:
     return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * 21, break_on_hyphens=False) for line in lines)
 
 
-def _spec(own: dict[str, Any], options: dict[str, str]) -> str:
+def _spec(own: dict[str, Any], options: Iterable[str]) -> str:
     """The specification: the name, with the options that were given as flags behind it."""
     name = own.get("NAME")
     if name is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 
@@ -72,14 +72,14 @@ def flag_of(key: str) -> str:
 class CommandParser(argparse.ArgumentParser):
     """The parser of one subcommand; a mistake is an `InputError`, never an exit."""
 
-    def __init__(self, command: str, *, usage: str, epilog: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: str, *, usage: str, epilog: str, options: Iterable[str] = ()) -> None:
         """Build the flags.
 
         Args:
             command: a key of `COMMANDS`.
             usage: what follows the command in the usage line.
             epilog: examples, shown as they are.
-            options: further flags with one value that the help does not list, by name, with their metavar.
+            options: names of further flags with one value, which the help does not list.
         """
         super().__init__(
             prog=f"aitimestepper {command}",
@@ -97,7 +97,7 @@ class CommandParser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"^-(\.?\d|inf|nan)")
         self._add_own_flags()
         self._add_keys()
-        for name in options or {}:
+        for name in options:
             self.add_argument(flag_of(name), dest=name, help=argparse.SUPPRESS)
 
     def parse(self, words: Sequence[str]) -> Request:
