@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from typing import NamedTuple
 
 import pytest
@@ -39,3 +43,26 @@ def call(capfd):
         return Answer(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def start():
+    """`start("train", "--epochs", "9")` is a process of its own, which Ctrl-C reaches wherever the tests run."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aitimestepper", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()

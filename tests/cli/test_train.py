@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 
 from aitimestepper.checkpoint import read_model
 from aitimestepper.cli import console
+from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.training.results import EpochRecord, StepRecord
 
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
@@ -172,7 +170,7 @@ def epoch_of(epoch: int, n_epochs: int = 10) -> EpochRecord:
 def test_a_log_file_gets_a_plain_line_every_ten_seconds(monkeypatch, capsys):
     now = [100.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    lines = console.TrainingLines(None)
+    lines = console.TrainingLines(None, Interrupt())
     for epoch in range(3, 9):
         now[0] += 4.0
         lines.step(step_of(epoch))
@@ -194,11 +192,9 @@ def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, cap
     ]
 
 
-def test_ctrl_c_in_the_middle_writes_a_checkpoint_and_the_run_goes_on(call):
+def test_ctrl_c_in_the_middle_writes_a_checkpoint_and_the_run_goes_on(call, start):
     words = ["--epochs", "100000", "--steps-per-epoch", "1", "--hidden-dims", "8", "--output-scale", "physical"]
-    command = [sys.executable, "-m", "aitimestepper", "train", *words, "--no-tensorboard"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = start("train", *words, "--no-tensorboard")
     metrics = Path("runs/run/metrics.jsonl")
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.read_text().count("\n") >= 3) and time.monotonic() < deadline:

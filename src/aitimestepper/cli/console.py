@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.errors import RetrainWarning
 
 if TYPE_CHECKING:
@@ -44,16 +45,18 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 class TrainingWatch:
-    """Knows where a training stands, in words; a base of the observers that show it."""
+    """Knows where a training stands, in words, and stops it on Ctrl-C; a base of the observers that show it."""
 
-    def __init__(self, n_epochs: int | None) -> None:
+    def __init__(self, n_epochs: int | None, interrupt: Interrupt) -> None:
         self.n_epochs = n_epochs
+        self.interrupt = interrupt
         self.last_step: StepRecord | None = None
         self.last_epoch: EpochRecord | None = None
 
     def step(self, record: StepRecord) -> None:
-        """Remember the latest attempt."""
+        """Remember the latest attempt; between two attempts is a good place to stop."""
         self.last_step = record
+        self.interrupt.check()
 
     def epoch(self, record: EpochRecord) -> None:
         """Remember the latest epoch."""
@@ -75,14 +78,16 @@ class TrainingWatch:
             words.append(f"retrained {self.last_step.retrain_iterations} x")
         if self.last_epoch is not None and not self.last_epoch.skipped:
             words.append(f"pass rate {100 * self.last_epoch.pass_rate:.0f} %")
+        if self.interrupt.asked:
+            words.append("stopping")
         return "   ".join(words)
 
 
 class TrainingLines(TrainingWatch):
     """For log files: a plain line every ten seconds, and one for the last epoch."""
 
-    def __init__(self, n_epochs: int | None) -> None:
-        super().__init__(n_epochs)
+    def __init__(self, n_epochs: int | None, interrupt: Interrupt) -> None:
+        super().__init__(n_epochs, interrupt)
         self._began = self._shown = time.monotonic()
         self._done_before: int | None = None
 
@@ -116,8 +121,8 @@ class TrainingLines(TrainingWatch):
 class TrainingBar(TrainingWatch):
     """For a terminal: a bar over the epochs, and below it the numbers of the step that is being tried."""
 
-    def __init__(self, n_epochs: int | None) -> None:
-        super().__init__(n_epochs)
+    def __init__(self, n_epochs: int | None, interrupt: Interrupt) -> None:
+        super().__init__(n_epochs, interrupt)
         from rich.live import Live
 
         self._bar = _bar("epoch {task.completed}/{task.total}")
@@ -149,27 +154,36 @@ class TrainingBar(TrainingWatch):
 @contextlib.contextmanager
 def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
     """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
-    watch = TrainingBar(n_epochs) if sys.stderr.isatty() else TrainingLines(n_epochs)
-    try:
-        with _one_line_warnings():
+    with Interrupt() as interrupt, _one_line_warnings():
+        watch = (TrainingBar if sys.stderr.isatty() else TrainingLines)(n_epochs, interrupt)
+        try:
             yield watch
-    finally:
-        watch.close()
+        finally:
+            watch.close()
 
 
 @contextlib.contextmanager
 def simulation_progress() -> Iterator[Callable[[float], None]]:
-    """A function that takes the fraction that is done, and shows it."""
-    if not sys.stderr.isatty():
-        yield _fraction_lines()
-        return
+    """A function that takes the fraction that is done, shows it, and stops the simulation on Ctrl-C."""
+    with Interrupt() as interrupt, _fraction_bar() if sys.stderr.isatty() else _fraction_lines() as show:
+
+        def progress(fraction: float) -> None:
+            show(fraction)
+            interrupt.check()
+
+        yield progress
+
+
+@contextlib.contextmanager
+def _fraction_bar() -> Iterator[Callable[[float], None]]:
     bar = _bar("simulating {task.percentage:.0f} %", transient=True)
     task = bar.add_task("", total=1.0)
     with bar:
         yield lambda fraction: bar.update(task, completed=fraction)
 
 
-def _fraction_lines() -> Callable[[float], None]:
+@contextlib.contextmanager
+def _fraction_lines() -> Iterator[Callable[[float], None]]:
     began = shown = time.monotonic()
 
     def show(fraction: float) -> None:
@@ -179,7 +193,7 @@ def _fraction_lines() -> Callable[[float], None]:
             shown = now
             note(f"simulated {100 * fraction:.0f} %   {_duration((now - began) * (1 / fraction - 1))} left")
 
-    return show
+    yield show
 
 
 def _bar(text: str, *, transient: bool = False) -> Progress:
