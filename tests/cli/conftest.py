@@ -36,10 +36,7 @@ def call(capfd):
 
     def run(*words: object) -> Answer:
         capfd.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stop:  # --help and --version
-            code = int(stop.code or 0)
+        code = main([str(word) for word in words])
         return Answer(code, *capfd.readouterr())
 
     return run

@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     nobody foresaw keeps its traceback.
     """
     try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         return _complain(error, BAD_INPUT)
     except RunError as error:
@@ -45,10 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _abandon_stdout()
         return _complain(_sentence(error), BAD_INPUT)
-    return code
 
 
 def _dispatch(words: list[str]) -> int:
+    try:
+        code = _run_command(words)
+    except SystemExit as leaving:  # as argparse does after --help and --version
+        code = int(leaving.code or SUCCESS)
+    sys.stdout.flush()  # here, where a full disk is still answered with a line
+    return code
+
+
+def _run_command(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
         return int(importlib.import_module(f"aitimestepper.cli.{words[0]}").run(words[1:]))
     parser = _top_parser()
