@@ -179,3 +179,14 @@ def test_angular_momentum_is_judged_when_asked_for():
         for c in (plain, judged)
     ]
     assert losses[1] > losses[0] + 1.0
+
+
+def test_a_lone_body_in_a_field_can_be_trained_on():
+    field = PointMassTidalField(50.0, [4.0, 3.0])
+    particle = ParticleTorch([1.0], [[1.0, 0.5]], [[0.0, 1.0]], external_field=field)
+    model, _, config, adapter = parts(1.0, E_upper=1e-5)
+    tried = attempt(model, Start.of(particle, config, adapter, None), config, adapter)
+    assert not tried.passed.any()
+    tried.losses.sum().backward()
+    assert torch.isfinite(model.log_dt.grad)
+    assert model.log_dt.grad != 0

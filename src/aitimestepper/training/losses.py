@@ -43,6 +43,10 @@ def compute_single_step_loss(E0: Tensor, E1: Tensor, config: Config) -> Tensor:
     return (losses.sum() + lost.sum()) / max(finite.numel(), 1)
 
 
-def step_limit_loss(dt: Tensor, limit: Tensor) -> Tensor:
-    """log(dt / limit)^2, the loss of a step that is too long for the tightest pair; elementwise."""
-    return torch.log(dt / limit) ** 2
+def step_limit_loss(fraction: Tensor) -> Tensor:
+    """log(dt / limit)^2, the loss of a step that is too long for the tightest pair; elementwise.
+
+    Args:
+        fraction: dt over its limit; 1 has no loss.
+    """
+    return torch.log(fraction) ** 2

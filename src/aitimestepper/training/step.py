@@ -172,16 +172,17 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
         dt = limiter.watch(adapter.step_from_output(output, state))
         limit = config.max_step_fraction * state.shortest_pair_time(config.G).detach()
         too_long = ~(dt <= limit)
-        limit_losses = limit_losses + torch.where(too_long, step_limit_loss(dt, limit), 0.0)
+        # Steps within their limit count as at it: the loss of a lone body, whose limit is infinite, has no derivative.
+        limit_losses = limit_losses + step_limit_loss(torch.where(too_long, dt / limit, 1.0))
         refused = refused | too_long
         unreachable = unreachable | (dt >= NEAR_LIMIT * limit)
         if window is not None:
             window.push(state)
         # A refused step is not taken but replaced by the longest allowed one: nothing explodes, no gradient flows.
         state = _advanced(state, torch.where(too_long, limit, dt), config)
-        now = relative_energy_error(start.energy, state.total_energy_batch(config.G))
-        finite = torch.isfinite(state.total_energy_batch(config.G).detach())
-        error = torch.maximum(error, torch.where(finite, now, torch.inf))
+        energy = state.total_energy_batch(config.G)
+        now = relative_energy_error(start.energy, energy)
+        error = torch.maximum(error, torch.where(torch.isfinite(energy), now, torch.inf))
         first_dt = dt if first_dt is None else first_dt
     assert first_dt is not None
     losses = _band_losses(error, first_dt, start, state, config)
