@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, Request
 from aitimestepper.cli.simulate import simulate_and_report
-from aitimestepper.cli.train import INTERRUPTED, train_and_report
+from aitimestepper.cli.train import train_and_report
 from aitimestepper.config import Config, fields_of, read_config
 from aitimestepper.errors import InputError
 from aitimestepper.names import Command
@@ -39,7 +40,7 @@ def run(words: Sequence[str]) -> int:
     if _config("simulate", request).output is None:
         decided["output"] = str(outcome.run_dir / SIMULATION_FILE)  # new like its directory
     simulate_and_report(_config("simulate", request, **decided))
-    return 0
+    return SUCCESS
 
 
 def _config(command: Command, request: Request, **decided: Any) -> Config:

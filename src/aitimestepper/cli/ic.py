@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.config import Config
 from aitimestepper.errors import InputError
@@ -41,13 +42,13 @@ def run(words: Sequence[str]) -> int:
     request = parser.parse(words)
     if request.own.get("list"):
         print(_listed_systems())
-        return 0
+        return SUCCESS
     config = Config(**request.keys)
     spec = _spec(request.own, options)
     system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
     _write(system, request.own.get("output"), config)
     _describe(system)
-    return 0
+    return SUCCESS
 
 
 def _listed_systems() -> str:

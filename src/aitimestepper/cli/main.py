@@ -11,11 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from aitimestepper._version import __version__
+from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
 from aitimestepper.cli.parser import COMMANDS
 from aitimestepper.config import nearest
 from aitimestepper.errors import InputError, RunError
-
-SUCCESS, BAD_INPUT, RUN_FAILED, INTERRUPTED = 0, 2, 3, 130
 
 _SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aitimestepper.cli.console import note, print_table, simulation_progress
+from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.config import Config, read_config
 from aitimestepper.errors import SimulationError
@@ -38,7 +39,7 @@ def run(words: Sequence[str]) -> int:
     )
     request = CommandParser("simulate", usage=usage, epilog=_EXAMPLES).parse(words)
     simulate_and_report(read_config(request.own.get("config"), "simulate", request.keys))
-    return 0
+    return SUCCESS
 
 
 def simulate_and_report(config: Config) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.console import note, training_progress
+from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, flag_of
 from aitimestepper.config import Config, PhysicsKeys, read_config
 from aitimestepper.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from aitimestepper.training.session import TrainingOutcome
-
-INTERRUPTED = 130
 
 _EXAMPLES = """\
 examples:
@@ -43,7 +42,7 @@ def run(words: Sequence[str]) -> int:
         return INTERRUPTED
     model = f"--timestep learned --model {shlex.quote(str(outcome.run_dir))}"
     note(f"simulate with:  aitimestepper simulate {_same_system(outcome.run_dir)} {model}")
-    return 0
+    return SUCCESS
 
 
 def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
