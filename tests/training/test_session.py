@@ -17,7 +17,15 @@ import pytest
 import torch
 from tests.conftest import kepler, parts
 
-from aitimestepper import CheckpointError, Config, InputError, OutputError, OutputExistsError, run_two_phase_training
+from aitimestepper import (
+    CheckpointError,
+    Config,
+    InputError,
+    OutputError,
+    OutputExistsError,
+    RunError,
+    run_two_phase_training,
+)
 from aitimestepper.checkpoint import load_stepper, read_model
 from aitimestepper.training.resume import read_resume
 from aitimestepper.training.session import build_training, train
@@ -130,6 +138,33 @@ def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
     train(Config(epochs=8), resume=Path("runs/cut"))
     train(Config(epochs=8, save_name="whole", **SMALL, **HISTORY))
     assert same("runs/whole", "runs/cut")
+
+
+def test_a_training_that_fails_keeps_its_last_complete_epoch():
+    class Sabotage:
+        def step(self, record):
+            if record.epoch == 4:
+                raise RunError("the fourth epoch fails")
+
+        def epoch(self, record):
+            pass
+
+        def close(self):
+            pass
+
+    config = Config(epochs=8, save_name="cut", **{**SMALL, "checkpoint_every": 100})
+    with pytest.raises(RunError, match="fourth epoch"):
+        train(config, observers=[Sabotage()])
+    train(Config(epochs=8), resume=Path("runs/cut"))
+    train(config.replace(save_name="whole"))
+    assert same("runs/whole", "runs/cut")
+
+
+def test_a_missing_wandb_is_said_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'aitimestepper\[wandb\]'"):
+        train(Config(epochs=1, save_name="run", wandb=True, **SMALL))
+    assert not Path("runs/run").exists()
 
 
 def test_an_existing_run_is_kept_unless_told_otherwise():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -109,6 +110,16 @@ class TensorBoard(EpochObserver):
         self._writer.close()
 
 
+def require_wandb() -> None:
+    """Refuse to log to Weights & Biases where its package is missing.
+
+    Raises:
+        InputError: it is, and how to install it.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise InputError("wandb = true needs W&B: pip install 'aitimestepper[wandb]'")
+
+
 class WeightsAndBiases(EpochObserver):
     """A Weights & Biases run, offline unless asked otherwise.
 
@@ -120,10 +131,9 @@ class WeightsAndBiases(EpochObserver):
         self, directory: Path, settings: dict[str, Any], *, project: str, mode: str, name: str, every: int = 1
     ) -> None:
         super().__init__(every)
-        try:
-            import wandb
-        except ImportError:
-            raise InputError("wandb = true needs W&B: pip install 'aitimestepper[wandb]'") from None
+        require_wandb()
+        import wandb
+
         os.makedirs(directory, exist_ok=True)
         self._run = wandb.init(
             project=project,

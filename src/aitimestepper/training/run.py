@@ -12,6 +12,7 @@ from torch import nn
 
 from aitimestepper.checkpoint import MODEL_FILE, ModelFile, write_model
 from aitimestepper.config import Config
+from aitimestepper.errors import RunError
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
@@ -68,7 +69,7 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on from a state; result and arguments as for `run_two_phase_training`.
 
-    Ctrl-C ends the training. The checkpoint is then that of the last complete epoch: from there a resumed training
+    Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last complete epoch: from there a resumed training
     takes the very steps that an uninterrupted one would have taken.
     """
     keeper = _Keeper(state, config, save_dir, about or {})
@@ -89,6 +90,9 @@ def run_training(
         except KeyboardInterrupt:
             interrupted = True
             keeper.write()
+        except RunError:
+            keeper.write()
+            raise
     return {
         "epochs_completed": keeper.contents["counters"]["epoch"],
         "total_time": state.wall_seconds,

@@ -22,7 +22,7 @@ from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.epochs import TrainingState, check_systems
-from aitimestepper.training.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases
+from aitimestepper.training.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
 from aitimestepper.training.resume import RESUME_FILE, config_of, read_resume, restore
 from aitimestepper.training.run import run_training
 from aitimestepper.training.trajectory import ReplayMemory
@@ -75,6 +75,8 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         kept = config_of(contents)
         config = kept.replace(**{key: value for key, value in config.explicit().items() if key in RESUMABLE})
     state = build_training(config)
+    if config.wandb:
+        require_wandb()  # before the run directory is made, which would be in the way of the next try
     if contents is None:
         _create_run_directory(run_dir, config, state.particle)
     else:
