@@ -69,8 +69,8 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on from a state; result and arguments as for `run_two_phase_training`.
 
-    Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last complete epoch: from there a resumed training
-    takes the very steps that an uninterrupted one would have taken.
+    Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last
+    complete epoch: from there a resumed training takes the very steps that an uninterrupted one would have taken.
     """
     keeper = _Keeper(state, config, save_dir, about or {})
     watching = [*observers]
