@@ -17,10 +17,8 @@ from torch import Tensor, nn
 
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
+from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
 from aitimestepper.recording import Counts, Frames, angular_momentum
-
-ENERGY_ERROR_ORDER = 3
-"""The energy error of one leapfrog step grows with dt^3."""
 
 LAST_STEP_STRETCH = 1e-6
 """The last step may be longer by this part, so that rounding in the time never leaves a step of almost nothing."""

@@ -13,7 +13,7 @@ from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
 from aitimestepper.physics.conserved import relative_energy_error
-from aitimestepper.training.step import Start, attempt, evaluation_mode, learn
+from aitimestepper.training.step import Attempt, Start, attempt, evaluation_mode, learn
 from aitimestepper.training.trajectory import Pair, ReplayMemory, Samples, Trajectory
 
 _FRACTION_SAMPLES = 64
@@ -69,7 +69,7 @@ def evaluate_minibatch(
     samples = _samples(minibatch, adapter.window(history_buffer))
     start = Start.of(samples.state, config, adapter, samples.window)
     tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
-    return Evaluation(bool(tried.passed.all()), tried.losses, tried.error.detach(), tried.passed, tried.dt.detach())
+    return _evaluation(tried)
 
 
 def generalize_on_trajectory(
@@ -96,19 +96,21 @@ def generalize_on_trajectory(
         Whether all states pass, the number of iterations, and the metrics. Below `min_replay_size` states nothing is
         done, which `skipped` says; that is no convergence.
     """
-    if len(trajectory) < config.min_replay_size and len(_systems(trajectory)) < config.min_replay_size:
+    if _count_systems(trajectory) < config.min_replay_size:
         return False, 0, {**_NOTHING, "skipped": True}
     samples = _samples(trajectory, adapter.window(history_buffer))
     generator = generator or torch.Generator().manual_seed(config.seed)
     start = Start.of(samples.state, config, adapter, samples.window)
-    converged, iterations = False, 0
-    while iterations < config.replay_steps and not converged:
+    final: Evaluation | None = None  # of all states, with the weights as they are
+    iterations = 0
+    while iterations < config.replay_steps and not (final is not None and final.all_pass):
         iterations += 1
+        final = None
         chosen = torch.randperm(len(samples), generator=generator)[: config.replay_batch_size]
         passed = _learn_from(model, optimizer, start.select(chosen), config, adapter)
         if passed and iterations >= config.min_replay_steps:
-            converged = _evaluate(model, start, config, adapter).all_pass
-    final = _evaluate(model, start, config, adapter)
+            final = _evaluate(model, start, config, adapter)
+    final = final or _evaluate(model, start, config, adapter)
     return final.all_pass, iterations, _metrics(final, start, config)
 
 
@@ -132,11 +134,10 @@ def _samples(states: Sequence[Pair] | ReplayMemory, window: HistoryBuffer | None
     return Samples.of(states)
 
 
-def _systems(states: Sequence[Pair] | ReplayMemory) -> Sequence[object]:
-    """As many entries as there are single systems."""
+def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
     if isinstance(states, ReplayMemory | Samples):
-        return range(len(states))
-    return range(sum(state.batch_shape.numel() for state, _ in states))
+        return len(states)
+    return sum(state.batch_shape.numel() for state, _ in states)
 
 
 def _learn_from(
@@ -155,7 +156,11 @@ def _learn_from(
 def _evaluate(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter) -> Evaluation:
     with torch.no_grad(), evaluation_mode(model):
         tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
-    return Evaluation(bool(tried.passed.all()), tried.losses, tried.error, tried.passed, tried.dt)
+    return _evaluation(tried)
+
+
+def _evaluation(tried: Attempt) -> Evaluation:
+    return Evaluation(bool(tried.passed.all()), tried.losses, tried.error.detach(), tried.passed, tried.dt.detach())
 
 
 def _metrics(final: Evaluation, start: Start, config: Config) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
 from aitimestepper.training.epochs import TrainingState, epochs
 from aitimestepper.training.observers import Checkpoints, Observer
-from aitimestepper.training.results import EpochRecord
+from aitimestepper.training.results import EpochRecord, StepRecord
 from aitimestepper.training.resume import RESUME_FILE, Contents, snapshot, write_resume
 from aitimestepper.training.trajectory import ReplayMemory
 
@@ -104,11 +104,11 @@ def run_training(
     }
 
 
-def _broadcast(observers: Sequence[Observer]):  # type: ignore[no-untyped-def]
+def _broadcast(observers: Sequence[Observer]) -> Callable[[StepRecord], None] | None:
     if not observers:
         return None
 
-    def on_step(record):  # type: ignore[no-untyped-def]
+    def on_step(record: StepRecord) -> None:
         for observer in observers:
             observer.step(record)
 
@@ -121,6 +121,7 @@ class _Keeper:
     def __init__(self, state: TrainingState, config: Config, save_dir: Path | None, about: dict[str, Any]) -> None:
         self._state, self._config, self._save_dir, self._about = state, config, save_dir, about
         self.contents: Contents = snapshot(state, config)
+        self._written: Contents | None = None
 
     def keep(self) -> None:
         """Note the training as it is now."""
@@ -128,7 +129,7 @@ class _Keeper:
 
     def write(self) -> None:
         """Write what was noted: first what a resume needs, then the model to use."""
-        if self._save_dir is None:
+        if self._save_dir is None or self._written is self.contents:
             return
         self._save_dir.mkdir(parents=True, exist_ok=True)
         write_resume(self._save_dir / RESUME_FILE, self.contents)
@@ -139,3 +140,4 @@ class _Keeper:
             self._save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
         )
+        self._written = self.contents

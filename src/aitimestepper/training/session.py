@@ -13,7 +13,7 @@ import tomli_w
 import torch
 
 from aitimestepper.checkpoint import MODEL_FILE, build_network
-from aitimestepper.config import Config
+from aitimestepper.config import Config, fields_of
 from aitimestepper.errors import OutputError, OutputExistsError
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch, stack_particles
@@ -155,20 +155,13 @@ def _create_run_directory(run_dir: Path, config: Config, particle: ParticleTorch
         shutil.rmtree(run_dir)
     try:
         run_dir.mkdir(parents=True)
-        used = config.model_dump(by_alias=True, include=config_keys(), exclude_none=True, mode="json")
+        settings = config.model_dump(by_alias=True, exclude_none=True, mode="json")
+        used = {key: value for key, value in settings.items() if key in fields_of("train")}
         (run_dir / CONFIG_FILE).write_text(tomli_w.dumps(used), encoding="utf-8")
         arrays = {name: tensor.cpu().numpy() for name, tensor in particle.bodies._asdict().items()}
         np.savez(run_dir / SYSTEMS_FILE, **arrays, period=particle.period.cpu().numpy())
     except OSError as error:
         raise OutputError(f"cannot create the run directory {run_dir}: {error.strerror}") from None
-
-
-def config_keys() -> set[str]:
-    """The keys that a training uses, as fields of `Config`."""
-    from aitimestepper.config import fields_of
-
-    typed = fields_of("train")
-    return {name for name, field in Config.model_fields.items() if (field.alias or name) in typed}
 
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:

@@ -19,6 +19,7 @@ from aitimestepper.physics.conserved import (
     relative_angular_momentum_error,
     relative_energy_error,
 )
+from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
 from aitimestepper.training.losses import log_band_loss, step_limit_loss
 
 ROUNDING = 1e-14
@@ -30,10 +31,7 @@ NEAR_LIMIT = 0.8
 Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
 """
 
-_ORDER = 3.0
-"""The energy error of one leapfrog step grows with dt^3."""
-
-_STEEPEST = 6.0
+_STEEPEST = 2.0 * ENERGY_ERROR_ORDER
 """Largest |d log(error) / d log(dt)| that a loss may use: twice the order.
 
 Where the energy error happens to cross zero its logarithm is infinitely steep, and one such state would outweigh a
@@ -206,7 +204,7 @@ def _advanced(state: ParticleTorch, dt: Tensor, config: Config) -> ParticleTorch
 def _band_losses(error: Tensor, dt: Tensor, start: Start, end: ParticleTorch, config: Config) -> Tensor:
     """(S,): band loss of the energy error and, if asked for, of the angular-momentum error."""
     # Down in the rounding the error itself has no slope; its third power law in dt has.
-    slope = ROUNDING * torch.exp(_ORDER * (torch.log(dt) - torch.log(dt.detach())))
+    slope = ROUNDING * torch.exp(ENERGY_ERROR_ORDER * (torch.log(dt) - torch.log(dt.detach())))
     losses = log_band_loss(torch.where(error > ROUNDING, error, slope), config.E_lower, config.E_upper)
     if config.L_lower is None or config.L_upper is None:
         return losses
