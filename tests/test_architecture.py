@@ -15,18 +15,30 @@ import aitimestepper
 PACKAGE = Path(aitimestepper.__file__).parent
 
 LEVELS = {
-    "_version": 0, "errors": 0, "names": 0, "config": 0, "atomic": 0,
-    "physics": 1, "features": 1, "systems": 1, "recording": 1, "storage": 1,
+    "_version": 0, "errors": 0, "names": 0, "config": 0, "config_keys": 0,
+    "config_file": 0, "own_criteria": 0, "atomic": 0,
+    "physics": 1, "features": 1, "systems": 1, "recording": 1, "recording_file": 1,
+    "storage": 1, "ensemble_result": 1,
     "particle": 2, "history_buffer": 2, "networks": 2,
     "model_adapter": 3, "checkpoint": 3, "setting": 3,
-    "training": 4, "reference": 4,
-    "simulate": 5, "views": 5,
+    "training": 4, "reference": 4, "engine": 4,
+    "simulate": 5, "recorder": 5, "running": 5, "views": 5,
+    "methods": 5, "comparison": 5, "tuning": 5, "rivals": 5, "trials": 5, "references": 5, "contest": 5, "compare": 5,
+    "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5,
     "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 """Imports point down or stay on their level."""
 
-TORCH_FREE = ("errors", "names", "config", "atomic", "systems", "recording", "storage", "simulate", "views", "cli")
+TORCH_FREE = (
+    *("errors", "names", "config", "config_keys", "config_file", "own_criteria", "atomic", "systems", "recording"),
+    *("recording_file", "storage", "simulate", "views", "cli"),
+    *("methods", "comparison", "tuning", "rivals", "compare"),
+    *("ensemble", "ensemble_cluster", "ensemble_result"),
+)
 """Parts that never import torch, or a part that does, when they are loaded."""
+
+ENGINE = ("engine", "recorder", "running", "ensemble_run", "trials", "references", "contest")
+"""Parts of the compiled path: numba, but no torch."""
 
 LAZY = {"aitimestepper", "checkpoint"}
 """Torch-free when loaded, although they can reach torch: the table of public names, and the model file."""
@@ -82,6 +94,17 @@ def test_what_a_classical_simulation_needs_does_not_load_torch(path):
             assert part in TORCH_FREE or part in LAZY or part == "_version", f"{path.name} imports {module}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_compiled_path_does_not_load_torch(path):
+    if path.relative_to(PACKAGE).with_suffix("").parts[0] not in ENGINE:
+        return
+    for module in imports_of(path, top_only=False):
+        assert module.split(".")[0] not in ("torch", "matplotlib", "astropy", "rebound"), path
+        if module.startswith("aitimestepper."):
+            part = part_of(module)
+            assert part in (*TORCH_FREE, *ENGINE, *LAZY, "_version"), f"{path.name} imports {module}"
+
+
 def test_every_name_of_the_specification_imports_from_the_package():
     names = [
         *("ParticleTorch", "make_particle", "stack_particles", "ExternalField", "PointMassTidalField", "Config"),
@@ -101,14 +124,27 @@ def loaded_after(code: str) -> set[str]:
     return set(re.search(r"LOADED (.*)", output).group(1).split())  # type: ignore[union-attr]
 
 
-HEAVY = {"torch", "numba", "matplotlib", "h5py", "astropy", "rebound", "wandb", "tensorboard"}
+HEAVY = {"torch", "numba", "distributed", "matplotlib", "h5py", "astropy", "rebound", "wandb", "tensorboard"}
 
 
 @pytest.mark.parametrize(
-    "code", ["import aitimestepper", "import aitimestepper.simulate, aitimestepper.views.plots, aitimestepper.cli.main"]
+    "code",
+    [
+        "import aitimestepper",
+        "import aitimestepper.simulate, aitimestepper.ensemble, aitimestepper.views.plots, aitimestepper.cli.main",
+    ],
 )
 def test_importing_loads_nothing_heavy(code):
     assert not loaded_after(code) & HEAVY
+
+
+def test_a_classical_simulation_never_loads_torch():
+    code = (
+        "from aitimestepper import Config\n"
+        "from aitimestepper.simulate import simulate\n"
+        "simulate(Config(ic='kepler', timestep='free-fall', eta=0.1, steps=3))"
+    )
+    assert "torch" not in loaded_after(code)
 
 
 def test_no_file_or_function_has_grown_too_long():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from aitimestepper import storage
+from aitimestepper import recording_file, storage
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
 from aitimestepper.recording import UNFINISHED, Frames, RunInfo, Summary
-from aitimestepper.storage import RecordingWriter, read_recording
+from aitimestepper.recording_file import Extent, read_recording
+from aitimestepper.storage import RecordingWriter
 
 INFO = RunInfo(mass=np.ones(2), names=("a", "b"), settings={"timestep": "fixed"})
 
@@ -111,23 +113,34 @@ class _Tape(io.BytesIO):
 
 
 def test_a_kill_between_any_two_writes_leaves_every_committed_block():
-    with storage._hdf5_file(io.BytesIO(), "w") as file:
-        storage.create_layout(file, INFO, counting_frames(0, 1), chunk_rows=4)
-        storage.append_rows(file, 0, counting_frames(0, 1))
-        storage.commit(file, 1, summary_of(1))
+    frames, steps, state = Frames._fields, recording_file.STEP_DATASETS, np.arange(5.0)
+    with recording_file.hdf5_file(io.BytesIO(), "w") as file:
+        recording_file.create_layout(file, counting_frames(0, 1), chunk_rows=4, step_rows=4, state_size=5)
+        recording_file.write_attributes(file, INFO, {})
+        recording_file.append_rows(file, frames, 0, counting_frames(0, 1))
+        recording_file.commit(file, Extent(1, 0, 0), summary_of(1))
         file.flush()
         created = file.id.get_file_image()
     tape, committed = _Tape(created), {0: 1}
-    with storage._hdf5_file(tape, "r+") as file:
-        for frames in range(1, 4 * storage.MAX_CHUNKS - 30, 25):
-            storage.append_rows(file, frames, counting_frames(frames, 25))
-            storage.commit(file, frames + 25, summary_of(frames + 25))
-            committed[len(tape.writes)] = frames + 25
+    with recording_file.hdf5_file(tape, "r+") as file:
+        for number, start in enumerate(range(1, 4 * storage.MAX_CHUNKS - 30, 25)):
+            recording_file.append_rows(file, frames, start, counting_frames(start, 25))
+            recording_file.append_rows(file, steps, start - 1, [np.arange(start - 1.0, start + 24.0)] * 3)
+            slot = (number + 1) % 2
+            file["state"][slot] = state + start + 25
+            file.flush()
+            recording_file.commit(file, Extent(start + 25, start + 24, slot), summary_of(start + 25))
+            committed[len(tape.writes)] = start + 25
     disk, at_least = bytearray(created), 1
     for done, (place, data) in enumerate(tape.writes):
         at_least = committed.get(done, at_least)
-        with storage._hdf5_file(io.BytesIO(bytes(disk)), "r") as file:
-            assert_whole(storage._recording_in("disk", file), at_least)
+        with recording_file.hdf5_file(io.BytesIO(bytes(disk)), "r") as file:
+            recording = recording_file._recording_in("disk", file)
+            assert_whole(recording, at_least)
+            np.testing.assert_array_equal(recording.step_history.dt, np.arange(len(recording.time) - 1))
+            extent = recording_file.extent_in(json.loads(file["summary"][()]))
+            if extent.frames > 1:
+                np.testing.assert_array_equal(file["state"][extent.slot], state + extent.frames)
         end = place + len(data or b"")
         disk.extend(bytes(max(0, end - len(disk))))
         if data is None:
@@ -280,7 +293,7 @@ def test_files_that_are_no_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 1"),
+        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 2"),
         (lambda file: file.__delitem__("velocity"), "damaged or incomplete"),
         (lambda file: file["time"].resize(3, axis=0), "fewer rows than the 13"),
         (lambda file: file["summary"].__setitem__((), b"{]"), "damaged or incomplete"),

@@ -1,208 +1,49 @@
 """The configuration: one schema, from which everything that names a key is derived.
 
 Reading TOML, the flags and the help of the command line, and the copy inside a checkpoint all come from the fields
-of `Config`. A field says its type, default, bounds and meaning once; the mixin it stands in is its group in the help,
-and `commands` of the mixin says which subcommands take it.
+of `Config`, which stand in groups in `config_keys`.
 """
 
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from aitimestepper.errors import ConfigError
-from aitimestepper.names import (
-    COMMANDS,
-    Activation,
-    Command,
-    Dtype,
-    FeatureType,
-    NormMode,
-    OutputScale,
-    Timestep,
+from aitimestepper.config_keys import (
+    CompareKeys,
+    EnsembleKeys,
+    FeatureKeys,
+    FrameKeys,
+    IntegratorKeys,
+    KeyGroup,
+    NetworkKeys,
+    OptimiserKeys,
+    OutputKeys,
+    PartOneKeys,
+    PartTwoKeys,
+    PhysicsKeys,
+    PrecisionKeys,
+    RecordKeys,
+    RuntimeKeys,
+    SimulationKeys,
+    StepKeys,
+    SystemKeys,
+    TrainingSystemKeys,
 )
-
-_TRAIN: tuple[Command, ...] = ("train",)
-_SIMULATE: tuple[Command, ...] = ("simulate",)
-
-
-class _Group(BaseModel):
-    """A group of keys; `commands` are the subcommands that take them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
-    commands: ClassVar[tuple[Command, ...]] = COMMANDS
-
-
-class PhysicsKeys(_Group):
-    """Physics"""
-
-    G: float = Field(1.0, gt=0, description="gravitational constant in the user's units")
-    softening: float = Field(0.0, ge=0, description="Plummer softening length, the same in force and energy")
-    external_field_mass: float | None = Field(
-        None, gt=0, description="mass of a distant point mass whose tide acts on the system"
-    )
-    external_field_position: tuple[float, ...] | None = Field(
-        None, description="place of that point mass, as many numbers as dimensions"
-    )
-
-
-class SystemKeys(_Group):
-    """Initial conditions"""
-
-    ic: str | None = Field(
-        None,
-        description="initial conditions: a name with options (kepler:e=0.6,a=1) or a file; see 'ic --list'",
-        json_schema_extra={"metavar": "SPEC"},
-    )
-
-
-class TrainingSystemKeys(_Group):
-    """Training systems (without --ic)"""
-
-    commands = _TRAIN
-    num_particles: int = Field(2, ge=2, description="bodies of each training system; 2 draws orbits")
-    dim: int = Field(2, ge=2, le=3, description="dimensions of the training systems")
-    num_orbits: int = Field(1, ge=1, description="training systems that are advanced side by side")
-    e_min: float = Field(0.0, ge=0, lt=1, description="smallest eccentricity of the training orbits")
-    e_max: float = Field(0.9, ge=0, lt=1, description="largest eccentricity of the training orbits")
-    a_min: float = Field(1.0, gt=0, description="smallest semi-major axis of the training orbits")
-    a_max: float = Field(1.0, gt=0, description="largest semi-major axis of the training orbits")
-    stop_at_period: bool = Field(False, description="end the training when every system has covered one period")
-
-
-class PartOneKeys(_Group):
-    """Part 1, collecting"""
-
-    commands = _TRAIN
-    epochs: int = Field(1000, ge=1, description="epochs of collecting and generalising")
-    steps_per_epoch: int = Field(1, ge=1, description="accepted steps in each epoch")
-    energy_threshold: float = Field(2e-4, gt=0, description="relative energy error that a step must stay below")
-    E_lower: float = Field(1e-6, gt=0, description="lower edge of the band that the energy error is driven to")
-    E_upper: float = Field(1e-4, gt=0, description="upper edge of that band; must be < energy_threshold")
-    L_lower: float | None = Field(None, gt=0, description="lower edge for the relative angular-momentum error")
-    L_upper: float | None = Field(None, gt=0, description="upper edge for the relative angular-momentum error")
-    max_step_fraction: float = Field(
-        0.5, gt=0, description="largest step that is accepted, in units of the shortest pair time"
-    )
-    max_retrain_iterations: int | None = Field(
-        None, ge=1, description="retrain iterations on one state before the run fails; none: no limit"
-    )
-
-
-class PartTwoKeys(_Group):
-    """Part 2, generalising"""
-
-    commands = _TRAIN
-    replay_steps: int = Field(1000, ge=0, description="most iterations of Part 2 in an epoch; 0 turns it off")
-    replay_batch_size: int = Field(512, ge=1, description="accepted states in a minibatch")
-    min_replay_size: int = Field(2, ge=1, description="accepted states below which Part 2 is skipped")
-    replay_capacity: int = Field(10_000, ge=1, description="accepted states kept over the epochs, oldest out")
-    min_replay_steps: int = Field(
-        1,
-        ge=0,
-        description="iterations of Part 2 in an epoch even where every state passes: steps grow by them",
-    )
-    n_steps: int = Field(1, ge=1, description="steps of a rollout in Part 2; the gate judges its largest error")
-
-
-class OptimiserKeys(_Group):
-    """Optimiser"""
-
-    commands = _TRAIN
-    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    error_loss_weight: float = Field(
-        0.0, ge=0, description="weight of the loss on the predicted energy error (second network output)"
-    )
-
-
-class FeatureKeys(_Group):
-    """Features"""
-
-    commands = _TRAIN
-    feature_type: FeatureType = Field("basic", description="what the network sees of a state")
-    history_len: int = Field(0, ge=0, description="past states that the network sees beside the current one")
-    normalize_inputs: bool = Field(False, description="divide the features by scales of the initial state")
-    norm_mode: NormMode = Field("auto", description="scales from the initial state, or the norm_ keys")
-    norm_L0: float | None = Field(None, gt=0, description="length scale (norm_mode manual)")
-    norm_V0: float | None = Field(None, gt=0, description="velocity scale (norm_mode manual)")
-    norm_A0: float | None = Field(None, gt=0, description="acceleration scale (manual; default V0^2/L0)")
-    norm_T0: float | None = Field(None, gt=0, description="time scale (manual; default L0/V0)")
-
-
-class NetworkKeys(_Group):
-    """Network"""
-
-    commands = _TRAIN
-    hidden_dims: tuple[int, ...] = Field((64, 64), description="width of each hidden layer")
-    activation: Activation = Field("tanh", description="activation of the hidden layers")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate in Part 2; the gate never sees it")
-    fourier_dim: int = Field(0, ge=0, description="random Fourier frequencies before the first layer; 0 is off")
-    fourier_scale: float = Field(1.0, gt=0, description="standard deviation of those frequencies")
-    output_scale: OutputScale = Field(
-        "absolute", description="network output is dt, or dt over the shortest pair time (any units)"
-    )
-
-
-class RuntimeKeys(_Group):
-    """Run"""
-
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps")
-    dtype: Dtype = Field("float64", description="precision of states and weights")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of everything that is drawn")
-    overwrite: bool = Field(False, description="replace outputs that exist")
-
-
-class RecordKeys(_Group):
-    """Run directory and logging"""
-
-    commands = _TRAIN
-    save_name: str = Field(
-        "run",
-        pattern=r"^[^./\\\x00][^/\\\x00]*$",
-        description="a name for the run directory in runs_dir, without slashes or a leading dot",
-    )
-    runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
-    log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
-    checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints; the last is always kept")
-    tensorboard: bool = Field(True, description="write TensorBoard events")
-    wandb: bool = Field(False, description="log to Weights & Biases")
-    wandb_project: str = Field("aitimestepper", min_length=1, description="W&B project")
-    wandb_mode: Literal["offline", "online"] = Field("offline", description="where W&B records go")
-
-
-class SimulationKeys(_Group):
-    """Simulation"""
-
-    commands = _SIMULATE
-    timestep: Timestep | None = Field(None, description="how the step is chosen")
-    dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
-    eta: float | None = Field(None, gt=0, description="step of --timestep free-fall in units of the shortest pair time")
-    model: str | None = Field(
-        None,
-        description="weights of --timestep learned: a model file or a run directory",
-        json_schema_extra={"metavar": "PATH"},
-    )
-    tolerance: float | None = Field(
-        None, gt=0, description="relative energy error wanted of one learned step (default: as trained)"
-    )
-    duration: float | None = Field(None, gt=0, description="time to simulate")
-    periods: float | None = Field(None, gt=0, description="orbital periods to simulate")
-    steps: int | None = Field(None, ge=1, description="steps to simulate")
-    output: str | None = Field(None, description="HDF5 file for the trajectory", json_schema_extra={"metavar": "F.h5"})
-    json_summary: bool = Field(False, alias="json", description="print the summary as one JSON object")
+from aitimestepper.errors import ConfigError
+from aitimestepper.names import COMMANDS, TIMESTEPS, Command
+from aitimestepper.own_criteria import registered_criteria
 
 
 class Config(  # the last base comes first in the help
     PhysicsKeys,
     RuntimeKeys,
+    PrecisionKeys,
     RecordKeys,
     NetworkKeys,
     FeatureKeys,
@@ -210,6 +51,12 @@ class Config(  # the last base comes first in the help
     PartTwoKeys,
     PartOneKeys,
     TrainingSystemKeys,
+    OutputKeys,
+    FrameKeys,
+    EnsembleKeys,
+    CompareKeys,
+    IntegratorKeys,
+    StepKeys,
     SimulationKeys,
     SystemKeys,
 ):
@@ -269,6 +116,7 @@ def _conflicts(config: Config) -> Iterable[str]:
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)
+    yield from _simulation_conflicts(config)
     drawn = {
         name
         for name, field in TrainingSystemKeys.model_fields.items()
@@ -276,6 +124,20 @@ def _conflicts(config: Config) -> Iterable[str]:
     }
     if config.ic is not None and drawn:
         yield f"ic = {config.ic!r} names the system, so {', '.join(sorted(drawn))} cannot be set beside it"
+
+
+def _simulation_conflicts(config: Config) -> Iterable[str]:
+    known = (*TIMESTEPS, *registered_criteria())
+    if config.timestep is not None and config.timestep not in known:
+        yield f"timestep = {config.timestep!r} is none of {', '.join(known)}{nearest(config.timestep, known)}"
+    if config.dt_min is not None and config.dt_max is not None and config.dt_min > config.dt_max:
+        yield f"dt_min = {config.dt_min:g} must be <= dt_max = {config.dt_max:g}"
+    if config.every is not None and config.samples is not None:
+        yield "every and samples are two ways to choose the states that are kept: set one of them"
+    if config.omega != "pair-norm" and "omega_q" in config.model_fields_set:
+        yield f"omega_q does nothing with omega = {config.omega}"
+    if config.omega == "log-h" and "omega_weight" in config.model_fields_set:
+        yield "omega_weight does nothing with omega = log-h"
 
 
 def _normalisation_conflicts(config: Config) -> Iterable[str]:
@@ -294,7 +156,7 @@ def fields_of(command: Command) -> dict[str, FieldInfo]:
     names = {
         name
         for group in Config.__mro__
-        if issubclass(group, _Group) and group not in (Config, _Group) and command in group.commands
+        if issubclass(group, KeyGroup) and group not in (Config, KeyGroup) and command in group.commands
         for name in group.model_fields
     }
     return {field.alias or name: field for name, field in Config.model_fields.items() if name in names}
@@ -302,7 +164,7 @@ def fields_of(command: Command) -> dict[str, FieldInfo]:
 
 def groups() -> list[tuple[str, tuple[Command, ...], list[str]]]:
     """Title, subcommands and keys (as a user types them) of each group, in the order of the help."""
-    mixins = [g for g in reversed(Config.__mro__) if issubclass(g, _Group) and g not in (Config, _Group)]
+    mixins = [g for g in reversed(Config.__mro__) if issubclass(g, KeyGroup) and g not in (Config, KeyGroup)]
     return [((g.__doc__ or "").strip(), g.commands, [f.alias or n for n, f in g.model_fields.items()]) for g in mixins]
 
 
@@ -346,42 +208,3 @@ def _rule(key: str, item: ErrorDetails) -> str:
     if item["type"] == "string_pattern_mismatch":
         return f"be {Config.model_fields[key].description}"
     return _RULES_BY_TYPE.get(item["type"], item["msg"].removeprefix("Input ").removeprefix("should "))
-
-
-def read_config(path: Path | str | None, command: Command, flags: Mapping[str, Any] | None = None) -> Config:
-    """Merge a TOML file and flags into the configuration of one subcommand.
-
-    Shared keys stand at the top of the file, a `[train]` and a `[simulate]` table over them, the flags over both. A
-    key at the top that only the other subcommand takes is checked and left out.
-
-    Raises:
-        ConfigError: the file is missing or no TOML, a key is unknown or stands in the wrong table, a value is bad.
-    """
-    known = fields_of(command)
-    merged: dict[str, Any] = {}
-    if path is not None:
-        table = _read_toml(Path(path))
-        sections = {name: table.pop(name) for name in COMMANDS if isinstance(table.get(name), dict)}
-        _check_keys(path, "", table, all_keys())
-        for name, section in sections.items():
-            _check_keys(path, f"[{name}] ", section, fields_of(name))
-        merged = {key: value for key, value in table.items() if key in known} | sections.get(command, {})
-    return Config(**(merged | dict(flags or {})))
-
-
-def _check_keys(path: Path | str, where: str, table: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    allowed = list(allowed)
-    for key in table:
-        if key not in allowed:
-            other = " (it belongs to the other table)" if key in all_keys() else nearest(key, allowed)
-            raise ConfigError(f"{path}: {where}unknown key {key!r}{other}")
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None

@@ -8,15 +8,22 @@ FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
 NormMode = Literal["auto", "manual"]
 OutputScale = Literal["absolute", "physical"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
-Timestep = Literal["fixed", "free-fall", "learned"]
+Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned"]
+Integrator = Literal["leapfrog", "ttl"]
+Omega = Literal["pair-norm", "log-h", "sum"]
+OmegaWeight = Literal["mass-sum", "unit"]
 Dtype = Literal["float64", "float32"]
-Command = Literal["train", "simulate"]
+Command = Literal["train", "simulate", "ensemble", "compare"]
 
 FEATURE_TYPES: tuple[FeatureType, ...] = get_args(FeatureType)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OUTPUT_SCALES: tuple[OutputScale, ...] = get_args(OutputScale)
 TIMESTEPS: tuple[Timestep, ...] = get_args(Timestep)
 COMMANDS: tuple[Command, ...] = get_args(Command)
+
+REBOUND_METHODS = ("ias15", "leapfrog")
+REBOUND_CRITERIA = ("prs23", "aarseth", "global")
+"""How REBOUND's IAS15 may choose its steps; the first is its default."""
 
 SYSTEM_NAMES = (
     "kepler",

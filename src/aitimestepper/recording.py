@@ -47,6 +47,30 @@ class Frames(NamedTuple):
         return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
 
+class StepHistory(NamedTuple):
+    """Every step of one run: M of them, empty unless they were asked for.
+
+    Attributes:
+        time: (M,), at the end of each step.
+        dt: (M,).
+        energy: (M,).
+    """
+
+    time: Floats
+    dt: Floats
+    energy: Floats
+
+    @classmethod
+    def joined(cls, blocks: Sequence[StepHistory]) -> StepHistory:
+        """All steps of consecutive blocks."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+
+    @classmethod
+    def none(cls) -> StepHistory:
+        """No steps."""
+        return cls(np.empty(0), np.empty(0), np.empty(0))
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """What is known of a run before it starts.
@@ -135,6 +159,7 @@ class Recording:
 
     Attributes: those of `RunInfo` and of `Frames`, one by one, and
         summary: the run in numbers.
+        step_history: every step, if it was asked for.
     """
 
     mass: Floats
@@ -152,11 +177,13 @@ class Recording:
     energy_scale: float = 1.0
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    step_history: StepHistory = field(default_factory=StepHistory.none)
 
     @classmethod
-    def of(cls, info: RunInfo, frames: Frames, summary: Summary) -> Self:
+    def of(cls, info: RunInfo, frames: Frames, summary: Summary, history: StepHistory | None = None) -> Self:
         """Put the parts together."""
-        return cls(**vars(info), **frames._asdict(), summary=summary)
+        steps = StepHistory.none() if history is None else history
+        return cls(**vars(info), **frames._asdict(), summary=summary, step_history=steps)
 
     @classmethod
     def load(cls, path: Path | str) -> Recording:
@@ -165,7 +192,7 @@ class Recording:
         Raises:
             InputError: the file is missing, damaged, or no recording.
         """
-        from aitimestepper.storage import read_recording
+        from aitimestepper.recording_file import read_recording
 
         return read_recording(path)
 
@@ -178,8 +205,9 @@ class Recording:
         """
         from aitimestepper.storage import RecordingWriter
 
-        with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite):
-            pass
+        with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite) as writer:
+            if len(self.step_history.time):
+                writer.append(Frames(*(array[:0] for array in self.frames)), self.summary, history=self.step_history)
 
     @property
     def info(self) -> RunInfo:
@@ -217,59 +245,3 @@ def angular_momentum(mass: Floats, position: Floats, velocity: Floats) -> Floats
     if n_dims == 2:
         return (position[..., 0] * velocity[..., 1] - position[..., 1] * velocity[..., 0]) @ mass
     return np.zeros(len(position))
-
-
-class ConservationTally:
-    """The largest errors of a run in its conserved quantities, kept while its frames pass by."""
-
-    def __init__(self, info: RunInfo, initial: Frames) -> None:
-        """Start from the frame of the initial state."""
-        self._mass = info.mass
-        self._energy_scale = info.energy_scale
-        self._initial = initial
-        self._momentum = self._momentum_of(initial)[0]
-        self._last = initial
-        self._energy_error = self._drift = self._spin_drift = 0.0
-        self._speed_scale = self._spin_scale = 0.0
-        self.add(initial)
-
-    def add(self, frames: Frames) -> None:
-        """Take in the frames of every step since the last call; at least one."""
-        self._last = Frames(*(array[-1:] for array in frames))
-        speed = np.linalg.norm(frames.velocity, axis=-1)
-        lever = np.linalg.norm(frames.position, axis=-1)
-        spin = (frames.angular_momentum - self._initial.angular_momentum).reshape(len(speed), -1)
-        self._energy_error = max(self._energy_error, float(self._error_of(frames).max()))
-        self._drift = max(self._drift, _longest(self._momentum_of(frames) - self._momentum))
-        self._spin_drift = max(self._spin_drift, _longest(spin))
-        self._speed_scale = max(self._speed_scale, float((speed @ self._mass).max()))
-        self._spin_scale = max(self._spin_scale, float(((speed * lever) @ self._mass).max()))
-
-    def summary(self, counts: Counts, outcome: str) -> Summary:
-        """The run in numbers, as far as it has come."""
-        return Summary(
-            **counts._asdict(),
-            time=float(self._last.time[0]),
-            energy_initial=float(self._initial.energy[0]),
-            energy_final=float(self._last.energy[0]),
-            energy_error_max=self._energy_error,
-            energy_error_final=float(self._error_of(self._last)[0]),
-            momentum_residual=_ratio(self._drift, self._speed_scale),
-            angular_momentum_residual=_ratio(self._spin_drift, self._spin_scale),
-            outcome=outcome,
-        )
-
-    def _error_of(self, frames: Frames) -> Floats:
-        return np.abs(frames.energy - self._initial.energy) / self._energy_scale
-
-    def _momentum_of(self, frames: Frames) -> Floats:
-        return np.einsum("n,snd->sd", self._mass, frames.velocity)
-
-
-def _longest(vectors: Floats) -> float:
-    return float(np.linalg.norm(vectors, axis=-1).max())
-
-
-def _ratio(part: float, whole: float) -> float:
-    """`part / whole`, where nothing moved 0."""
-    return part / whole if whole > 0 else 0.0

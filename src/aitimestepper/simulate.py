@@ -1,4 +1,4 @@
-"""`simulate`: from a configuration to a recording.
+"""`simulate`: from a configuration to a recording, and `resume`: from a recording on.
 
 Everything that a user may have got wrong is found before the first step.
 """
@@ -8,36 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
 
 from aitimestepper.config import Config
-from aitimestepper.errors import InputError, SimulationError
-from aitimestepper.names import TIMESTEPS, Timestep
-from aitimestepper.recording import (
-    FINISHED,
-    UNFINISHED,
-    ConservationTally,
-    Counts,
-    Frames,
-    Recording,
-    RunInfo,
-    energy_scale,
-)
-from aitimestepper.storage import RecordingWriter, check_output
+from aitimestepper.errors import InputError
+from aitimestepper.names import TIMESTEPS
+from aitimestepper.recording import Recording
+from aitimestepper.storage import check_output
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, check_apart
 
-if TYPE_CHECKING:
-    from aitimestepper.particle import ParticleTorch
-    from aitimestepper.reference import Ended, Stepper
-
-_TAKEN: dict[Timestep, tuple[str, ...]] = {"fixed": ("dt",), "free-fall": ("eta",), "learned": ("model", "tolerance")}
-"""Settings that belong to a way of choosing steps: the first is needed, the others may be left out."""
-
 _ENDS = ("duration", "periods", "steps")
+RESUMABLE = ("duration", "periods", "steps")
+"""Settings that may be given anew to a run that goes on."""
+
+_CLASSICAL = ("eta", "tolerance")
 
 
 def simulate(
@@ -58,10 +42,60 @@ def simulate(
         InputError: the request cannot be carried out; nothing has been written.
         SimulationError: the run could not go on; carries what was reached, which is also in `output`.
     """
+    from aitimestepper.running import Prepared, begin
+
     system, end_time = check_request(config, system)
-    particle = _particle(config, system)
-    stepper = _stepper(config, particle)
-    return _run(config, system, particle, stepper, end_time, progress)
+    return begin(Prepared(config, system, end_time), progress)
+
+
+def resume(
+    path: Path | str, changes: Config | None = None, progress: Callable[[float], None] | None = None
+) -> Recording:
+    """Go on with a run that was stopped, killed, or is to go further; the recording grows where it is.
+
+    A run that was stopped and resumed ends with the same bits as one that was not.
+
+    Args:
+        path: its HDF5 file.
+        changes: another `duration`, `periods` or `steps`, counted from the start of the run; nothing else.
+        progress: as for `simulate`.
+
+    Raises:
+        InputError: the file is no recording or cannot go on; the model file is missing or another one; the end asked
+            for lies before the state reached.
+        SimulationError: as for `simulate`.
+    """
+    from aitimestepper.recording_file import read_run
+    from aitimestepper.running import Prepared, go_on
+
+    stored = read_run(path)
+    config = _changed(stored.recording, {} if changes is None else changes.explicit())
+    system = initial_conditions_of(stored.recording)
+    prepared = Prepared(config, system, _end_time(config, system), origin=stored.origin)
+    return go_on(prepared, Path(path), stored, progress)
+
+
+def _changed(recording: Recording, wishes: dict[str, object]) -> Config:
+    """The settings of a run, with another end."""
+    if set(wishes) - set(RESUMABLE) or len(wishes) > 1:
+        raise InputError(f"beside resume may stand one of {', '.join(RESUMABLE)}, got {', '.join(wishes)}")
+    settings = dict(recording.settings)
+    if wishes:
+        settings = {key: value for key, value in settings.items() if key not in _ENDS} | wishes
+    return Config(**settings)
+
+
+def initial_conditions_of(recording: Recording) -> InitialConditions:
+    """The bodies that a run began with."""
+    return InitialConditions(
+        recording.mass,
+        recording.position[0],
+        recording.velocity[0],
+        period=recording.period,
+        time=float(recording.time[0]),
+        names=recording.names,
+        note=recording.note,
+    )
 
 
 def check_request(config: Config, system: InitialConditions | None = None) -> tuple[InitialConditions, float]:
@@ -85,18 +119,34 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
 def _check_settings(config: Config) -> None:
     if config.timestep is None:
         raise InputError(f"a simulation needs timestep: one of {', '.join(TIMESTEPS)}")
-    taken = _TAKEN[config.timestep]
-    if getattr(config, taken[0]) is None:
-        raise InputError(f"timestep = {config.timestep} needs {taken[0]}, which is not set")
-    for name in sorted({name for names in _TAKEN.values() for name in names} - set(taken)):
-        if getattr(config, name) is not None:
+    needed, optional = _taken(config)
+    given = {name for name in needed if getattr(config, name) is not None}
+    what = " or ".join(needed)
+    if not given:
+        raise InputError(f"timestep = {config.timestep} needs {what}, which is not set")
+    if len(given) > 1:
+        raise InputError(f"timestep = {config.timestep} takes {what}, not both: leave one out")
+    for name in ("dt", "h", "eta", "tolerance", "model", "dt_min", "dt_max", "reversible"):
+        if getattr(config, name) is not None and name not in (*needed, *optional):
             raise InputError(
-                f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep}, which takes "
-                f"{' and '.join(taken)}: leave it out"
+                f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep} and integrator = "
+                f"{config.integrator}, which take {', '.join((*needed, *optional))}: leave it out"
             )
-    given = [name for name in _ENDS if getattr(config, name) is not None]
-    if len(given) != 1:
-        raise InputError(f"a simulation needs exactly one of {', '.join(_ENDS)}, got {' and '.join(given) or 'none'}")
+    unused = {"omega", "omega_q", "omega_weight"} & config.model_fields_set
+    if config.integrator != "ttl" and unused:
+        raise InputError(f"{', '.join(sorted(unused))} does nothing with integrator = {config.integrator}")
+    ends = [name for name in _ENDS if getattr(config, name) is not None]
+    if len(ends) != 1:
+        raise InputError(f"a simulation needs exactly one of {', '.join(_ENDS)}, got {' and '.join(ends) or 'none'}")
+
+
+def _taken(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Settings of a way to choose steps: exactly one of the first is needed, the others may be set."""
+    if config.timestep == "fixed":
+        return ("h",) if config.integrator == "ttl" else ("dt",), ()
+    if config.timestep == "learned":
+        return ("model",), ("tolerance", "dt_min", "dt_max", "reversible")
+    return _CLASSICAL, ("dt_min", "dt_max", "reversible")
 
 
 def _system(config: Config, system: InitialConditions | None) -> InitialConditions:
@@ -126,137 +176,3 @@ def _end_time(config: Config, system: InitialConditions) -> float:
     if not system.time < system.time + duration < math.inf:
         raise InputError(f"a duration of {duration:g} cannot be told from 0 at the start time {system.time:g}")
     return system.time + duration
-
-
-def _particle(config: Config, system: InitialConditions) -> ParticleTorch:
-    from aitimestepper.setting import external_field, particle_of, torch_device
-
-    # One system of few bodies is fastest on the CPU.
-    device = "cpu" if config.device == "auto" else torch_device(config)
-    return particle_of(system, config, external_field(config), device)
-
-
-def _stepper(config: Config, particle: ParticleTorch) -> Stepper:
-    from aitimestepper.reference import FixedStep, FreeFallStep, LearnedStep
-
-    if config.timestep == "fixed":
-        assert config.dt is not None
-        return FixedStep(config.dt)
-    if config.timestep == "free-fall":
-        assert config.eta is not None
-        return FreeFallStep(config.eta)
-    from aitimestepper.checkpoint import load_stepper
-
-    assert config.model is not None
-    model, adapter, trained = load_stepper(config.model)
-    # Pair times are those of the system at hand.
-    adapter.config = trained.replace(G=config.G)
-    return LearnedStep(model.to(particle.position), adapter, config.tolerance)
-
-
-def _run(
-    config: Config,
-    system: InitialConditions,
-    particle: ParticleTorch,
-    stepper: Stepper,
-    end_time: float,
-    progress: Callable[[float], None] | None,
-) -> Recording:
-    from aitimestepper.reference import initial_frame, run_reference
-
-    info = _info(config, system, particle)
-    initial = initial_frame(particle, G=config.G)
-    with _Recorder(info, initial, config.output, config.overwrite) as recorder:
-        try:
-            ended = run_reference(
-                particle,
-                stepper,
-                recorder.add,
-                G=config.G,
-                end_time=end_time,
-                steps=math.inf if config.steps is None else config.steps,
-                progress=progress,
-            )
-        except KeyboardInterrupt:
-            recorder.finish(recorder.counts, recorder.interruption())
-            raise
-        if ended.failure is None:
-            return recorder.finish(ended.counts, FINISHED)
-        recording = recorder.finish(ended.counts, recorder.stop_sentence(ended))
-    raise SimulationError(recording)
-
-
-def _info(config: Config, system: InitialConditions, particle: ParticleTorch) -> RunInfo:
-    kinetic, total = float(particle.kinetic_energy()), float(particle.total_energy(config.G))
-    if not math.isfinite(total):
-        raise InputError(f"the initial energy is {total}: masses, places or velocities are too large or too close")
-    return RunInfo(
-        mass=system.mass,
-        names=system.names,
-        period=system.period,
-        G=config.G,
-        softening=config.softening,
-        energy_scale=energy_scale(kinetic, total),
-        note=system.note,
-        settings=config.explicit(),
-    )
-
-
-class _Recorder:
-    """Takes the frames of a run as they come: keeps them, follows the errors, writes the file."""
-
-    def __init__(self, info: RunInfo, initial: Frames, output: str | None, overwrite: bool) -> None:
-        self._info = info
-        self._blocks = [initial]
-        self._tally = ConservationTally(info, initial)
-        self.counts = Counts(steps=0, force_evaluations=1, rejected_steps=0, wall_seconds=0.0)
-        self._writer: RecordingWriter | None = None
-        if output is not None:
-            summary = self._tally.summary(self.counts, UNFINISHED)
-            self._writer = RecordingWriter(Path(output), info, initial, summary, overwrite=overwrite)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    def add(self, frames: Frames, counts: Counts) -> None:
-        """Take the next frames."""
-        self.counts = counts
-        self._blocks.append(frames)
-        self._tally.add(frames)
-        if self._writer is not None:
-            self._writer.append(frames, self._tally.summary(counts, UNFINISHED))
-
-    def finish(self, counts: Counts, outcome: str) -> Recording:
-        """Close the book on the run."""
-        frames = Frames.joined(self._blocks)
-        summary = self._tally.summary(counts, outcome)
-        if self._writer is not None:
-            self._writer.append(Frames(*(array[:0] for array in frames)), summary)
-        return Recording.of(self._info, frames, summary)
-
-    def interruption(self) -> str:
-        """The outcome of a run that the user ended."""
-        return f"interrupted at t = {self._blocks[-1].time[-1]:.9g} after {self.counts.steps} steps"
-
-    def stop_sentence(self, ended: Ended) -> str:
-        """What stopped the run, when, and which bodies were closest to each other."""
-        last = self._blocks[-1]
-        text = f"the run stopped at t = {last.time[-1]:.9g} after {ended.counts.steps} steps: {ended.failure}"
-        if len(self._info.mass) < 2:
-            return text
-        first, second, distance = _closest_pair(last.position[-1])
-        names = self._info.names or tuple(f"{body} (counting from 0)" for body in range(len(self._info.mass)))
-        return f"{text}; closest were bodies {names[first]} and {names[second]}, {distance:.3g} apart"
-
-
-def _closest_pair(position: np.ndarray[Any, Any]) -> tuple[int, int, float]:
-    distance = np.linalg.norm(position[:, None] - position[None, :], axis=-1)
-    distance[np.tril_indices(len(position))] = np.inf
-    first, second = np.unravel_index(np.argmin(distance), distance.shape)
-    return int(first), int(second), float(distance[first, second])

@@ -8,7 +8,7 @@ from aitimestepper.cli.parser import CommandParser, flag_of, keys_of
 from aitimestepper.config import Config, all_keys, fields_of
 from aitimestepper.errors import InputError
 
-COMMANDS = ("train", "simulate", "both")
+COMMANDS = ("train", "simulate", "ensemble", "compare", "both")
 
 
 def parser(command: str = "train") -> CommandParser:
@@ -22,7 +22,7 @@ def keys(*words: str, command: str = "train") -> dict:
 def example_of(key: str) -> list[str]:
     """A flag with a value that its type allows."""
     field = Config.model_fields.get(key) or fields_of("simulate")[key]
-    if field.annotation is bool:
+    if field.annotation in (bool, bool | None):
         return [flag_of(key)]
     return [flag_of(key), "1"]
 
@@ -30,11 +30,8 @@ def example_of(key: str) -> list[str]:
 @pytest.mark.parametrize("key", all_keys())
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_flag_exists_for_exactly_the_commands_that_use_its_key(command, key):
-    used = {
-        "train": key in fields_of("train"),
-        "simulate": key in fields_of("simulate"),
-        "both": key not in ("model", "dt", "eta"),
-    }
+    used = {name: key in fields_of(name) for name in ("train", "simulate", "ensemble", "compare")}
+    used["both"] = key not in ("model", "dt", "h", "eta") and (used["train"] or used["simulate"])
     if used[command]:
         assert set(keys(*example_of(key), command=command)) == {key}
     else:
@@ -43,7 +40,7 @@ def test_a_flag_exists_for_exactly_the_commands_that_use_its_key(command, key):
 
 
 def test_every_key_belongs_to_some_command():
-    assert set(all_keys()) == set(keys_of("train")) | set(keys_of("simulate"))
+    assert set(all_keys()) == {key for command in COMMANDS for key in keys_of(command)}
 
 
 @pytest.mark.parametrize(
@@ -123,12 +120,16 @@ def test_only_what_was_given_is_in_the_request():
         ("train", ["--energy_treshold=1"], "unknown flag --energy-treshold; did you mean --energy-threshold?"),
         ("train", ["--xyzzy"], "unknown flag --xyzzy"),
         ("train", ["--epoch", "3"], "unknown flag --epoch; did you mean --epochs?"),
-        ("train", ["--dt", "0.1"], "--dt is a flag of 'simulate', not of 'train'"),
-        ("train", ["--periods=3"], "--periods is a flag of 'simulate' and 'both', not of 'train'"),
+        ("train", ["--dt", "0.1"], "--dt is a flag of 'simulate' and 'ensemble', not of 'train'"),
+        (
+            "train",
+            ["--periods=3"],
+            "--periods is a flag of 'simulate', 'ensemble', 'compare' and 'both', not of 'train'",
+        ),
         ("simulate", ["--lr", "1"], "--lr is a flag of 'train' and 'both', not of 'simulate'"),
         ("simulate", ["--no-tensorboard"], "--no-tensorboard is a flag of 'train' and 'both', not of 'simulate'"),
-        ("simulate", ["--resume", "runs/a"], "--resume is a flag of 'train', not of 'simulate'"),
-        ("both", ["--model", "m"], "--model is a flag of 'simulate', not of 'both'"),
+        ("both", ["--resume", "runs/a"], "--resume is a flag of 'train' and 'simulate', not of 'both'"),
+        ("both", ["--model", "m"], "--model is a flag of 'simulate' and 'ensemble', not of 'both'"),
         ("train", ["first"], "unexpected argument 'first'; see 'aitimestepper train --help'"),
         ("train", ["-x"], "unexpected argument '-x'; see 'aitimestepper train --help'"),
         ("train", ["--lr"], "--lr: expected one argument; see 'aitimestepper train --help'"),

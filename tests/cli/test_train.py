@@ -48,7 +48,7 @@ def test_a_rule_between_two_keys_sees_flag_and_file_together(call):
     ("content", "fragments"),
     [
         ("energy_treshold = 1", ["c.toml: unknown key 'energy_treshold'; did you mean energy_threshold?"]),
-        ("[train]\nperiods = 3", ["[train] unknown key 'periods'", "it belongs to the other table"]),
+        ("[train]\nperiods = 3", ["[train] unknown key 'periods'", "it belongs to another table"]),
         ("lr = -1", ["lr = -1 is not allowed: it should be greater than 0"]),
         ("hidden_dims = 'wide'", ["hidden_dims = 'wide' is not allowed: it should be a list"]),
         ("lr = ", ["c.toml is not valid TOML"]),

@@ -9,7 +9,8 @@ from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, Request
 from aitimestepper.cli.simulate import simulate_and_report
 from aitimestepper.cli.train import train_and_report
-from aitimestepper.config import Config, fields_of, read_config
+from aitimestepper.config import Config, fields_of
+from aitimestepper.config_file import read_config
 from aitimestepper.errors import InputError
 from aitimestepper.names import Command
 

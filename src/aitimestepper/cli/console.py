@@ -163,9 +163,9 @@ def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
 
 
 @contextlib.contextmanager
-def simulation_progress() -> Iterator[Callable[[float], None]]:
+def simulation_progress(doing: str = "simulating", done: str = "simulated") -> Iterator[Callable[[float], None]]:
     """A function that takes the fraction that is done, shows it, and stops the simulation on Ctrl-C."""
-    with Interrupt() as interrupt, _fraction_bar() if sys.stderr.isatty() else _fraction_lines() as show:
+    with Interrupt() as interrupt, _fraction_bar(doing) if sys.stderr.isatty() else _fraction_lines(done) as show:
 
         def progress(fraction: float) -> None:
             show(fraction)
@@ -175,15 +175,15 @@ def simulation_progress() -> Iterator[Callable[[float], None]]:
 
 
 @contextlib.contextmanager
-def _fraction_bar() -> Iterator[Callable[[float], None]]:
-    bar = _bar("simulating {task.percentage:.0f} %", transient=True)
+def _fraction_bar(doing: str) -> Iterator[Callable[[float], None]]:
+    bar = _bar(doing + " {task.percentage:.0f} %", transient=True)
     task = bar.add_task("", total=1.0)
     with bar:
         yield lambda fraction: bar.update(task, completed=fraction)
 
 
 @contextlib.contextmanager
-def _fraction_lines() -> Iterator[Callable[[float], None]]:
+def _fraction_lines(done: str) -> Iterator[Callable[[float], None]]:
     began = shown = time.monotonic()
 
     def show(fraction: float) -> None:
@@ -191,7 +191,7 @@ def _fraction_lines() -> Iterator[Callable[[float], None]]:
         now = time.monotonic()
         if now - shown >= SECONDS_BETWEEN_LINES and fraction > 0:
             shown = now
-            note(f"simulated {100 * fraction:.0f} %   {_duration((now - began) * (1 / fraction - 1))} left")
+            note(f"{done} {100 * fraction:.0f} %   {_duration((now - began) * (1 / fraction - 1))} left")
 
     yield show
 

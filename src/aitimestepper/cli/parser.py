@@ -19,13 +19,15 @@ from aitimestepper.errors import InputError
 
 COMMANDS = {
     "train": "train a network to choose time steps from steps that conserve energy",
-    "simulate": "simulate a system with fixed, free-fall or learned steps",
+    "simulate": "simulate a system with fixed, classical or learned steps",
+    "ensemble": "simulate many systems side by side, on all cores",
+    "compare": "compare step criteria and integrators at equal force evaluations",
     "both": "train, then simulate with the model just trained",
     "ic": "write initial conditions, or list those that have a name",
 }
 
 _IC_KEYS = ("G", "softening", "seed", "overwrite")
-_CHOSEN_BY_BOTH = ("model", "dt", "eta")
+CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
 """Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
 
 
@@ -37,9 +39,13 @@ class OwnFlag(NamedTuple):
     metavar: str | None = None
 
 
+_RUNS = ("simulate", "ensemble", "compare")
 _OWN_FLAGS = {
-    "config": OwnFlag(("train", "simulate", "both"), "TOML file with keys; flags go over what it says", "F.toml"),
-    "resume": OwnFlag(("train",), "go on with a run; only --epochs and logging flags may stand beside it", "RUN_DIR"),
+    "config": OwnFlag(("train", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
+    "resume": OwnFlag(
+        ("train", "simulate"), "go on with a stopped run: a run directory (train) or a recording (simulate)", "PATH"
+    ),
+    "plugin": OwnFlag(_RUNS, "Python file to run first, which registers criteria of your own", "F.py"),
     "output": OwnFlag(("ic",), "file to write, by suffix .csv, .txt, .npy or .h5 (default: a table on stdout)", "FILE"),
     "list": OwnFlag(("ic",), "list the systems that have a name, with their options"),
 }
@@ -58,10 +64,10 @@ def keys_of(command: str) -> dict[str, FieldInfo]:
     """The keys of the configuration that a subcommand takes as flags."""
     train, simulate = fields_of("train"), fields_of("simulate")
     if command == "both":
-        return {key: field for key, field in (train | simulate).items() if key not in _CHOSEN_BY_BOTH}
+        return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
     if command == "ic":
         return {key: train[key] for key in _IC_KEYS}
-    return train if command == "train" else simulate
+    return fields_of(command)  # type: ignore[arg-type]
 
 
 def flag_of(key: str) -> str:
@@ -154,7 +160,9 @@ class CommandParser(argparse.ArgumentParser):
     def _unknown(self, flag: str) -> str:
         others = [name for name in COMMANDS if flag.replace("--no-", "--", 1) in _flags_of(name)]
         if others:
-            return f"{flag} is a flag of {' and '.join(repr(name) for name in others)}, not of {self.command!r}"
+            *first, last = map(repr, others)
+            of = f"{', '.join(first)} and {last}" if first else last
+            return f"{flag} is a flag of {of}, not of {self.command!r}"
         known = [name for name in self._option_string_actions if name.startswith("--")]
         return f"unknown flag {flag}{nearest(flag, known)}"
 
@@ -238,7 +246,8 @@ def _value(field: FieldInfo, given: Any) -> Any:
     optional = NoneType in get_args(field.annotation)
     if isinstance(given, str):
         return None if optional and given.lower() == "none" else _number(field, given)
-    words = [word for text in given for word in text.split(",") if word]
+    # Texts may have commas in them: kepler:e=0.6,m2=0.1 is one.
+    words = given if _item(field) is str else [word for text in given for word in text.split(",") if word]
     return None if optional and [word.lower() for word in words] == ["none"] else [_number(field, w) for w in words]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aitimestepper.cli.console import note, print_table, simulation_progress
 from aitimestepper.cli.exit_codes import SUCCESS
-from aitimestepper.cli.parser import CommandParser
-from aitimestepper.config import Config, read_config
-from aitimestepper.errors import SimulationError
+from aitimestepper.cli.parser import CommandParser, Request, flag_of
+from aitimestepper.cli.plugin import run_plugin
+from aitimestepper.config import Config
+from aitimestepper.config_file import read_config
+from aitimestepper.errors import InputError, SimulationError
 
 if TYPE_CHECKING:
     from aitimestepper.recording import Recording, Summary
@@ -25,6 +28,10 @@ examples:
   aitimestepper simulate --ic pythagorean --steps 10000 \\
       --timestep fixed --dt 1e-4 --json
 
+  aitimestepper simulate --ic figure-eight --periods 1000 \\
+      --integrator ttl --order 6 --timestep fixed --h 0.2
+  aitimestepper simulate --resume run.h5 --duration 100
+
 Needed are --ic, a --timestep with its parameter, and one of --duration,
 --periods and --steps; all of them may stand in the TOML file.
 """
@@ -34,12 +41,32 @@ def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper simulate ...`; returns the exit code."""
     usage = (
         "--ic SPEC (--duration T | --periods P | --steps N)\n"
-        "         --timestep (fixed --dt X | free-fall --eta X | learned --model PATH)\n"
-        "         [--config F.toml] [--output F.h5] [--json] [flags]"
+        "         --timestep (fixed --dt X | CRITERION --eta X | learned --model PATH)\n"
+        "         [--integrator ttl] [--order N] [--config F.toml] [--json] [flags]\n"
+        "       %(prog)s --resume F.h5\n"
+        "         [--duration T | --periods P | --steps N]"
     )
     request = CommandParser("simulate", usage=usage, epilog=_EXAMPLES).parse(words)
-    simulate_and_report(read_config(request.own.get("config"), "simulate", request.keys))
+    run_plugin(request.own)
+    if "resume" in request.own:
+        _resume(request)
+    else:
+        simulate_and_report(read_config(request.own.get("config"), "simulate", request.keys))
     return SUCCESS
+
+
+def _resume(request: Request) -> None:
+    """Go on with a recording, to its own end or another."""
+    from aitimestepper.simulate import RESUMABLE, resume
+
+    path = request.own["resume"]
+    wishes = {key: value for key, value in request.keys.items() if key != "json"}
+    others = sorted(flag_of(key) for key in wishes.keys() - set(RESUMABLE)) + ["--config"] * ("config" in request.own)
+    if others:
+        allowed = ", ".join(map(flag_of, (*RESUMABLE, "json")))
+        raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {allowed}")
+    as_it_was = Config(json=request.keys.get("json", False))
+    _watched(as_it_was, lambda progress: resume(path, Config(**wishes), progress), path)
 
 
 def simulate_and_report(config: Config) -> None:
@@ -50,29 +77,35 @@ def simulate_and_report(config: Config) -> None:
     """
     from aitimestepper.simulate import simulate
 
+    _watched(config, lambda progress: simulate(config, progress=progress), config.output)
+
+
+def _watched(config: Config, run: Callable[[Callable[[float], None]], Recording], output: str | None) -> None:
     try:
         with simulation_progress() as progress:
-            recording = simulate(config, progress=progress)
+            recording = run(progress)
     except SimulationError as error:
-        _report(config, error.recording)
+        _report(config, error.recording, output)
         raise
     except KeyboardInterrupt:
-        _say_where(config)
+        _say_where(output)
+        if output is not None:
+            note(f"go on with:     aitimestepper simulate --resume {shlex.quote(output)}")
         raise
-    _report(config, recording)
+    _report(config, recording, output)
 
 
-def _report(config: Config, recording: Recording) -> None:
+def _report(config: Config, recording: Recording, output: str | None) -> None:
     if config.json_summary:
         print(as_json(recording.summary))
     else:
-        print_table(_title(config, recording), recording.summary.as_dict())
-    _say_where(config)
+        print_table(_title(recording), recording.summary.as_dict())
+    _say_where(output)
 
 
-def _say_where(config: Config) -> None:
-    if config.output is not None:
-        note(f"trajectory in {config.output}")
+def _say_where(output: str | None) -> None:
+    if output is not None:
+        note(f"trajectory in {output}")
 
 
 def as_json(summary: Summary) -> str:
@@ -82,6 +115,11 @@ def as_json(summary: Summary) -> str:
     return json.dumps(finite, allow_nan=False)
 
 
-def _title(config: Config, recording: Recording) -> str:
-    parameters = {"fixed": f"dt = {config.dt}", "free-fall": f"eta = {config.eta}", "learned": config.model}
-    return f"{config.ic}: {len(recording.mass)} bodies, {config.timestep} steps ({parameters[str(config.timestep)]})"
+def _title(recording: Recording) -> str:
+    """System, integrator and steps in a line."""
+    config = Config(**recording.settings)
+    keys = ("dt", "h", "eta", "tolerance", "model")
+    parameters = [f"{key} = {getattr(config, key)}" for key in keys if getattr(config, key) is not None]
+    integrator = f"{config.integrator} of order {config.order}"
+    system = config.ic or "bodies"
+    return f"{system}: {len(recording.mass)} bodies, {integrator}, {config.timestep} steps ({', '.join(parameters)})"

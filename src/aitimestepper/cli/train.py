@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from aitimestepper.cli.console import note, training_progress
 from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, flag_of
-from aitimestepper.config import Config, PhysicsKeys, read_config
+from aitimestepper.config import Config
+from aitimestepper.config_file import read_config
+from aitimestepper.config_keys import PhysicsKeys
 from aitimestepper.errors import InputError, RunError
 
 if TYPE_CHECKING:

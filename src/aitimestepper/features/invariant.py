@@ -103,7 +103,9 @@ def _rates(pairs: _Pairs, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _power_sum(values: Tensor) -> Tensor:
     """(sum x^4)^(1/4) over the last dimension, of x >= 0."""
     largest = _nonzero(values.amax(-1))
-    return largest * _nonzero(((values / largest[..., None]) ** 4).sum(-1)) ** 0.25
+    total = ((values / largest[..., None]) ** 4).sum(-1)
+    # Zero has no fourth root with a gradient.
+    return torch.where(total > 0, largest * _nonzero(total) ** 0.25, 0.0)
 
 
 def _nonzero(values: Tensor) -> Tensor:

@@ -15,6 +15,23 @@ from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.systems.orbits import osculating_period
 from aitimestepper.systems.sources import SOURCES, Option
 
+DRAWING = tuple(name for name, source in SOURCES.items() if any(option.name == "seed" for option in source.options))
+"""The named systems that are drawn."""
+
+
+def seeded(spec: str, seed: int) -> tuple[str, int | None]:
+    """A specification without its seed, and the seed: its own, or else `seed`; None if it draws nothing.
+
+    Raises:
+        InitialConditionsError: an unknown option, or a value out of range.
+    """
+    name, colon, text = spec.partition(":")
+    if name not in DRAWING:
+        return spec, None
+    values = _parse_options(name, text) if colon else {}
+    rest = ",".join(part for part in text.split(",") if part.partition("=")[0].strip() != "seed")
+    return f"{name}:{rest}".removesuffix(":"), values.get("seed", seed)
+
 
 def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, seed: int = 0) -> InitialConditions:
     """Build or read what `--ic` names: `NAME`, `NAME:KEY=VALUE,...`, or a file.

@@ -1,0 +1,142 @@
+"""`aitimestepper compare`: several methods on several systems at equal cost, as a table, JSON and a figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aitimestepper.atomic import write_atomically
+from aitimestepper.cli.console import note, simulation_progress
+from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.plugin import run_plugin
+from aitimestepper.config import Config
+from aitimestepper.config_file import read_config
+from aitimestepper.errors import InputError
+
+if TYPE_CHECKING:
+    from aitimestepper.comparison import Comparison, Reference, Row, SystemComparison
+
+_EXAMPLES = """\
+A method is INTEGRATOR[ORDER]:STEP[/OPTION]... (default: leapfrog:fixed
+leapfrog:free-fall leapfrog:fly-by ttl:fixed ttl4:fixed ttl6:fixed)
+  INTEGRATOR   leapfrog or ttl; ORDER 2 (default), 4, 6 or 8
+  STEP         fixed, free-fall, fly-by, acceleration, aarseth, prs23,
+               learned=PATH, or a criterion of your own (--plugin)
+  OPTION       plain (variable steps that are not reversible), reversible
+               (the same for learned steps); of ttl: log-h, sum, q=2, unit
+  and rebound:ias15[/prs23|/aarseth|/global] and rebound:leapfrog, with
+  pip install 'aitimestepper[rebound]'
+
+Every method's parameter is tuned on every system until a run costs the
+budget within a few percent; all force evaluations count, those of rejected
+steps and of IAS15's inner loops too. Positions are compared with a run of
+order 8 at a tenth of the finest step.
+
+examples:
+  aitimestepper compare --ic kepler:e=0.9 --periods 30 --evaluations 10000
+  aitimestepper compare --systems pythagorean figure-eight --duration 20 \\
+      --methods leapfrog:fly-by ttl6:fixed rebound:ias15 \\
+      --evaluations 3e3 1e4 3e4 --figure work.pdf --output work.json
+  aitimestepper compare --ic random:n=8,seed=1 --duration 5 \\
+      --methods leapfrog:aarseth leapfrog:aarseth/plain --json
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper compare ...`; returns the exit code."""
+    usage = (
+        "(--ic SPEC | --systems SPEC ...)\n"
+        "         (--duration T | --periods P)\n"
+        "         [--methods METHOD ...] [--evaluations N ...]\n"
+        "         [--figure F.png] [--output F.json] [--json] [flags]"
+    )
+    request = CommandParser("compare", usage=usage, epilog=_EXAMPLES).parse(words)
+    run_plugin(request.own)
+    config = read_config(request.own.get("config"), "compare", request.keys)
+    _check_files(config)
+    comparison = _compared(config)
+    if config.output is not None:
+        write_atomically(Path(config.output), (json.dumps(comparison.as_dict(), indent=1) + "\n").encode())
+    if config.figure is not None:
+        from aitimestepper.views.work_precision import plot_work_precision
+
+        plot_work_precision(comparison, config.figure, overwrite=config.overwrite)
+    if config.json_summary:
+        print(json.dumps(comparison.as_dict(), allow_nan=False))
+    else:
+        for system in comparison.systems:
+            _print_system(system)
+    for what, path in (("comparison", config.output), ("figure", config.figure)):
+        if path is not None:
+            note(f"{what} in {path}")
+    return SUCCESS
+
+
+def _check_files(config: Config) -> None:
+    """Refuse files that could not be written, before any work is done for them."""
+    if config.output is not None and Path(config.output).suffix.lower() != ".json":
+        raise InputError(f"a comparison is written as JSON: give output = {config.output} the suffix .json")
+    if config.figure is not None:
+        from aitimestepper.views.page import check_figure
+
+        check_figure(config.figure, config.overwrite)
+
+
+def _compared(config: Config) -> Comparison:
+    from aitimestepper.compare import compare
+
+    with simulation_progress("comparing", "compared") as progress:
+        return compare(config, progress)
+
+
+_COLUMNS = ("method", "parameter", "evaluations", "max |dE/E|", "final", "dL/L", "position", "seconds")
+_WIDTH = 132
+"""Columns of text; in a narrower window lines are broken, numbers are not."""
+
+
+def _print_system(system: SystemComparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    for name in _COLUMNS:
+        table.add_column(name, justify="left" if name in _COLUMNS[:2] else "right", no_wrap=True)
+    remarks: list[str] = []
+    for row in sorted(system.rows, key=lambda row: row.budget):
+        table.add_row(*_cells(row, remarks))
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, _WIDTH)
+    console.print(f"{system.system}: {system.n_bodies} bodies, duration {system.duration:.6g}", style="bold")
+    console.print(table, soft_wrap=True)
+    for text in (*remarks, _of_reference(system.reference)):
+        console.print(text, soft_wrap=True)
+    console.print()
+
+
+def _cells(row: Row, remarks: list[str]) -> list[str]:
+    """A line of the table; what there is to say of it goes below, under a number."""
+    mark = ""
+    if row.note:
+        remarks.append(f"[{len(remarks) + 1}] {row.note}")
+        mark = f" [{len(remarks)}]"
+    value = "-" if row.value is None else f"{row.parameter} = {row.value:.4g}"
+    errors = (row.energy_error_max, row.energy_error_final, row.angular_momentum_error, row.position_error)
+    cost = "-" if row.force_evaluations is None else str(row.force_evaluations)
+    seconds = "-" if row.wall_seconds is None else f"{row.wall_seconds:.2g}"
+    return [row.method + mark, value, cost, *("-" if e is None else f"{e:.1e}" for e in errors), seconds]
+
+
+def _of_reference(reference: Reference | None) -> str:
+    if reference is None:
+        return "no reference: no run of order 8 came to its end"
+    text = (
+        f"reference: {reference.method}, {reference.force_evaluations} evaluations; with twice the step it ends "
+        f"{reference.doubled_step_distance:.1e} from there"
+    )
+    if reference.ias15_distance is not None:
+        text += f", IAS15 {reference.ias15_distance:.1e}"
+    text += f": position errors below {reference.uncertainty:.1e} mean nothing"
+    return f"{text} ({reference.note})" if reference.note else text

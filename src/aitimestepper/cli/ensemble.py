@@ -1,0 +1,126 @@
+"""`aitimestepper ensemble`: many systems side by side, and how their errors spread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from aitimestepper.cli.console import note, simulation_progress
+from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.plugin import run_plugin
+from aitimestepper.config import Config
+from aitimestepper.config_file import read_config
+from aitimestepper.errors import RunError
+
+if TYPE_CHECKING:
+    from aitimestepper.ensemble_result import EnsembleResult, Failure
+
+MOST_FAILURES_SHOWN = 5
+
+_EXAMPLES = """\
+examples:
+  aitimestepper ensemble --ic random:n=3 --count 1000 --duration 10 \\
+      --timestep free-fall --eta 0.01
+  aitimestepper ensemble --ic plummer:n=16 --count 200 --seed 7 --steps 10000 \\
+      --timestep learned --model runs/first --output many.h5
+  aitimestepper ensemble --ic random:n=3 --count 100000 --duration 10 \\
+      --timestep fly-by --eta 0.02 --scheduler tcp://head:8786 --json
+
+The members are drawn with the seeds seed, seed + 1, ...; a member is bit for
+bit what `simulate` makes of its seed. The exit code is 3 if one of them fails;
+the others are kept. The workers of --scheduler need this package, no files.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper ensemble ...`; returns the exit code."""
+    usage = (
+        "--ic SPEC --count N\n"
+        "         (--duration T | --periods P | --steps N)\n"
+        "         --timestep (fixed --dt X | CRITERION --eta X | learned --model PATH)\n"
+        "         [--threads N | --scheduler ADDRESS] [--config F.toml]\n"
+        "         [--output F.h5] [--json] [flags]"
+    )
+    request = CommandParser("ensemble", usage=usage, epilog=_EXAMPLES).parse(words)
+    run_plugin(request.own)
+    config = read_config(request.own.get("config"), "ensemble", request.keys)
+    result = _watched(config)
+    if config.json_summary:
+        print(as_json(result))
+    else:
+        _print(config, result)
+    if config.output is not None:
+        note(f"ensemble in {config.output}")
+    failures = result.failures
+    if failures:
+        raise RunError(f"{len(failures)} of {len(result)} members failed; the first: {_line(failures[0])}")
+    return SUCCESS
+
+
+def _watched(config: Config) -> EnsembleResult:
+    from aitimestepper.ensemble import simulate_ensemble
+
+    try:
+        with simulation_progress() as progress:
+            return simulate_ensemble(config, progress=progress)
+    except KeyboardInterrupt:
+        if config.output is not None:
+            note(f"what was done is in {config.output}")
+        raise
+
+
+def as_json(result: EnsembleResult) -> str:
+    """One JSON object; quantiles are those of the members that finished, null without any."""
+    failures = result.failures
+    summary: dict[str, Any] = {
+        "count": len(result),
+        "finished": len(result) - len(failures),
+        "failed": len(failures),
+        "wall_seconds": result.wall_seconds,
+        "total_steps": int(result.steps.sum()),
+        "total_force_evaluations": int(result.force_evaluations.sum()),
+        "total_rejected_steps": int(result.rejected_steps.sum()),
+        **_spread(result),
+        "failures": [asdict(failure) for failure in failures],
+    }
+    return json.dumps(summary, allow_nan=False)
+
+
+def _spread(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
+    from aitimestepper.ensemble_result import SHOWN, quantiles
+
+    return {name: quantiles(getattr(result, name)[result.finished]) for name in SHOWN}
+
+
+def _print(config: Config, result: EnsembleResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    spread = _spread(result)
+    heads = next(iter(spread.values()))
+    table = Table(box=None, pad_edge=False)
+    for head in ("", *heads):
+        table.add_column(head, justify="right" if head else "left")
+    for name, numbers in spread.items():
+        cells = ("-" if number is None else f"{number:.6g}" for number in numbers.values())
+        table.add_row("  " + name.replace("_", " "), *cells)
+    failures = result.failures
+    console = Console(highlight=False, markup=False)
+    integrator = f"{config.integrator} of order {config.order}"
+    title = f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s"
+    console.print(title, style="bold", soft_wrap=True)
+    console.print(table, soft_wrap=True)
+    if failures:
+        console.print(f"{len(failures)} of {len(result)} members failed:", soft_wrap=True)
+        for failure in failures[:MOST_FAILURES_SHOWN]:
+            console.print("  " + _line(failure), soft_wrap=True)
+        if len(failures) > MOST_FAILURES_SHOWN:
+            console.print(f"  and {len(failures) - MOST_FAILURES_SHOWN} more", soft_wrap=True)
+
+
+def _line(failure: Failure) -> str:
+    seed = f" (seed {failure.seed})" if failure.seed >= 0 else ""
+    return f"member {failure.index}{seed}: {failure.outcome}"

@@ -1,0 +1,250 @@
+"""From the compiled loop to blocks of frames: one run, driven to its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from aitimestepper.engine.layout import (
+    AX,
+    DRIFT_MAX,
+    ENERGY_0,
+    ENERGY_SCALE,
+    ERROR_MAX,
+    EVALUATIONS,
+    KINETIC,
+    LAST_DT,
+    LAST_RATE,
+    POTENTIAL,
+    REJECTED,
+    ROWS,
+    SAMPLES,
+    SPEED_SCALE,
+    SPIN_MAX,
+    SPIN_SCALE,
+    START_TIME,
+    STEPS,
+    TIME,
+    VX,
+    Floats,
+    X,
+    vectors_of,
+)
+from aitimestepper.engine.plans import OwnCriterion, copy_of
+from aitimestepper.engine.rollout import Frames as FrameArrays
+from aitimestepper.engine.rollout import Limits, Plan, Run, advance, reach
+from aitimestepper.engine.stepping import (
+    AT_STEPS,
+    AT_TARGET,
+    BAD_STEP,
+    FULL,
+    GUARDED,
+    NOT_FINITE,
+    RUNNING,
+    TOO_SHORT,
+    UNBOUNDED,
+)
+from aitimestepper.recording import Counts, Frames, StepHistory, Summary, angular_momentum
+
+FAILURES = {
+    NOT_FINITE: "a step leads to a state that is not finite",
+    BAD_STEP: "the step wanted is not a number > 0",
+    UNBOUNDED: "nothing bounds the step, and there is no time at which to end",
+    TOO_SHORT: "the step wanted is too short to advance the time",
+    GUARDED: "the guard refuses every step that is long enough to advance the time",
+}
+"""What a status means to a person."""
+
+_SECONDS_OF_A_CALL = 0.05
+_MOST_FRAMES = 4096
+_MOST_BYTES = 2**24
+_HISTORY_ROWS = 65536
+
+
+class Goal(NamedTuple):
+    """Where a run ends and which of its states are kept.
+
+    Attributes:
+        end_time: infinite for none.
+        last_step: number of steps; infinite for none.
+        every: keep a state after this many steps; 0 for none by steps.
+        interval: keep the first state after each multiple of this time; infinite for none.
+        sample_interval: keep a state at exactly each multiple of this time; infinite for none.
+        history: whether every step is noted.
+    """
+
+    end_time: float = math.inf
+    last_step: float = math.inf
+    every: int = 0
+    interval: float = math.inf
+    sample_interval: float = math.inf
+    history: bool = False
+
+
+class Block(NamedTuple):
+    """What has come together since the last one.
+
+    Attributes:
+        frames: states to keep.
+        history: every step, if asked for.
+        run: where the run stands; the last block's is that of its last whole step.
+        reached: the state that the run has reached, of which the summary speaks.
+        failure: why the run cannot go on; None while it can, and at its end.
+        final: whether the last frame is there only because the run stops: it lies behind a step that was shortened to
+            end in time, or would have been passed over.
+    """
+
+    frames: Frames
+    history: StepHistory
+    run: Run
+    reached: Run
+    failure: str | None = None
+    final: bool = False
+
+
+def initial_block(run: Run, n_dims: int) -> Block:
+    """The frame of the initial state."""
+    return Block(frame_of(run, n_dims), StepHistory.none(), run, run)
+
+
+def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> Iterator[Block]:
+    """Integrate to the goal, a block at a time: twenty times a second or more often.
+
+    A time that is to be met exactly, the end or a sample, is met by a shortened step on a copy: the trajectory itself
+    does not know of it.
+
+    Args:
+        run: advanced in place.
+        plan, own: how.
+        goal: where it ends, and what is kept.
+        n_dims: D of the frames.
+    """
+    n = len(run.system) // ROWS
+    arrays = _arrays(n, goal)
+    budget = 64
+    while True:
+        sample = run.books[START_TIME] + (run.books[SAMPLES] + 1.0) * goal.sample_interval
+        target = min(goal.end_time, sample)
+        began = time.perf_counter()
+        status, n_frames, n_history = advance(run, plan, own, Limits(target, goal.last_step, budget), arrays)
+        seconds = time.perf_counter() - began
+        budget = int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
+        frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
+        if status in (RUNNING, FULL):
+            yield Block(frames, history, run, run)
+        elif status == AT_STEPS:
+            yield ending(Block(frames, history, run, run), n_dims)
+            return
+        elif status != AT_TARGET:
+            yield ending(Block(frames, history, run, run, failure=FAILURES[status]), n_dims)
+            return
+        else:
+            look = copy_of(run)
+            status = reach(look, plan, target)
+            if status != RUNNING:
+                yield ending(Block(frames, history, run, run, FAILURES[status]), n_dims)
+                return
+            frames = Frames.joined([frames, frame_of(look, n_dims)])
+            if target == goal.end_time:
+                yield Block(frames, history, run, look, final=True)
+                return
+            _note_sample(run, look)
+            yield Block(frames, history, run, run)
+
+
+def _note_sample(run: Run, look: Run) -> None:
+    """Enter a look at a copy into the books: what it cost and the errors that it saw."""
+    run.books[SAMPLES] += 1.0
+    run.books[EVALUATIONS] = look.books[EVALUATIONS]
+    for entry in (ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
+        run.books[entry] = look.books[entry]
+
+
+def ending(block: Block, n_dims: int) -> Block:
+    """The last block of a run that stops at one of its states: that state is always kept."""
+    last = frame_of(block.run, n_dims)
+    if len(block.frames.time) and block.frames.time[-1] == last.time[0]:
+        return block
+    return block._replace(frames=Frames.joined([block.frames, last]), final=True)
+
+
+def _arrays(n: int, goal: Goal) -> FrameArrays:
+    rows = max(1, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
+    history = np.empty((_HISTORY_ROWS if goal.history else 0, 3))
+    return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval)
+
+
+def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
+    mass = run.system[: len(run.system) // ROWS]
+    return _frames(arrays.scalars[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
+
+
+def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
+    return StepHistory(*arrays.history[:n_history].T.copy())
+
+
+def frame_of(run: Run, n_dims: int) -> Frames:
+    """The state of a run as one frame."""
+    n = len(run.system) // ROWS
+    books = run.books
+    scalars = np.array([[books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]]])
+    return _frames(scalars, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
+
+
+def _frames(scalars: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
+    shaped = rows.reshape(len(rows), 2, 3, len(mass))
+    position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
+    return Frames(
+        time=scalars[:, 0],
+        dt=scalars[:, 1],
+        position=position,
+        velocity=velocity,
+        energy=scalars[:, 2],
+        angular_momentum=angular_momentum(mass, position, velocity),
+    )
+
+
+def counts_of(books: Floats, wall_seconds: float) -> Counts:
+    """Steps of a run and what they cost, from its books."""
+    return Counts(int(books[STEPS]), int(books[EVALUATIONS]), int(books[REJECTED]), wall_seconds)
+
+
+def summary_of(books: Floats, wall_seconds: float, outcome: str) -> Summary:
+    """A run in numbers, as far as it has come, from its books."""
+    energy = float(books[KINETIC] + books[POTENTIAL])
+    scale = float(books[ENERGY_SCALE])
+    return Summary(
+        **counts_of(books, wall_seconds)._asdict(),
+        time=float(books[TIME]),
+        energy_initial=float(books[ENERGY_0]),
+        energy_final=energy,
+        energy_error_max=float(books[ERROR_MAX]) / scale,
+        energy_error_final=abs(energy - float(books[ENERGY_0])) / scale,
+        momentum_residual=_ratio(math.sqrt(books[DRIFT_MAX]), float(books[SPEED_SCALE])),
+        angular_momentum_residual=_ratio(math.sqrt(books[SPIN_MAX]), float(books[SPIN_SCALE])),
+        outcome=outcome,
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    """`part / whole`, where nothing moved 0."""
+    return part / whole if whole > 0 else 0.0
+
+
+def reversed_run(run: Run, plan: Plan, own: OwnCriterion) -> Run:
+    """The run that goes back in time through the same states, step by step.
+
+    The reversible recursion makes the next step from the last one; going back, the last one is the step that would
+    have come next.
+    """
+    back, ahead = copy_of(run), copy_of(run)
+    none = FrameArrays(np.empty((1, 3)), np.empty((1, len(run.system) // ROWS * 6)), np.empty((0, 3)), 0, math.inf)
+    advance(ahead, plan, own, Limits(math.inf, math.inf, 1), none)
+    n = len(run.system) // ROWS
+    back.system[VX * n : AX * n] *= -1.0
+    back.books[LAST_RATE] = ahead.books[LAST_RATE]
+    return back

@@ -1,0 +1,78 @@
+"""Where everything stands: the rows of a system and the entries of its books.
+
+A system is one flat array of ROWS x N numbers, a row for each quantity: loops run over neighbouring numbers, across the
+three components at once, and a function takes one array instead of a dozen (for two bodies, passing arrays costs more
+than their physics). Systems in one or two dimensions have zeros for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aitimestepper.engine.compilation import inlined
+
+Floats = NDArray[np.float64]
+
+MASS = 0
+X, Y, Z = 1, 2, 3
+VX, VY, VZ = 4, 5, 6
+AX, AY, AZ = 7, 8, 9
+GX, GY, GZ = 10, 11, 12
+"""Gradient of Omega, up to a factor; scratch."""
+REACH = 13
+"""Largest (m_i + m_j) / r^3 of each body with those before it; scratch."""
+SAVED = 14
+"""Positions, velocities and accelerations before the step that is being made: nine rows."""
+EARLIER = 23
+"""The same of the state before this one, for features of the change between the two; zero where it is not known."""
+ROWS = 32
+
+TIME, TIME_REST, LAST_DT, LAST_RATE, OMEGA = 0, 1, 2, 3, 4
+"""Time, what its rounding has swallowed, the last step in time, one over the last step, and the auxiliary Omega."""
+POTENTIAL, KINETIC, FREE_FALL = 5, 6, 7
+"""Energies of the state and the square of its fastest free-fall rate."""
+ENERGY_0, ENERGY_SCALE = 8, 9
+MOMENTUM_0 = 10
+"""Three entries."""
+SPIN_0 = 13
+"""Angular momentum at the start: three entries."""
+ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE = 16, 17, 18, 19, 20
+"""Largest errors so far (of energy; of momentum and angular momentum squared), and what the latter are relative to."""
+STEPS, EVALUATIONS, REJECTED = 21, 22, 23
+START_TIME = 24
+SAVED_ENTRIES = 25
+"""OMEGA, POTENTIAL, KINETIC and FREE_FALL before the step that is being made: four entries."""
+MOMENTUM, SPIN, SPEEDS, LEVERS = 29, 32, 35, 36
+"""Of the state: momentum and angular momentum, three entries each, sum m |v| and sum m |x| |v|."""
+SAMPLES = 37
+"""States that have been taken at times between steps."""
+BOOKS = 38
+
+
+@inlined
+def n_bodies(system: Floats) -> int:
+    """N of a flat system."""
+    return system.shape[0] // ROWS
+
+
+@inlined
+def row_of(system: Floats, row: int) -> Floats:
+    """One row, (N,)."""
+    n = system.shape[0] // ROWS
+    return system[row * n : (row + 1) * n]
+
+
+def rows_of(vectors: Any) -> Floats:
+    """(N, D) as (3, N), with zeros for missing dimensions."""
+    vectors = np.asarray(vectors, dtype=np.float64)
+    rows = np.zeros((3, len(vectors)))
+    rows[: vectors.shape[1]] = vectors.T
+    return rows
+
+
+def vectors_of(rows: Floats, n_dims: int) -> Floats:
+    """(..., 3, N) as (..., N, D)."""
+    return np.ascontiguousarray(np.moveaxis(rows[..., :n_dims, :], -2, -1))

@@ -1,0 +1,271 @@
+"""The compiled loop: one system, step after step, until a time, a number of steps or a failure.
+
+Nothing here knows of files or of Python objects: a run is a few arrays (see `layout`), and whatever it does next
+follows from them alone, so that a copy of them continues it bit by bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aitimestepper.engine.compilation import compiled, inlined
+from aitimestepper.engine.criteria import (
+    FIXED,
+    LEARNED,
+    OWN,
+    Rule,
+    classical_rate,
+    own_rate,
+)
+from aitimestepper.engine.features import fill_features
+from aitimestepper.engine.integrators import TTL, Method
+from aitimestepper.engine.kernels import (
+    Law,
+    forces,
+    motion,
+    omega_of,
+)
+from aitimestepper.engine.layout import (
+    AX,
+    ENERGY_0,
+    ENERGY_SCALE,
+    EVALUATIONS,
+    FREE_FALL,
+    KINETIC,
+    LAST_DT,
+    LEVERS,
+    MASS,
+    MOMENTUM,
+    MOMENTUM_0,
+    OMEGA,
+    POTENTIAL,
+    REJECTED,
+    SPEED_SCALE,
+    SPEEDS,
+    SPIN,
+    SPIN_0,
+    SPIN_SCALE,
+    START_TIME,
+    STEPS,
+    TIME,
+    TIME_REST,
+    Floats,
+    X,
+    n_bodies,
+    row_of,
+)
+from aitimestepper.engine.stepping import (
+    AT_STEPS,
+    FULL,
+    GUARDED,
+    NOT_FINITE,
+    RUNNING,
+    Learner,
+    learned_rate,
+    move,
+    next_rate,
+    one_step,
+    remember,
+    restore,
+    save,
+    shorter,
+    tally,
+)
+
+_MOST_APPROACHES = 1000
+
+
+class Run(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+        system: (ROWS x N,), see `layout`.
+        books: (BOOKS,), see `layout`.
+        past: (K, width) features of the states before, oldest first; those of zero states where they are not known.
+    """
+
+    system: Floats
+    books: Floats
+    past: Floats
+
+
+class Plan(NamedTuple):
+    """How a run is to be integrated: integrator, law of motion, choice of the step, and its network if it has one."""
+
+    method: Method
+    law: Law
+    rule: Rule
+    learner: Learner
+
+
+class Limits(NamedTuple):
+    """Where a call of `advance` stops.
+
+    Attributes:
+        target: a time that no step may reach or pass; infinite for none.
+        last_step: number of steps since the start of the run; infinite for none.
+        budget: steps of this call.
+    """
+
+    target: float
+    last_step: float
+    budget: int
+
+
+class Frames(NamedTuple):
+    """Where frames go, and which states become frames.
+
+    Attributes:
+        scalars: (F, 3), time, step and energy of each frame.
+        rows: (F, 6 N), positions and velocities: all x, all y, ...
+        history: (H, 3), time, step and energy of every step; no rows for none.
+        every: a frame after this many steps; 0 for none by steps.
+        interval: a frame at the first state after each whole multiple of this time; infinite for none by time.
+    """
+
+    scalars: Floats
+    rows: Floats
+    history: Floats
+    every: int
+    interval: float
+
+
+@compiled
+def start(run: Run, plan: Plan) -> None:
+    """Open the books of a run: energies, the first force, a history of zero states. TIME must be set."""
+    system, books = run.system, run.books
+    time = books[TIME]
+    books[:] = 0.0
+    books[TIME] = books[START_TIME] = time
+    books[POTENTIAL], books[FREE_FALL] = forces(system, plan.law)
+    books[EVALUATIONS] = 1.0
+    motion(system, books)
+    books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
+    books[ENERGY_SCALE] = 1.0
+    if plan.method.kind == TTL:
+        books[OMEGA] = omega_of(system, plan.law, plan.method.weights)
+    for k in range(3):
+        books[MOMENTUM_0 + k], books[SPIN_0 + k] = books[MOMENTUM + k], books[SPIN + k]
+    books[SPEED_SCALE], books[SPIN_SCALE] = books[SPEEDS], books[LEVERS]
+    nothing = np.zeros_like(system)
+    nothing[: n_bodies(system)] = row_of(system, MASS)
+    for row in range(run.past.shape[0]):
+        fill_features(run.past[row], nothing, 0.0, 0.0, plan.law, plan.learner.sight)
+
+
+@compiled
+def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -> tuple[int, int, int]:
+    """Step until a limit is reached; a step that would reach or pass the target time is left to `reach`.
+
+    Args:
+        run: as `start` or an earlier call left it; advanced in place.
+        plan: how.
+        own: compiled function of the user's criterion, or a stand-in that is never called.
+        limits: where to stop.
+        frames: where to put frames; FULL is returned before one more might not fit.
+
+    Returns:
+        A status, the frames filled, and the rows of the history filled.
+    """
+    system, books, past = run.system, run.books, run.past
+    method, law, rule, learner = plan.method, plan.law, plan.rule, plan.learner
+    layers, bits, row = _scratch(past, learner)
+    n_frames = n_history = 0
+    n = n_bodies(system)
+    most_frames, most_history = frames.scalars.shape[0], frames.history.shape[0]
+    for _ in range(limits.budget):
+        if books[STEPS] >= limits.last_step:
+            return AT_STEPS, n_frames, n_history
+        if n_frames >= most_frames or n_history >= most_history > 0:
+            return FULL, n_frames, n_history
+        before = books[TIME]
+        if rule.criterion == FIXED:
+            rate = rule.per_step
+        else:
+            if rule.criterion == LEARNED:
+                rate = learned_rate(system, books, past, law, learner, layers, bits, row)
+            elif rule.criterion == OWN:
+                rate = own_rate(own, system, law, rule)
+            else:
+                rate = classical_rate(system, books[FREE_FALL], law, rule)
+            rate = next_rate(books, rate, rule, method.kind)
+        status = one_step(system, books, rate, method.kind, method.stages, method.weights, law, rule, limits.target)
+        if status != RUNNING:
+            return status, n_frames, n_history
+        if rule.criterion == LEARNED and learner.sight.history > 0:
+            remember(system, past, row)
+        if most_history > 0:
+            _put_scalars(frames.history, n_history, books)
+            n_history += 1
+        if _is_frame(books, before, frames.every, frames.interval):
+            _put_scalars(frames.scalars, n_frames, books)
+            frames.rows[n_frames] = system[X * n : AX * n]
+            n_frames += 1
+    return RUNNING, n_frames, n_history
+
+
+@compiled
+def reach(run: Run, plan: Plan, target: float) -> int:
+    """Go on to a time exactly, by steps that are shortened: for the end of a run, or a look at a copy of it.
+
+    Returns:
+        RUNNING, or a status that says why it could not.
+    """
+    system, books, method, law, rule = run.system, run.books, plan.method, plan.law, plan.rule
+    begin = books[TIME]
+    allowed = rule.guard * books[ENERGY_SCALE]
+    left = (target - begin) + books[TIME_REST]
+    longest = math.inf
+    for _ in range(_MOST_APPROACHES):
+        save(system, books)
+        energy = books[KINETIC] + books[POTENTIAL]
+        # The time that a fictitious step takes is known only afterwards: each leaves a small part of the rest.
+        step = min(left, longest)
+        unit = books[OMEGA] if method.kind == TTL else 1.0
+        elapsed = move(system, books, step * unit, method.kind, method.stages, method.weights, law, rule.criterion)
+        error = abs(books[KINETIC] + books[POTENTIAL] - energy)
+        if not error < math.inf or not abs(elapsed) < math.inf:
+            restore(system, books)
+            return NOT_FINITE
+        if error > allowed:
+            restore(system, books)
+            books[REJECTED] += 1.0
+            longest = step * shorter(error, allowed)
+            continue
+        left = left - elapsed if method.kind == TTL else left - step
+        if not abs(left) > 1e-15 * abs(target):
+            books[TIME], books[TIME_REST] = target, 0.0
+            books[LAST_DT] = target - begin
+            books[STEPS] += 1.0
+            tally(books)
+            return RUNNING
+    return GUARDED
+
+
+@compiled
+def _scratch(past: Floats, learner: Learner) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Layers and bits for the network, and a row for the features of the current state."""
+    width = past.shape[1]
+    widest = width * (past.shape[0] + 1)
+    for units in learner.network.widths:
+        widest = max(widest, units)
+    return np.empty((3, widest)), np.empty(widest, np.int64), np.empty(width)
+
+
+@inlined
+def _is_frame(books: Floats, before: float, every: int, interval: float) -> bool:
+    if every > 0 and books[STEPS] % every == 0.0:
+        return True
+    if interval == math.inf:
+        return False
+    began = books[START_TIME]
+    return math.floor((books[TIME] - began) / interval) > math.floor((before - began) / interval)
+
+
+@compiled
+def _put_scalars(rows: Floats, row: int, books: Floats) -> None:
+    rows[row, 0], rows[row, 1], rows[row, 2] = books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]

@@ -1,0 +1,205 @@
+"""`simulate_ensemble`: many systems side by side, each with its own steps, on all cores or on a cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from aitimestepper.config import Config
+from aitimestepper.ensemble_result import NO_SEED, EnsembleResult, MemberResult
+from aitimestepper.errors import InputError
+from aitimestepper.simulate import check_request
+from aitimestepper.storage import check_output
+from aitimestepper.systems.catalogue import DRAWING, initial_conditions, seeded
+from aitimestepper.systems.initial import InitialConditions
+
+Progress = Callable[[float], None]
+
+_ONE_RUN_ONLY = ("every", "samples", "step_history")
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One system to simulate.
+
+    Attributes:
+        index: which one.
+        seed: that it is drawn with; NO_SEED if it is given.
+        system: given, or None if it is to be drawn.
+    """
+
+    index: int
+    seed: int
+    system: InitialConditions | None
+
+
+class Request(NamedTuple):
+    """What all members have in common.
+
+    Attributes:
+        config: of each run: without bodies and output.
+        spec: what is drawn, without a seed; None if the systems are given.
+    """
+
+    config: Config
+    spec: str | None
+
+    def system_of(self, member: Member) -> InitialConditions:
+        """The bodies of a member.
+
+        Raises:
+            InitialConditionsError: they cannot be drawn.
+        """
+        if member.system is not None:
+            return member.system
+        assert self.spec is not None
+        config = self.config
+        return initial_conditions(self.spec, G=config.G, softening=config.softening, seed=max(member.seed, 0))
+
+
+def simulate_ensemble(
+    config: Config,
+    systems: Sequence[InitialConditions] | None = None,
+    progress: Progress | None = None,
+) -> EnsembleResult:
+    """Simulate many systems as one configuration says; each has its own steps and its own end.
+
+    The result of a member is bit for bit that of `simulate`, whatever the number of threads or machines and whatever
+    else is simulated beside it. A member that cannot be simulated does not disturb the others; its `outcome` says why.
+
+    Args:
+        config: as for `simulate`; `count` systems are drawn from `ic` with the seeds seed, seed + 1, ... (a seed in
+            `ic` itself goes over `seed`). They are integrated by `threads` threads, or by the Dask workers of
+            `scheduler`. The result is written to `output`, if given.
+        systems: the bodies, of any number and dimension, in place of `ic` and `count`.
+        progress: called ten times a second or more often with the part that is done, 0 to 1.
+
+    Raises:
+        InputError: the request cannot be carried out, or all members were refused before their first step.
+        KeyboardInterrupt: Ctrl-C; what was done is in `output`.
+    """
+    request, members = _request(config, systems)
+    show = progress or (lambda fraction: None)
+    began = time.perf_counter()
+    done: dict[int, MemberResult] = {}
+    try:
+        show(0.0)
+        if config.scheduler is not None:
+            from aitimestepper.ensemble_cluster import integrate_on_cluster
+
+            integrate_on_cluster(config.scheduler, request, members, done, show)
+        else:
+            from aitimestepper.ensemble_run import integrate_in_threads
+
+            integrate_in_threads(config.threads or available_cores(), request, members, done, show)
+    except KeyboardInterrupt:
+        if config.output is not None and done:
+            _result(config, members, done, began).save(config.output, config.overwrite)
+        raise
+    _check_some_began(done)
+    result = _result(config, members, done, began)
+    if config.output is not None:
+        result.save(config.output, config.overwrite)
+    show(1.0)
+    return result
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Watch:
+    """What the threads tell, and are told: how far each of them is, and whether to stop."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._parts: dict[int, float] = {}
+
+    def moved(self, part: float) -> None:
+        """The calling thread is this far with its member."""
+        self._parts[threading.get_ident()] = part
+
+    def fraction(self, n_done: int, count: int) -> float:
+        """The part of all members that is done."""
+        return min((n_done + sum(list(self._parts.values()))) / count, 1.0)
+
+
+def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tuple[Request, list[Member]]:
+    """Everything that can be refused before anything is integrated, is refused here."""
+    _check_settings(config)
+    own = config.replace(ic=None, output=None)
+    if systems is not None:
+        if config.ic is not None:
+            raise InputError(f"bodies were passed, so ic = {config.ic!r} would do nothing: leave it out")
+        if "count" in config.model_fields_set and config.count != len(systems):
+            raise InputError(f"count = {config.count} does not fit the {len(systems)} systems that were passed")
+        if not systems:
+            raise InputError("an ensemble needs at least one system, and none were passed")
+        return Request(own, None), [Member(index, NO_SEED, system) for index, system in enumerate(systems)]
+    spec, first = _drawn(config)
+    request = Request(own, spec)
+    members = [Member(index, NO_SEED if first is None else first + index, None) for index in range(config.count)]
+    check_request(own, request.system_of(members[0]))
+    return request, members
+
+
+def _check_settings(config: Config) -> None:
+    if config.output is not None:
+        check_output(config.output, config.overwrite)
+    for name in _ONE_RUN_ONLY:
+        if getattr(config, name):
+            raise InputError(f"{name} does nothing in an ensemble, which keeps no trajectories: leave it out")
+    if config.scheduler is not None and config.threads is not None:
+        raise InputError("threads does nothing beside scheduler, whose workers have threads of their own: leave it out")
+
+
+def _drawn(config: Config) -> tuple[str, int | None]:
+    """What the members are drawn from, and the seed of the first."""
+    if config.ic is None:
+        raise InputError("an ensemble needs initial conditions: set ic")
+    spec, first = seeded(config.ic, config.seed)
+    if first is None and config.count > 1:
+        raise InputError(
+            f"ic = {config.ic!r} draws nothing, so all {config.count} members would be the same: choose "
+            f"{' or '.join(DRAWING)}, or set count = 1"
+        )
+    if first is not None and first + config.count - 1 > _LARGEST_SEED:
+        raise InputError(f"the seeds from {first} on do not reach for {config.count} members: choose a smaller one")
+    return spec, first
+
+
+def _result(config: Config, members: Sequence[Member], done: dict[int, MemberResult], began: float) -> EnsembleResult:
+    missing = (member for member in members if member.index not in done)
+    results = [*done.values(), *(never_begun(member, "interrupted before its first step") for member in missing)]
+    return EnsembleResult.of(
+        results,
+        G=config.G,
+        softening=config.softening,
+        wall_seconds=time.perf_counter() - began,
+        settings=config.explicit(),
+    )
+
+
+def never_begun(member: Member, outcome: str, system: InitialConditions | None = None) -> MemberResult:
+    """The result of a member that has not made a step; without bodies if it is not known which."""
+    system = system or member.system
+    if system is None:
+        return MemberResult(member.index, member.seed, outcome, None, np.empty(0), np.empty((0, 1)), np.empty((0, 1)))
+    return MemberResult(
+        member.index, member.seed, outcome, None, system.mass.copy(), system.position.copy(), system.velocity.copy()
+    )
+
+
+def _check_some_began(done: dict[int, MemberResult]) -> None:
+    if all(result.summary is None for result in done.values()):
+        raise InputError(done[min(done)].outcome)

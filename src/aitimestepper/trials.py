@@ -1,0 +1,103 @@
+"""Runs of this program's own integrators for a comparison, of which only cost, errors and end are kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from aitimestepper.config import Config
+from aitimestepper.engine.driver import FAILURES, Goal, drive, summary_of
+from aitimestepper.engine.layout import EVALUATIONS, LAST_DT, ROWS, TIME, X, vectors_of
+from aitimestepper.engine.rollout import Run
+from aitimestepper.engine.stepping import TOO_SHORT
+from aitimestepper.methods import ComparedMethod
+from aitimestepper.recording import FINISHED
+from aitimestepper.running import Prepared
+from aitimestepper.simulate import check_request
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.tuning import OVERDRAFT, Outcome, Trial
+
+LEAST_FRACTION = 1e-6
+"""A run that was cut off before this part of its time counts as if it had come so far."""
+
+_SMALL = 1e-4
+"""Of any parameter: a step with it can only be too short."""
+
+
+class Arena:
+    """One system, its law of motion and its duration: all that the methods of a comparison have in common."""
+
+    def __init__(self, config: Config, system: InitialConditions, duration: float, show: Callable[[], None]) -> None:
+        """Take what is common.
+
+        Args:
+            config: the keys that every run has; none about steps, integrators or lengths.
+            system: the bodies.
+            duration: of every run.
+            show: called several times a second while a run goes on; may raise to end everything.
+        """
+        self.config, self.system, self.duration, self.show = config, system, duration, show
+        self.end_time = system.time + duration
+
+    def configured(self, method: ComparedMethod, value: float) -> Config:
+        """The configuration of one run."""
+        changes = {**method.keys, method.parameter.name: value, "duration": self.duration}
+        return self.config.replace(**changes)
+
+    def check(self, method: ComparedMethod) -> None:
+        """Refuse a method that does not fit, before any run.
+
+        Raises:
+            InputError: names the method.
+        """
+        self.prepared(method, 1.0)
+
+    def prepared(self, method: ComparedMethod, value: float) -> Prepared:
+        """All that a run needs."""
+        config = self.configured(method, value)
+        system, end_time = check_request(config, self.system)
+        return Prepared(config, system, end_time)
+
+    def guess(self, method: ComparedMethod, budget: int) -> float:
+        """A value from which to look for the budget: by the first step, as if all were like it."""
+        prepared = self.prepared(method, _SMALL)
+        run = prepared.new_run()
+        for _ in drive(run, prepared.plan, prepared.own, Goal(self.end_time, last_step=1), self.system.n_dims):
+            self.show()
+        if not run.books[LAST_DT] > 0:
+            return _SMALL
+        cost = self.duration / float(run.books[LAST_DT]) * len(prepared.plan.method.stages)
+        return float(_SMALL * (budget / cost) ** (1.0 / method.parameter.power))
+
+    def run(self, method: ComparedMethod, value: float, budget: int) -> Trial:
+        """One run, cut off where it costs several budgets."""
+        prepared = self.prepared(method, value)
+        run = prepared.new_run()
+        stages = len(prepared.plan.method.stages)
+        goal = Goal(self.end_time, last_step=math.ceil(OVERDRAFT * budget / stages) + 1)
+        began = time.perf_counter()
+        for block in drive(run, prepared.plan, prepared.own, goal, self.system.n_dims):  # noqa: B007
+            self.show()  # the last block stays
+        seconds = time.perf_counter() - began
+        if block.failure is None and block.final:
+            return Trial(value, *_ended(block.reached, seconds, self.system.n_dims))
+        passed = (float(run.books[TIME]) - self.system.time) / self.duration
+        cost = float(run.books[EVALUATIONS]) / max(passed, LEAST_FRACTION)
+        return Trial(value, cost, None, block.failure or "", too_short=block.failure == FAILURES[TOO_SHORT])
+
+
+def _ended(run: Run, seconds: float, n_dims: int) -> tuple[float, Outcome]:
+    summary = summary_of(run.books, seconds, FINISHED)
+    rows = run.system.reshape(ROWS, -1)
+    outcome = Outcome(
+        summary.steps,
+        summary.force_evaluations,
+        summary.rejected_steps,
+        summary.energy_error_max,
+        summary.energy_error_final,
+        summary.angular_momentum_residual,
+        vectors_of(rows[X : X + 3], n_dims),
+        seconds,
+    )
+    return float(summary.force_evaluations), outcome
