@@ -25,6 +25,7 @@ THREADS = (1, 2)
 
 
 def main() -> None:
+    """Measure and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     config = Config(ic="random:n=3", count=SYSTEMS, duration=15.0, timestep="free-fall", eta=0.01)
     simulate_ensemble(config.replace(count=2))  # compiles, or loads what was compiled before
