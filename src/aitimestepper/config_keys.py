@@ -216,7 +216,9 @@ class StepKeys(KeyGroup):
         "(default: on, but for learned steps, whose network was trained on the steps that it predicts)",
     )
     guard: float | None = Field(
-        None, gt=0, description="relative energy error above which a step is undone and retried with a shorter one"
+        None,
+        ge=1e-15,
+        description="relative energy error above which a step is undone and retried with a shorter one",
     )
 
 

@@ -25,7 +25,7 @@ _SURROUNDINGS = {
 """Errors of the system that are a matter of the place that a user named, not of this program."""
 
 
-_SELDOM = (100_000, 20, 20)
+_SELDOM = (1_000_000, 20, 20)
 """Objects between two collections: importing the compiled engine makes many that stay, and looking through them at the
 usual 700 takes a tenth of a short run."""
 

@@ -27,6 +27,12 @@ inlined = njit(**_COMMON, inline="always")
 """For helpers of one line: a call, however short, would keep the loops around it from being vectorised."""
 
 
+def _as_any(function: Any) -> Any:
+    """For the type checker, which takes an intrinsic for a function of the typing context."""
+    return function
+
+
+@_as_any
 @intrinsic
 def bits_of(_: Any, number: Any) -> Any:
     """The 64 bits of a float as an integer: no instruction at all, where a view of an array needs a second loop."""
@@ -37,6 +43,7 @@ def bits_of(_: Any, number: Any) -> Any:
     return types.int64(types.float64), generate
 
 
+@_as_any
 @intrinsic
 def float_of(_: Any, bits: Any) -> Any:
     """The float that 64 bits stand for."""
