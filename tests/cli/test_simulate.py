@@ -198,3 +198,28 @@ def test_both_refuses_before_it_trains(call, words, fragment):
     Path("c.toml").write_text("[simulate]\ndt = 0.1\n")
     call("both", *words).refuses(fragment)
     assert not Path("runs").exists()
+
+
+_PLUGIN = """
+from aitimestepper import register_criterion
+
+def crossing(mass, position, velocity, acceleration, softening, G):
+    return 1.0 / max(abs(velocity).max(), 0.1)
+
+register_criterion("crossing", crossing)
+"""
+
+
+def test_a_plugin_brings_a_criterion(call):
+    Path("mine.py").write_text(_PLUGIN)
+    words = ["--ic", "figure-eight", "--steps", 9, "--timestep", "crossing", "--eta", 0.01, "--json"]
+    answer = call("simulate", "--plugin", "mine.py", *words)
+    assert answer.code == 0
+    assert json.loads(answer.out)["steps"] == 9
+
+
+def test_a_plugin_that_fails_or_is_missing_gives_one_line(call):
+    Path("broken.py").write_text("1 / 0")
+    words = ["--ic", "figure-eight", "--steps", 9, "--timestep", "free-fall", "--eta", 0.01]
+    call("simulate", "--plugin", "broken.py", *words).refuses("the plugin broken.py failed: ZeroDivisionError")
+    call("simulate", "--plugin", "nowhere.py", *words).refuses("there is no such file")
