@@ -201,10 +201,11 @@ def test_both_refuses_before_it_trains(call, words, fragment):
 
 
 _PLUGIN = """
+import numpy as np
 from aitimestepper import register_criterion
 
 def crossing(mass, position, velocity, acceleration, softening, G):
-    return 1.0 / max(abs(velocity).max(), 0.1)
+    return 1.0 / max(np.abs(velocity).max(), 0.1)
 
 register_criterion("crossing", crossing)
 """
