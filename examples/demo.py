@@ -61,7 +61,7 @@ CASES = (
 
 def run_case(case: Case, model: Path, run_dir: Path) -> dict[str, Recording]:
     """The system with the learned step, and with the one fixed step that takes as many force evaluations."""
-    common = {"ic": case.ic, "periods": case.periods, "overwrite": True}
+    common = {"ic": case.ic, "periods": case.periods, "every": 1, "overwrite": True}
     with simulation_progress() as progress:
         learned = simulate(
             Config(**common, timestep="learned", model=str(model), output=str(run_dir / f"{case.name}-learned.h5")),
