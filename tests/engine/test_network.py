@@ -35,9 +35,9 @@ def arrays_of(model: FullyConnectedNN, activation: str) -> Network:
 
 def output_of(network: Network, features) -> float:
     widest = max(network.widths)
-    layers, bits = np.full((3, widest), np.nan), np.zeros(widest, np.int64)
+    layers = np.full((2, widest), np.nan)
     layers[0, : len(features)] = features
-    return first_output(network, layers, bits)
+    return first_output(network, layers)
 
 
 @pytest.mark.parametrize("fourier_dim", [0, 1, 6])

@@ -126,13 +126,12 @@ def _fourier(inputs: Floats, weights: Floats, n_features: int, n_frequencies: in
 
 
 @compiled_fused
-def first_output(network: Network, layers: Floats, bits: NDArray[np.int64]) -> float:
+def first_output(network: Network, layers: Floats) -> float:
     """Column 0 of the network's output, after the softplus.
 
     Args:
         network: the network.
-        layers: (2 or more, widest), scratch; the features stand at the beginning of its first row.
-        bits: not used.
+        layers: (2, widest), scratch; the features stand at the beginning of its first row.
     """
     widths, weights = network.widths, network.weights
     _fourier(layers[0], weights, widths[0], widths[1])

@@ -10,7 +10,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.criteria import (
@@ -173,7 +172,7 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
     """
     system, books, past = run.system, run.books, run.past
     method, law, rule, learner = plan.method, plan.law, plan.rule, plan.learner
-    layers, bits, row = _scratch(past, learner)
+    layers, row = _scratch(past, learner)
     n_frames = n_history = 0
     n = n_bodies(system)
     most_frames, most_history = frames.scalars.shape[0], frames.history.shape[0]
@@ -187,7 +186,7 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
             rate = rule.per_step
         else:
             if rule.criterion == LEARNED:
-                rate = learned_rate(system, books, past, law, learner, layers, bits, row)
+                rate = learned_rate(system, books, past, law, learner, layers, row)
             elif rule.criterion == OWN:
                 rate = own_rate(own, system, law, rule)
             else:
@@ -247,13 +246,13 @@ def reach(run: Run, plan: Plan, target: float) -> int:
 
 
 @compiled
-def _scratch(past: Floats, learner: Learner) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """Layers and bits for the network, and a row for the features of the current state."""
+def _scratch(past: Floats, learner: Learner) -> tuple[Floats, Floats]:
+    """Layers for the network, and a row for the features of the current state."""
     width = past.shape[1]
     widest = width * (past.shape[0] + 1)
     for units in learner.network.widths:
         widest = max(widest, units)
-    return np.empty((3, widest)), np.empty(widest, np.int64), np.empty(width)
+    return np.empty((2, widest)), np.empty(width)
 
 
 @inlined

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.criteria import (
     FIXED,
@@ -169,7 +166,6 @@ def learned_rate(
     law: Law,
     learner: Learner,
     layers: Floats,
-    bits: NDArray[np.int64],
     row: Floats,
 ) -> float:
     """One over the network's step; the features of this state are left in `row`."""
@@ -179,7 +175,7 @@ def learned_rate(
         layers[0, k * width : (k + 1) * width] = past[k]
     end = past.shape[0] * width
     layers[0, end : end + width] = row
-    output = first_output(learner.network, layers, bits) + DT_FLOOR
+    output = first_output(learner.network, layers) + DT_FLOOR
     rate = math.sqrt(books[FREE_FALL]) if learner.physical else 1.0
     return rate / (output * learner.factor)
 
