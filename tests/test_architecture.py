@@ -22,7 +22,7 @@ LEVELS = {
     "particle": 2, "history_buffer": 2, "networks": 2,
     "model_adapter": 3, "checkpoint": 3, "setting": 3,
     "training": 4, "reference": 4, "engine": 4,
-    "simulate": 5, "recorder": 5, "running": 5, "views": 5,
+    "defaults": 5, "simulate": 5, "recorder": 5, "running": 5, "views": 5,
     "methods": 5, "comparison": 5, "tuning": 5, "rivals": 5, "trials": 5, "references": 5, "contest": 5, "compare": 5,
     "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5,
     "cli": 6, "__main__": 7, "__init__": 0,
@@ -31,7 +31,7 @@ LEVELS = {
 
 TORCH_FREE = (
     *("errors", "names", "config", "config_keys", "config_file", "own_criteria", "atomic", "systems", "recording"),
-    *("recording_file", "storage", "simulate", "views", "cli"),
+    *("recording_file", "storage", "defaults", "simulate", "views", "cli"),
     *("methods", "comparison", "tuning", "rivals", "compare"),
     *("ensemble", "ensemble_cluster", "ensemble_result"),
 )

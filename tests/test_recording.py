@@ -88,6 +88,12 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "angular_momentum_residual",
         "wall_seconds",
         "outcome",
+        "energy_error_asked",
+        "position_error_asked",
+        "position_error_max",
+        "outside_training",
+        "energy_verdict",
+        "position_verdict",
     ]
     Recording.of(RunInfo(mass=np.ones(2)), frames, summary).save(tmp_path / "run.h5")
     assert read_recording(tmp_path / "run.h5").summary == summary

@@ -293,7 +293,7 @@ def test_files_that_are_no_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 2"),
+        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 3"),
         (lambda file: file.__delitem__("velocity"), "damaged or incomplete"),
         (lambda file: file["time"].resize(3, axis=0), "fewer rows than the 13"),
         (lambda file: file["summary"].__setitem__((), b"{]"), "damaged or incomplete"),

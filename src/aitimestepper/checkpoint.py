@@ -29,6 +29,20 @@ if TYPE_CHECKING:
 FORMAT = "aitimestepper-model"
 VERSION = 1
 MODEL_FILE = "model.safetensors"
+DEFAULT_MODEL = Path(__file__).parent / "weights" / "calibrated.safetensors"
+"""The calibrated weights that come with the package."""
+
+
+TRAITS = 22
+"""Numbers that describe a state to calibrated weights, see `engine.calibration`."""
+
+HEADS = tuple((integrator, order) for integrator in ("ttl", "leapfrog") for order in (2, 4, 6, 8))
+"""Outputs of calibrated weights: a factor for each integrator and order."""
+
+_FIRST_FACTOR = 1.5
+"""Of calibrated weights, before the softplus: about what most states end with."""
+
+_SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
 
 
 class ModelFile(NamedTuple):
@@ -37,13 +51,14 @@ class ModelFile(NamedTuple):
     Attributes:
         weights: arrays by the name of their layer.
         config: the configuration that the weights were trained with.
-        scales: L0, V0, A0, T0 of the features; None where none have been fixed yet.
+        scales: L0, V0, A0, T0 of the features, or of calibrated weights the lowest and then the highest values that
+            they were trained on; None where none have been fixed yet.
         about: origin of the weights: epoch, version of the package, initial conditions.
     """
 
     weights: dict[str, NDArray[Any]]
     config: Config
-    scales: tuple[float, float, float, float] | None
+    scales: tuple[float, ...] | None
     about: dict[str, Any]
 
 
@@ -74,13 +89,15 @@ def write_model(path: Path, file: ModelFile) -> None:
     write_atomically(path, save(arrays, metadata=header))
 
 
-def model_path(path: Path | str) -> Path:
-    """The model file that a path means: itself, or the one in a run directory."""
+def model_path(path: Path | str | None) -> Path:
+    """The model file that a path means: itself, the one in a run directory, or for None the package's own."""
+    if path is None:
+        return DEFAULT_MODEL
     path = Path(path)
     return path / MODEL_FILE if path.is_dir() else path
 
 
-def read_model(path: Path | str) -> ModelFile:
+def read_model(path: Path | str | None) -> ModelFile:
     """Read a model file, or that of a run directory, without torch and without executing anything.
 
     Raises:
@@ -111,8 +128,8 @@ def _decoded(path: Path, weights: dict[str, NDArray[Any]], header: Mapping[str, 
         about = json.loads(header["about"])
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{path} has a damaged header: {error}") from None
-    if scales is not None and not (isinstance(scales, list) and len(scales) == 4):
-        raise CheckpointError(f"{path} has a damaged header: scales must be four numbers, got {scales!r}")
+    if scales is not None and not (isinstance(scales, list) and len(scales) == _SCALES[config.output_scale]):
+        raise CheckpointError(f"{path} has a damaged header: scales must be numbers, got {scales!r}")
     return ModelFile(weights, config, None if scales is None else tuple(scales), about)
 
 
@@ -122,10 +139,12 @@ def build_network(config: Config, input_dim: int, generator: Generator | None = 
 
     from aitimestepper.networks import FullyConnectedNN
 
+    calibrated = config.output_scale == "calibrated"
     # Steps of a twentieth of the pair time are a fair guess in any units; in absolute ones there is none.
     guess = 0.05 if config.output_scale == "physical" else None
-    return FullyConnectedNN(
+    network = FullyConnectedNN(
         input_dim,
+        output_dim=len(HEADS) if calibrated else 2,
         hidden_dims=config.hidden_dims,
         activation=config.activation,
         dropout=config.dropout,
@@ -135,6 +154,10 @@ def build_network(config: Config, input_dim: int, generator: Generator | None = 
         dtype=getattr(torch, config.dtype),
         generator=generator,
     )
+    if calibrated:
+        with torch.no_grad():
+            network.state_dict()[f"layers.{len(network.layers) - 1}.bias"].fill_(_FIRST_FACTOR)
+    return network
 
 
 def load_stepper(path: Path | str) -> LoadedStepper:

@@ -113,6 +113,10 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield f"hidden_dims must be widths >= 1, got {list(config.hidden_dims)}"
     if (config.external_field_mass is None) != (config.external_field_position is None):
         yield "external_field_mass and external_field_position must be set together"
+    if (config.output_scale == "calibrated") != (config.draw == "mixed"):
+        yield "output_scale = calibrated and draw = mixed go together"
+    if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
+        yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)

@@ -15,6 +15,7 @@ from aitimestepper.names import (
     TIMESTEPS,
     Activation,
     Command,
+    Draw,
     Dtype,
     FeatureType,
     Integrator,
@@ -22,6 +23,7 @@ from aitimestepper.names import (
     Omega,
     OmegaWeight,
     OutputScale,
+    ToleranceKind,
 )
 
 _TRAIN: tuple[Command, ...] = ("train",)
@@ -66,6 +68,10 @@ class TrainingSystemKeys(KeyGroup):
     """Training systems (without --ic)"""
 
     commands = _TRAIN
+    draw: Draw = Field(
+        "orbits", description="orbits of two bodies (random systems of more), or mixed: systems of every kind"
+    )
+    redraw_every: int = Field(0, ge=0, description="epochs after which new systems take their place; 0: never")
     num_particles: int = Field(2, ge=2, description="bodies of each training system; 2 draws orbits")
     dim: int = Field(2, ge=2, le=3, description="dimensions of the training systems")
     num_orbits: int = Field(1, ge=1, description="training systems that are advanced side by side")
@@ -108,7 +114,10 @@ class PartTwoKeys(KeyGroup):
         ge=0,
         description="iterations of Part 2 in an epoch even where every state passes: steps grow by them",
     )
-    n_steps: int = Field(1, ge=1, description="steps of a rollout in Part 2; the gate judges its largest error")
+    n_steps: int = Field(
+        1, ge=1, description="steps of a rollout in Part 2, of which the largest error counts; most steps of a window"
+    )
+    window: float = Field(3.0, gt=0, description="orbital periods of a window (output_scale calibrated)")
 
 
 class OptimiserKeys(KeyGroup):
@@ -116,6 +125,9 @@ class OptimiserKeys(KeyGroup):
 
     commands = _TRAIN
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
+    lr_final: float | None = Field(
+        None, gt=0, description="learning rate at the end, reached by half a cosine (default: as at the start)"
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     error_loss_weight: float = Field(
         0.0, ge=0, description="weight of the loss on the predicted energy error (second network output)"
@@ -146,7 +158,9 @@ class NetworkKeys(KeyGroup):
     fourier_dim: int = Field(0, ge=0, description="random Fourier frequencies before the first layer; 0 is off")
     fourier_scale: float = Field(1.0, gt=0, description="standard deviation of those frequencies")
     output_scale: OutputScale = Field(
-        "absolute", description="network output is dt, or dt over the shortest pair time (any units)"
+        "absolute",
+        description="network output is dt, dt over the shortest pair time (any units), or calibrated: what a state's "
+        "own step is multiplied by for a tolerance, which is drawn for each sample",
     )
 
 
@@ -189,7 +203,7 @@ class StepKeys(KeyGroup):
     commands = _RUN
     timestep: str | None = Field(
         None,
-        description="how the step is chosen, or the name of a criterion of your own",
+        description="how the step is chosen, or the name of a criterion of your own (default: learned)",
         json_schema_extra={"metavar": "{" + ",".join(TIMESTEPS) + "}"},
     )
     dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
@@ -200,12 +214,17 @@ class StepKeys(KeyGroup):
     tolerance: float | None = Field(
         None,
         gt=0,
-        description="relative energy error wanted of one learned step (default: as trained); of a classical "
-        "criterion, another way to set eta = tolerance^(1/order)",
+        description="relative energy error wanted: of the whole run with calibrated weights, of one step with others "
+        "(default: as trained); of a classical criterion, another way to set eta = tolerance^(1/order)",
+    )
+    tolerance_kind: ToleranceKind = Field(
+        "run",
+        description="calibrated weights: what is held to the tolerance, the run or each step; with none nothing is",
     )
     model: str | None = Field(
         None,
-        description="weights of --timestep learned: a model file or a run directory",
+        description="weights of --timestep learned: a model file or a run directory (default: the calibrated weights "
+        "that come with the package)",
         json_schema_extra={"metavar": "PATH"},
     )
     dt_min: float | None = Field(None, gt=0, description="shortest step in time; wanted steps below it become it")
@@ -226,9 +245,17 @@ class IntegratorKeys(KeyGroup):
     """Integrator"""
 
     commands = _RUN
-    integrator: Integrator = Field("leapfrog", description="leapfrog, or ttl, the time-transformed leapfrog")
-    order: int = Field(
-        2, ge=2, le=8, multiple_of=2, description="order 2, 4, 6 or 8: 1, 5, 9 or 17 force evaluations a step"
+    integrator: Integrator | None = Field(
+        None,
+        description="leapfrog, or ttl, the time-transformed leapfrog (default: ttl with calibrated steps)",
+    )
+    order: int | None = Field(
+        None,
+        ge=2,
+        le=8,
+        multiple_of=2,
+        description="order 2, 4, 6 or 8: 1, 5, 9 or 17 force evaluations a step (default: for calibrated steps by the "
+        "tolerance, else 2)",
     )
     omega: Omega = Field("pair-norm", description="what the time of ttl is transformed with")
     omega_q: float = Field(4.0, ge=1, le=64, description="power of pair-norm: (sum (w/r)^q)^(1/q)")

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.checkpoint import ModelFile, read_model
-from aitimestepper.engine.driver import FAILURES, Block, frame_of, summary_of
+from aitimestepper.defaults import completed
+from aitimestepper.engine.driver import FAILURES, Block, frame_of, go, summary_of
 from aitimestepper.engine.layout import ROWS, STEPS, TIME, VX, X, vectors_of
 from aitimestepper.engine.plans import copy_of, new_run, own_criterion, plan_for
-from aitimestepper.engine.rollout import Frames, Limits, Plan, Run, advance, reach
+from aitimestepper.engine.rollout import Frames, Limits, Plan, Run, reach
 from aitimestepper.engine.stepping import AT_STEPS, AT_TARGET, RUNNING
 from aitimestepper.ensemble import Member, Progress, Request, Watch, never_begun
 from aitimestepper.ensemble_result import MemberResult
@@ -44,8 +45,9 @@ def model_of(request: Request) -> ModelFile | None:
         CheckpointError: the file cannot be used.
         InputError: it cannot be used reversibly.
     """
-    model = None if request.config.model is None else read_model(request.config.model)
-    check_reversible(request.config, model)
+    config = completed(request.config)
+    model = read_model(config.model) if config.timestep == "learned" else None
+    check_reversible(config, model)
     return model
 
 
@@ -72,7 +74,7 @@ class Crew:
         try:
             system = self._request.system_of(member)
             _, end_time = check_request(self._request.config, system)
-            plan = plan_for(self._request.config, system, self._model)
+            plan = plan_for(completed(self._request.config, system.n_bodies), system, self._model)
             run = new_run(system, plan)
         except CheckpointError:
             raise
@@ -100,7 +102,7 @@ class Crew:
         status = RUNNING
         while status == RUNNING and not watch.stopped:
             began = time.perf_counter()
-            status, _, _ = advance(run, plan, self._own, Limits(end_time, last_step, budget), nothing)
+            status, _, _ = go(run, plan, self._own, Limits(end_time, last_step, budget), nothing)
             seconds = time.perf_counter() - began
             budget = int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
             if status == RUNNING:

@@ -6,12 +6,14 @@ from typing import Literal, get_args
 
 FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
 NormMode = Literal["auto", "manual"]
-OutputScale = Literal["absolute", "physical"]
+OutputScale = Literal["absolute", "physical", "calibrated"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
 Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned"]
 Integrator = Literal["leapfrog", "ttl"]
 Omega = Literal["pair-norm", "log-h", "sum"]
 OmegaWeight = Literal["mass-sum", "unit"]
+Draw = Literal["orbits", "mixed"]
+ToleranceKind = Literal["run", "step", "none"]
 Dtype = Literal["float64", "float32"]
 Command = Literal["train", "simulate", "ensemble", "compare"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -18,8 +18,8 @@ FINISHED = "finished"
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
 """The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
 
-ROUNDING = 1e-12
-"""An initial energy below this part of kinetic + |potential| is the rounding of a cancellation, no scale."""
+PARABOLIC = 1e-3
+"""Where |E| is below this part of kinetic + |potential| energy, the two cancel, and |E| is no scale for errors."""
 
 
 class Frames(NamedTuple):
@@ -117,12 +117,19 @@ class Summary:
         energy_initial: total energy at the start, the external field included.
         energy_final: at the end.
         energy_error_max: largest |E - E_initial| / |E_initial| over every step, recorded or not.
-        energy_error_final: the same of the last step. Where E_initial is zero, or only rounding, both are relative to
+        energy_error_final: the same of the last step. Where E_initial nearly vanishes, both are relative to
             the initial kinetic + |potential| energy.
         momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
         angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
         wall_seconds: real time of the integration.
         outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
+        position_error_asked: what `position_error_max` was to stay below.
+        position_error_max: largest local position error for each dynamical time, estimated from steps that were made
+            again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
+        outside_training: part of the states that calibrated weights were asked about which were unlike any in their
+            training; the step was then a careful one by the pairs' own time scale.
+        energy_verdict, position_verdict: 'kept' or 'exceeded'; None if nothing was asked.
     """
 
     steps: int
@@ -137,10 +144,28 @@ class Summary:
     angular_momentum_residual: float
     wall_seconds: float
     outcome: str
+    energy_error_asked: float | None = None
+    position_error_asked: float | None = None
+    position_error_max: float | None = None
+    outside_training: float | None = None
 
-    def as_dict(self) -> dict[str, int | float | str]:
-        """The same as JSON has it, in this order."""
-        return asdict(self)
+    @property
+    def energy_verdict(self) -> str | None:
+        """Whether the run kept its energy as well as was asked."""
+        return _verdict(self.energy_error_max, self.energy_error_asked)
+
+    @property
+    def position_verdict(self) -> str | None:
+        """The same of its places."""
+        return _verdict(self.position_error_max, self.position_error_asked)
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """The same as JSON has it, with the verdicts at the end."""
+        return {
+            **asdict(self),
+            "energy_verdict": self.energy_verdict,
+            "position_verdict": self.position_verdict,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -149,8 +174,19 @@ class Summary:
         Raises:
             KeyError: one is missing.
         """
-        kinds = {"int": int, "float": float, "str": str}
+        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
+        kinds["float | None"] = _float_or_none
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
+
+
+def _verdict(achieved: float | None, asked: float | None) -> str | None:
+    if asked is None or achieved is None:
+        return None
+    return "kept" if achieved <= asked else "exceeded"
+
+
+def _float_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,11 +264,11 @@ class Recording:
 def energy_scale(kinetic: float, total: float) -> float:
     """What the energy errors of a run are relative to: |E| of its initial state, if that means anything.
 
-    Where kinetic and potential energy cancel (a parabolic orbit), |E| is rounding, and the scale is
-    kinetic + |potential|; without any energy it is 1.
+    Where kinetic and potential energy cancel (a parabolic orbit), the scale is kinetic + |potential|; without any
+    energy it is 1.
     """
     size = kinetic + abs(total - kinetic)
-    if abs(total) > ROUNDING * size:
+    if abs(total) > PARABOLIC * size:
         return abs(total)
     return size or 1.0
 

@@ -16,7 +16,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.recording import Floats, Frames, Recording, RunInfo, StepHistory, Summary
 
 FORMAT = "aitimestepper-recording"
-VERSION = 2
+VERSION = 3
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
 
 _SUMMARY_BYTES = 2048

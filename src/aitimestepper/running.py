@@ -10,6 +10,7 @@ from typing import Any
 
 from aitimestepper.checkpoint import ModelFile, model_path, read_model
 from aitimestepper.config import Config
+from aitimestepper.defaults import completed
 from aitimestepper.engine.driver import Goal, drive
 from aitimestepper.engine.layout import ENERGY_SCALE, STEPS, TIME
 from aitimestepper.engine.plans import new_run, own_criterion, plan_for, unpack
@@ -30,6 +31,7 @@ class Prepared:
     def __init__(
         self, config: Config, system: InitialConditions, end_time: float, origin: dict[str, Any] | None = None
     ) -> None:
+        config = completed(config, system.n_bodies)
         self.config, self.system, self.end_time = config, system, end_time
         model, digest = _model(config)
         if origin is not None and origin["model"] != digest:
@@ -72,7 +74,7 @@ class Prepared:
 
 def _model(config: Config) -> tuple[ModelFile | None, str]:
     """The weights, and a digest by which they are known again."""
-    if config.model is None:
+    if config.timestep != "learned":
         return None, ""
     model = read_model(config.model)
     return model, hashlib.sha256(model_path(config.model).read_bytes()).hexdigest()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aitimestepper.config import Config
+from aitimestepper.defaults import completed, is_calibrated
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.recording import Recording
@@ -22,6 +23,9 @@ RESUMABLE = ("duration", "periods", "steps")
 """Settings that may be given anew to a run that goes on."""
 
 _CLASSICAL = ("eta", "tolerance")
+
+TOLERANCES = (1e-12, 0.1)
+"""Of calibrated steps."""
 
 
 def simulate(
@@ -106,6 +110,12 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
     Raises:
         InputError: a setting is missing or would do nothing; bodies or output cannot be had.
     """
+    if all(getattr(config, key) is None for key in ("timestep", "tolerance", "dt", "h", "eta")):
+        raise InputError(
+            "a simulation needs a tolerance, the relative energy error that it may have; or a timestep with its own "
+            f"parameter: one of {', '.join(TIMESTEPS)}"
+        )
+    config = completed(config)
     _check_settings(config)
     if config.output is not None:
         check_output(config.output, config.overwrite)
@@ -118,32 +128,51 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
 
 def _check_settings(config: Config) -> None:
     if config.timestep is None:
-        raise InputError(f"a simulation needs timestep: one of {', '.join(TIMESTEPS)}")
+        given = [key for key in ("dt", "h", "eta") if getattr(config, key) is not None]
+        raise InputError(f"{given[0]} is set, but no timestep that takes it: one of {', '.join(TIMESTEPS)}")
     needed, optional = _taken(config)
-    given = {name for name in needed if getattr(config, name) is not None}
+    given = [name for name in needed if getattr(config, name) is not None]
     what = " or ".join(needed)
     if not given:
         raise InputError(f"timestep = {config.timestep} needs {what}, which is not set")
     if len(given) > 1:
         raise InputError(f"timestep = {config.timestep} takes {what}, not both: leave one out")
-    for name in ("dt", "h", "eta", "tolerance", "model", "dt_min", "dt_max", "reversible"):
-        if getattr(config, name) is not None and name not in (*needed, *optional):
+    for name in ("dt", "h", "eta", "tolerance", "tolerance_kind", "model", "dt_min", "dt_max", "reversible"):
+        given_here = name in config.model_fields_set and getattr(config, name) is not None
+        if given_here and name not in (*needed, *optional):
             raise InputError(
                 f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep} and integrator = "
                 f"{config.integrator}, which take {', '.join((*needed, *optional))}: leave it out"
             )
-    unused = {"omega", "omega_q", "omega_weight"} & config.model_fields_set
-    if config.integrator != "ttl" and unused:
-        raise InputError(f"{', '.join(sorted(unused))} does nothing with integrator = {config.integrator}")
+    _check_omega(config)
     ends = [name for name in _ENDS if getattr(config, name) is not None]
     if len(ends) != 1:
         raise InputError(f"a simulation needs exactly one of {', '.join(_ENDS)}, got {' and '.join(ends) or 'none'}")
+
+
+def _check_omega(config: Config) -> None:
+    unused = {"omega", "omega_q", "omega_weight"} & config.model_fields_set
+    if config.integrator != "ttl" and unused:
+        raise InputError(f"{', '.join(sorted(unused))} does nothing with integrator = {config.integrator}")
+    if not is_calibrated(config):
+        return
+    if unused:
+        raise InputError(f"{', '.join(sorted(unused))} cannot be set: calibrated steps were learned with the default")
+    low, high = TOLERANCES
+    if config.tolerance is not None and not low <= config.tolerance <= high:
+        raise InputError(
+            f"tolerance = {config.tolerance:g} is not one that calibrated steps can keep: it should be between "
+            f"{low:g} and {high:g} (below, rounding decides; for planets and less than 1e-12 take REBOUND's IAS15)"
+        )
 
 
 def _taken(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Settings of a way to choose steps: exactly one of the first is needed, the others may be set."""
     if config.timestep == "fixed":
         return ("h",) if config.integrator == "ttl" else ("dt",), ()
+    if is_calibrated(config):
+        reversible = () if config.integrator == "ttl" else ("reversible",)
+        return ("tolerance",), ("model", "tolerance_kind", "dt_min", "dt_max", *reversible)
     if config.timestep == "learned":
         return ("model",), ("tolerance", "dt_min", "dt_max", "reversible")
     return _CLASSICAL, ("dt_min", "dt_max", "reversible")

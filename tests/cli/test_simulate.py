@@ -19,6 +19,10 @@ SUMMARY_KEYS = [
     "steps", "force_evaluations", "rejected_steps", "time", "energy_initial", "energy_final", "energy_error_max",
     "energy_error_final", "momentum_residual", "angular_momentum_residual", "wall_seconds", "outcome",
 ]  # fmt: skip
+PROMISE_KEYS = [
+    "energy_error_asked", "position_error_asked", "position_error_max", "outside_training",
+    "energy_verdict", "position_verdict",
+]  # fmt: skip
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
 FIXED = ["--timestep", "fixed", "--dt", 0.01, "--steps", 20]
 
@@ -45,7 +49,8 @@ def test_json_is_exactly_one_object_on_standard_output(call):
     assert answer.code == 0
     assert answer.out.count("\n") == 1
     summary = json.loads(answer.out)
-    assert list(summary) == SUMMARY_KEYS
+    assert list(summary) == [*SUMMARY_KEYS, *PROMISE_KEYS]
+    assert {summary[key] for key in PROMISE_KEYS} == {None}
     assert (summary["steps"], summary["force_evaluations"], summary["outcome"]) == (20, 21, "finished")
     assert summary["time"] == pytest.approx(0.2)
     assert summary["energy_initial"] == pytest.approx(-1.287141995633, rel=1e-9)
@@ -90,14 +95,14 @@ def test_a_run_that_cannot_go_on_is_3_and_keeps_what_was_reached(call):
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (["--ic", "kepler", "--steps", "3"], "a simulation needs timestep"),
+        (["--ic", "kepler", "--steps", "3"], "a simulation needs a tolerance"),
         (["--ic", "kepler", "--timestep", "fixed", "--steps", "3"], "timestep = fixed needs dt"),
         (["--ic", "kepler", "--timestep", "fixed", "--dt", "0.1"], "exactly one of duration, periods, steps"),
         (["--ic", "kepler", *FIXED, "--duration", "3"], "exactly one of duration, periods, steps"),
         (["--ic", "kepler", *FIXED, "--eta", "0.1"], "eta = 0.1 does nothing with timestep = fixed"),
         (FIXED, "a simulation needs initial conditions"),
         (["--ic", "kepler", "--timestep", "fixd"], "none of fixed, free-fall"),
-        (["--ic", "kepler", "--timestep", "learned", "--model", "none", "--steps", "3"], "needs model"),
+        (["--ic", "kepler", "--timestep", "learned", "--model", "none", "--steps", "3"], "needs tolerance"),
         (["--ic", "kepler", "--timestep", "learned", "--model", "nowhere", "--steps", "3"], "no model file at nowhere"),
         (["--ic", "kepler", *FIXED, "--output", "missing/run.h5"], "cannot write missing/run.h5"),
         (["--ic", "kepler", *FIXED, "--learning-rate", "1"], "unknown flag --learning-rate"),

@@ -225,6 +225,8 @@ def print_table(title: str, numbers: Mapping[str, Any]) -> None:
 
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in numbers.items():
+        if value is None:
+            continue
         table.add_row("  " + name.replace("_", " "), _spelled(value))
     console = Console(highlight=False, markup=False)
     console.print(title, style="bold", soft_wrap=True)

@@ -13,6 +13,7 @@ from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.plugin import run_plugin
 from aitimestepper.config import Config
 from aitimestepper.config_file import read_config
+from aitimestepper.defaults import completed
 from aitimestepper.errors import RunError
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ def _print(config: Config, result: EnsembleResult) -> None:
         table.add_row("  " + name.replace("_", " "), *cells)
     failures = result.failures
     console = Console(highlight=False, markup=False)
-    integrator = f"{config.integrator} of order {config.order}"
+    config = completed(config)
+    order = "" if config.order is None else f" of order {config.order}"
+    integrator = f"{config.integrator}{order}"
     title = f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s"
     console.print(title, style="bold", soft_wrap=True)
     console.print(table, soft_wrap=True)

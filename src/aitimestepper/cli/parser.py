@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
@@ -105,6 +106,10 @@ class CommandParser(argparse.ArgumentParser):
         self._add_keys()
         for name in options:
             self.add_argument(flag_of(name), dest=name, help=argparse.SUPPRESS)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As the base class, which would swallow an error of a long text."""
+        (file or sys.stderr).write(message)
 
     def parse(self, words: Sequence[str]) -> Request:
         """Read the words after the subcommand.

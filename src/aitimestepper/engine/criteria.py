@@ -15,7 +15,7 @@ from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.kernels import Law
 from aitimestepper.engine.layout import AX, AY, AZ, GX, MASS, ROWS, VX, VY, VZ, Floats, X, Y, Z, n_bodies
 
-FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN = range(8)
+FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED = range(9)
 
 
 class Rule(NamedTuple):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from aitimestepper.engine.control import POSITION_SHARE
+from aitimestepper.engine.controlled import LONGEST_STRETCH, advance_controlled
+from aitimestepper.engine.criteria import CALIBRATED
 from aitimestepper.engine.layout import (
+    ASKED,
     AX,
+    CHECKS,
     DRIFT_MAX,
     ENERGY_0,
     ENERGY_SCALE,
@@ -19,6 +24,8 @@ from aitimestepper.engine.layout import (
     KINETIC,
     LAST_DT,
     LAST_RATE,
+    OUTSIDE,
+    POSITION_MAX,
     POTENTIAL,
     REJECTED,
     ROWS,
@@ -124,13 +131,13 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> I
         n_dims: D of the frames.
     """
     n = len(run.system) // ROWS
-    arrays = _arrays(n, goal)
+    arrays = _arrays(n, goal, plan)
     budget = 64
     while True:
         sample = run.books[START_TIME] + (run.books[SAMPLES] + 1.0) * goal.sample_interval
         target = min(goal.end_time, sample)
         began = time.perf_counter()
-        status, n_frames, n_history = advance(run, plan, own, Limits(target, goal.last_step, budget), arrays)
+        status, n_frames, n_history = go(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         seconds = time.perf_counter() - began
         budget = int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
@@ -156,6 +163,13 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> I
             yield Block(frames, history, run, run)
 
 
+def go(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames: FrameArrays) -> tuple[int, int, int]:
+    """The compiled loop that a plan asks for; see `rollout.advance`."""
+    if plan.rule.criterion == CALIBRATED:
+        return advance_controlled(run, plan, limits, frames)
+    return advance(run, plan, own, limits, frames)
+
+
 def _note_sample(run: Run, look: Run) -> None:
     """Enter a look at a copy into the books: what it cost and the errors that it saw."""
     run.books[SAMPLES] += 1.0
@@ -172,8 +186,9 @@ def ending(block: Block, n_dims: int) -> Block:
     return block._replace(frames=Frames.joined([block.frames, last]), final=True)
 
 
-def _arrays(n: int, goal: Goal) -> FrameArrays:
-    rows = max(1, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
+def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
+    least = LONGEST_STRETCH if plan.rule.criterion == CALIBRATED else 1
+    rows = max(least, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
     history = np.empty((_HISTORY_ROWS if goal.history else 0, 3))
     return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval)
 
@@ -227,7 +242,22 @@ def summary_of(books: Floats, wall_seconds: float, outcome: str) -> Summary:
         momentum_residual=_ratio(math.sqrt(books[DRIFT_MAX]), float(books[SPEED_SCALE])),
         angular_momentum_residual=_ratio(math.sqrt(books[SPIN_MAX]), float(books[SPIN_SCALE])),
         outcome=outcome,
+        **_promise(books),
     )
+
+
+def _promise(books: Floats) -> dict[str, Any]:
+    """What a calibrated run was asked for, and what its steps were measured to do."""
+    if books[CHECKS] == 0.0:
+        return {}
+    found = {
+        "position_error_max": POSITION_SHARE * float(books[POSITION_MAX]),
+        "outside_training": float(books[OUTSIDE] / books[CHECKS]),
+    }
+    if books[ASKED] > 0.0:
+        asked = float(books[ASKED])
+        found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
+    return found
 
 
 def _ratio(part: float, whole: float) -> float:

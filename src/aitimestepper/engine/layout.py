@@ -49,7 +49,24 @@ MOMENTUM, SPIN, SPEEDS, LEVERS = 29, 32, 35, 36
 """Of the state: momentum and angular momentum, three entries each, sum m |v| and sum m |x| |v|."""
 SAMPLES = 37
 """States that have been taken at times between steps."""
-BOOKS = 38
+BASE, CORRECTION, LEAST_WANTED, LONGEST = 38, 39, 40, 41
+"""Of a calibrated run: the step that the network chose, the factor that the run's own errors put on it, the least that
+was wanted since the last choice, and the step that none may exceed."""
+CHANGED_AT, REVIEW_ERROR, REVIEW_PHASE, REVIEW_RATE = 42, 43, 44, 45
+"""Step of the last change; since then: largest energy error, dynamical times, largest local position error."""
+SAMPLED, SAMPLED_PHASE, POSITION_MAX = 46, 47, 48
+"""Local position errors since the last whole dynamical time, over how much of one, and their largest."""
+CHECKS, OUTSIDE = 49, 50
+"""States that the network was asked about, and those of them that are unlike what it was trained on."""
+ANCHOR_STEP, SETBACKS, LOOKED_AT = 51, 52, 53
+"""Step at which the run can be taken up again, how often that was done, and one more than the step of the last look."""
+WISH, LAST_WORST, FUTILE = 54, 55, 56
+"""Factor by which steps are to become longer; error of the last setback; setbacks at this anchor that did not help."""
+PARDON = 57
+"""Error that shorter steps did not cure, doubled: up to there none is taken back until it has passed."""
+ASKED = 58
+"""The tolerance of the run; 0 if nothing was asked of it."""
+BOOKS = 59
 
 
 @inlined

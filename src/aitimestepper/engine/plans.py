@@ -10,14 +10,28 @@ import numpy as np
 from numba import cfunc, float64
 from numba.core.types import WrapperAddressProtocol
 
-from aitimestepper.checkpoint import ModelFile
+from aitimestepper.checkpoint import HEADS, TRAITS, ModelFile
 from aitimestepper.config import Config
 from aitimestepper.engine import criteria, features, network
+from aitimestepper.engine.control import Control
 from aitimestepper.engine.criteria import Rule
 from aitimestepper.engine.features import WIDTHS, Sight
 from aitimestepper.engine.integrators import LEAPFROG, STAGES, TTL, Method
 from aitimestepper.engine.kernels import Law, Weights
-from aitimestepper.engine.layout import BOOKS, ENERGY_0, ENERGY_SCALE, KINETIC, MASS, ROWS, TIME, VX, X, rows_of
+from aitimestepper.engine.layout import (
+    ASKED,
+    BOOKS,
+    ENERGY_0,
+    ENERGY_SCALE,
+    KINETIC,
+    MASS,
+    ROWS,
+    TIME,
+    VX,
+    Floats,
+    X,
+    rows_of,
+)
 from aitimestepper.engine.network import Network
 from aitimestepper.engine.rollout import Plan, Run, start
 from aitimestepper.engine.stepping import Learner
@@ -43,22 +57,23 @@ _FEATURES = {
 }
 _ACTIVATIONS = {"tanh": network.TANH, "relu": network.RELU, "silu": network.SILU, "sigmoid": network.SIGMOID}
 
+PAIR_NORM = Weights(4.0, 0.0, 1.0, 0.0)
+"""Omega as it is by default, and as calibrated weights know it."""
+
 ENERGY_ERROR_ORDER = 3
 """The energy error of one step of the leapfrog, on which networks are trained, grows with dt^3."""
 
-NO_LEARNER = Learner(
-    Sight(features.BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0),
-    Network(np.zeros(2, np.int64), np.zeros(0), network.TANH),
-    False,
-    1.0,
-)
+_NO_NETWORK = Network(np.zeros(2, np.int64), np.zeros(0), network.TANH)
+NO_LEARNER = Learner(Sight(features.BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), _NO_NETWORK, False, 1.0)
+_LEAST_CORRECTION = 0.01
+NO_CONTROL = Control(_NO_NETWORK, np.zeros(0), np.zeros(0), 1.0, 1.0, 2.0, 1.0, False, False, 0.0)
 
 
 def plan_for(config: Config, system: InitialConditions, model: ModelFile | None = None) -> Plan:
     """The plan of a simulation.
 
     Args:
-        config: checked by `simulate.check_request`.
+        config: checked by `simulate.check_request`, and completed.
         system: its number of dimensions, and the scales of features that have none yet.
         model: weights of `timestep` learned.
 
@@ -69,8 +84,10 @@ def plan_for(config: Config, system: InitialConditions, model: ModelFile | None 
     law = law_of(config)
     if config.integrator == "ttl" and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
         raise InputError("integrator = ttl needs two bodies that attract each other: use leapfrog")
+    if model is not None and model.config.output_scale == "calibrated":
+        return Plan(_method(config), law, _rule(config, model), NO_LEARNER, control_of(model, config))
     learner = NO_LEARNER if model is None else learner_of(model, system, law, config.tolerance)
-    return Plan(_method(config), law, _rule(config, model), learner)
+    return Plan(_method(config), law, _rule(config, model), learner, NO_CONTROL)
 
 
 def law_of(config: Config) -> Law:
@@ -86,6 +103,7 @@ def _method(config: Config) -> Method:
     else:
         by_sum = float(config.omega_weight == "mass-sum")
         weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
+    assert config.order is not None
     return Method(kind, STAGES[config.order], weights)
 
 
@@ -97,16 +115,56 @@ def _rule(config: Config, model: ModelFile | None) -> Rule:
     elif criterion == criteria.LEARNED:
         step = 1.0
     else:
+        assert config.order is not None
         step = config.eta if config.eta is not None else (config.tolerance or 0.0) ** (1.0 / config.order)
     assert step is not None
+    calibrated = model is not None and model.config.output_scale == "calibrated"
+    guard = config.tolerance if calibrated and config.tolerance_kind == "step" else None
     return Rule(
-        criterion,
+        criteria.CALIBRATED if calibrated else criterion,
         1.0 / step,
         config.dt_min or 0.0,
         config.dt_max or math.inf,
-        model is None if config.reversible is None else config.reversible,
-        config.guard or math.inf,
+        (model is None or calibrated) if config.reversible is None else config.reversible,
+        min(config.guard or math.inf, guard or math.inf),
     )
+
+
+def control_of(model: ModelFile, config: Config) -> Control:
+    """What a calibrated run is held to, and the network that chooses its step.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the file describes.
+    """
+    assert model.scales is not None
+    assert config.tolerance is not None
+    assert config.order is not None
+    low, high = np.array(model.scales).reshape(2, TRAITS)
+    head = HEADS.index((config.integrator, config.order))
+    power = 1.0 / config.order
+    return Control(
+        _with_ranges(_network(model, head), low, high),
+        low,
+        high,
+        float(model.about["fallback"][head]),
+        config.tolerance,
+        float(config.order),
+        config.tolerance**power,
+        config.tolerance_kind == "run",
+        config.tolerance_kind != "step",
+        _LEAST_CORRECTION,
+    )
+
+
+def _with_ranges(network: Network, low: Floats, high: Floats) -> Network:
+    """A network that takes descriptions of states as they are, in place of their place within [low, high]."""
+    n_in, n_out = network.widths[2], network.widths[3]
+    first = network.weights[: (n_in + 1) * n_out].reshape(n_in + 1, n_out).copy()
+    half = 0.5 * (high - low)
+    first[n_in] -= (0.5 * (low + high) / half) @ first[:TRAITS]
+    first[:TRAITS] /= half[:, None]
+    rest = network.weights[(n_in + 1) * n_out :]
+    return network._replace(weights=np.concatenate([first.reshape(-1), rest]))
 
 
 def learner_of(model: ModelFile, system: InitialConditions, law: Law, tolerance: float | None) -> Learner:
@@ -136,11 +194,15 @@ def past_rows(sight: Sight) -> int:
     return max(sight.history - 1, 0) if sight.kind == features.DELTA_MAG else sight.history
 
 
-def _network(model: ModelFile) -> Network:
+def _network(model: ModelFile, head: int = 0) -> Network:
+    """The network as arrays, with the output `head` in column 0."""
     config = model.config
-    n_features = WIDTHS[_FEATURES[config.feature_type]] * (
-        config.history_len if config.feature_type == "delta_mag" else config.history_len + 1
-    )
+    if config.output_scale == "calibrated":
+        n_features = TRAITS + 1
+    else:
+        n_features = WIDTHS[_FEATURES[config.feature_type]] * (
+            config.history_len if config.feature_type == "delta_mag" else config.history_len + 1
+        )
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.weights.items()}
     frequencies = arrays.pop("layers.0.frequencies", np.zeros((n_features, 0)))
     numbers = sorted({int(name.split(".")[1]) for name in arrays})
@@ -153,6 +215,8 @@ def _network(model: ModelFile) -> Network:
         n_out = widths[len(parts)] if len(parts) < len(widths) else len(bias)
         if weight.shape != (n_out, n_in) or bias.shape != (n_out,):
             raise _other_size(weight.shape, (n_out, n_in))
+        if number == numbers[-1]:
+            weight, bias = np.roll(weight, -head, axis=0), np.roll(bias, -head)
         parts += [np.concatenate([weight.T.reshape(-1), bias])]
     units = [*widths, len(bias)]
     return Network(
@@ -169,7 +233,9 @@ def _other_size(found: object, expected: object) -> CheckpointError:
 
 def _scales_of(system: InitialConditions, law: Law) -> tuple[float, float, float, float]:
     """Twin of `features.scales`: mean pair distance, rms speed and acceleration, and the time that follows."""
-    run = new_run(system, Plan(Method(LEAPFROG, STAGES[2], Weights(1.0, 0.0, 0.0, 0.0)), law, _NO_RULE, NO_LEARNER))
+    run = new_run(
+        system, Plan(Method(LEAPFROG, STAGES[2], Weights(1.0, 0.0, 0.0, 0.0)), law, _NO_RULE, NO_LEARNER, NO_CONTROL)
+    )
     rows = run.system.reshape(ROWS, -1)
     n = system.n_bodies
     apart = system.position[:, None] - system.position[None]
@@ -196,12 +262,15 @@ def new_run(system: InitialConditions, plan: Plan) -> Run:
     books = np.zeros(BOOKS)
     books[TIME] = system.time
     past = np.zeros((past_rows(plan.learner.sight), WIDTHS[plan.learner.sight.kind]))
-    run = Run(rows.reshape(-1), books, past)
+    anchor = np.zeros(rows.size + BOOKS if plan.rule.criterion == criteria.CALIBRATED else 0)
+    run = Run(rows.reshape(-1), books, past, anchor)
     start(run, plan)
     total = float(books[ENERGY_0])
     if not math.isfinite(total):
         raise InputError(f"the initial energy is {total}: masses, places or velocities are too large or too close")
     books[ENERGY_SCALE] = energy_scale(float(books[KINETIC]), total)
+    if plan.rule.criterion == criteria.CALIBRATED and plan.control.promises:
+        books[ASKED] = plan.control.tolerance
     return run
 
 

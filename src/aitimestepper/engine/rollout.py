@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.engine.compilation import compiled, inlined
+from aitimestepper.engine.control import Control
 from aitimestepper.engine.criteria import (
     FIXED,
     LEARNED,
@@ -85,11 +86,13 @@ class Run(NamedTuple):
         system: (ROWS x N,), see `layout`.
         books: (BOOKS,), see `layout`.
         past: (K, width) features of the states before, oldest first; those of zero states where they are not known.
+        anchor: (BOOKS + ROWS x N,) books and system to which a calibrated run can go back; (0,) of other runs.
     """
 
     system: Floats
     books: Floats
     past: Floats
+    anchor: Floats
 
 
 class Plan(NamedTuple):
@@ -99,6 +102,7 @@ class Plan(NamedTuple):
     law: Law
     rule: Rule
     learner: Learner
+    control: Control
 
 
 class Limits(NamedTuple):
@@ -198,10 +202,10 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
         if rule.criterion == LEARNED and learner.sight.history > 0:
             remember(system, past, row)
         if most_history > 0:
-            _put_scalars(frames.history, n_history, books)
+            put_scalars(frames.history, n_history, books)
             n_history += 1
-        if _is_frame(books, before, frames.every, frames.interval):
-            _put_scalars(frames.scalars, n_frames, books)
+        if is_frame(books, before, frames.every, frames.interval):
+            put_scalars(frames.scalars, n_frames, books)
             frames.rows[n_frames] = system[X * n : AX * n]
             n_frames += 1
     return RUNNING, n_frames, n_history
@@ -256,7 +260,8 @@ def _scratch(past: Floats, learner: Learner) -> tuple[Floats, Floats]:
 
 
 @inlined
-def _is_frame(books: Floats, before: float, every: int, interval: float) -> bool:
+def is_frame(books: Floats, before: float, every: int, interval: float) -> bool:
+    """Whether the state reached by the step that began at time `before` is to be kept."""
     if every > 0 and books[STEPS] % every == 0.0:
         return True
     if interval == math.inf:
@@ -266,5 +271,6 @@ def _is_frame(books: Floats, before: float, every: int, interval: float) -> bool
 
 
 @compiled
-def _put_scalars(rows: Floats, row: int, books: Floats) -> None:
+def put_scalars(rows: Floats, row: int, books: Floats) -> None:
+    """Time, step and energy of the state reached."""
     rows[row, 0], rows[row, 1], rows[row, 2] = books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.criteria import (
+    CALIBRATED,
     FIXED,
     FLY_BY,
     Rule,
@@ -221,7 +222,7 @@ def move(
         books[POTENTIAL], books[FREE_FALL] = leapfrog_step(system, step, stages, law)
     else:
         books[OMEGA], elapsed = ttl_step(system, books[OMEGA], step, stages, law, weights)
-        if criterion in (FIXED, FLY_BY, BY_FREE_FALL):
+        if criterion in (FIXED, FLY_BY, BY_FREE_FALL, CALIBRATED):
             books[POTENTIAL] = potential_energy(system, law)
             if criterion == BY_FREE_FALL:
                 books[FREE_FALL] = fastest_free_fall(system, law)

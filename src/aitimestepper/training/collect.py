@@ -62,6 +62,9 @@ def collect_trajectory_step(
             if tried.passed.all():
                 break
             failed = ~tried.passed
+            if start.request is not None and _is_given_up(tried, config, tally):
+                _replace_failed(accepted, active[failed])
+                break
             _check_limit(config, tally)
             loss = tried.losses[failed].mean()
             learn(model, optimizer, loss, refused=True)
@@ -79,6 +82,22 @@ def _freeze(accepted: ParticleTorch, active: Tensor, tried: Attempt) -> None:
     if len(passed):
         with torch.no_grad():
             accepted.assign_at(active[passed], tried.advanced.select(passed))
+
+
+def _is_given_up(tried: Attempt, config: Config, tally: _Tally) -> bool:
+    """Whether windows that are still refused are given up: no step can pass, or `max_retrain_iterations` are over."""
+    limit = config.max_retrain_iterations
+    return bool((tried.losses[~tried.passed] == 0).all()) or (limit is not None and tally.iterations >= limit)
+
+
+def _replace_failed(accepted: ParticleTorch, failed: Tensor) -> None:
+    """Put systems that passed in the places of those that did not, in order: only accepted states are trained on."""
+    passed = torch.ones(accepted.batch_shape[0], dtype=torch.bool)
+    passed[failed] = False
+    others = passed.nonzero()[:, 0]
+    if len(others):
+        with torch.no_grad():
+            accepted.assign_at(failed, accepted.select(others[torch.arange(len(failed)) % len(others)]))
 
 
 def _check_limit(config: Config, tally: _Tally) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class TrainingState:
         adapter: holds the scales of the features and the running history.
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
+        redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
         wall_seconds: spent in complete epochs.
@@ -93,6 +95,7 @@ class TrainingState:
     generator: torch.Generator
     replay: ReplayMemory
     history: HistoryBuffer | None = None
+    redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
     part2_epochs: int = 0
@@ -111,6 +114,9 @@ def epochs(
     check_systems(state.particle, config)
     while state.epoch < config.epochs and not _period_covered(state, config):
         epoch = state.epoch + 1
+        if state.redraw is not None and config.redraw_every and state.epoch and state.epoch % config.redraw_every == 0:
+            state.particle = state.redraw(epoch)
+        _set_rate(state.optimizer, config, state.epoch)
         lacking = 0 if state.history is None else config.history_len - len(state.history)
         watcher = None if on_step is None else _StepWatcher(epoch, on_step)
         result = train_epoch_two_phase(
@@ -132,6 +138,15 @@ def epochs(
         state.part2_epochs += not skipped
         state.converged_epochs += bool(result["converged"])
         yield _record(state, config, result, skipped)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: Config, done: int) -> None:
+    """The learning rate of an epoch: half a cosine from `lr` to `lr_final`, if there is one."""
+    if config.lr_final is None:
+        return
+    wave = 0.5 * (1.0 + math.cos(math.pi * done / config.epochs))
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr_final + (config.lr - config.lr_final) * wave
 
 
 class _StepWatcher:

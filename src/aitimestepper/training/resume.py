@@ -18,7 +18,6 @@ from aitimestepper.atomic import write_atomically
 from aitimestepper.checkpoint import load_weights
 from aitimestepper.config import Config
 from aitimestepper.errors import CheckpointError, ConfigError
-from aitimestepper.features.scales import NormScales
 from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.particle import ParticleTorch
@@ -37,7 +36,7 @@ _COUNTERS = ("epoch", "converged_epochs", "part2_epochs", "wall_seconds")
 
 def snapshot(state: TrainingState, config: Config) -> Contents:
     """An independent copy of all that changes, as tensors, numbers and texts."""
-    scales = state.adapter.norm_scales
+    scales = state.adapter.scales
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -115,7 +114,7 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
             setattr(state, name, contents["counters"][name])
         state.initial = _unpacked(contents["initial"], state.particle)
         if contents["scales"] is not None:
-            state.adapter.norm_scales = NormScales(*contents["scales"])
+            state.adapter.scales = contents["scales"]
         state.particle = _unpacked(contents["particle"], state.particle)
         if state.history is not None:
             state.history.norm_scales = state.adapter.norm_scales

@@ -20,7 +20,9 @@ from aitimestepper.training.epochs import TrainingState, epochs
 from aitimestepper.training.observers import Checkpoints, Observer
 from aitimestepper.training.results import EpochRecord, StepRecord
 from aitimestepper.training.resume import RESUME_FILE, Contents, snapshot, write_resume
+from aitimestepper.training.scores import about_weights
 from aitimestepper.training.trajectory import ReplayMemory
+from aitimestepper.training.windows import CalibratedAdapter
 
 
 def run_two_phase_training(
@@ -135,7 +137,12 @@ class _Keeper:
         write_resume(self._save_dir / RESUME_FILE, self.contents)
         scales = self.contents["scales"]
         weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
-        about = {"epoch": self.contents["counters"]["epoch"], **self._about}
+        epoch = self.contents["counters"]["epoch"]
+        about = {"epoch": epoch, **self._about}
+        if isinstance(self._state.adapter, CalibratedAdapter):
+            about |= about_weights(
+                self.contents["model"], self._state, self._config, final=epoch == self._config.epochs
+            )
         write_model(
             self._save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),

@@ -20,16 +20,21 @@ from aitimestepper.particle import ParticleTorch, stack_particles
 from aitimestepper.setting import external_field, particle_of, torch_device
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
+from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.epochs import TrainingState, check_systems
 from aitimestepper.training.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
 from aitimestepper.training.resume import RESUME_FILE, config_of, read_resume, restore
 from aitimestepper.training.run import run_training
 from aitimestepper.training.trajectory import ReplayMemory
+from aitimestepper.training.windows import CalibratedAdapter, batch_of
 
 CONFIG_FILE = "config.toml"
 SYSTEMS_FILE = "initial_conditions.npz"
 METRICS_FILE = "metrics.jsonl"
+
+_MEASURED = 20_000
+"""Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(
     {"epochs", "log_every", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "wandb_mode"}
@@ -93,6 +98,8 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
 
 def build_training(config: Config) -> TrainingState:
     """Systems, adapter, network and optimiser of a configuration, before the first epoch."""
+    if config.output_scale == "calibrated":
+        return _build_calibration(config)
     device = torch_device(config)
     particle = training_systems(config, device)
     check_systems(particle, config)
@@ -110,6 +117,32 @@ def build_training(config: Config) -> TrainingState:
         generator=generator,
         replay=ReplayMemory(config.replay_capacity),
         history=adapter.history_buffer,
+    )
+
+
+def _build_calibration(config: Config) -> TrainingState:
+    """The same for calibrated weights, which are trained on windows of systems of every kind."""
+    generator = torch.Generator().manual_seed(config.seed)
+    adapter = CalibratedAdapter(config, generator)
+    rng = np.random.default_rng([config.seed, 0])
+    adapter.measure([mixed_system(rng) for _ in range(_MEASURED)])
+
+    def draw(epoch: int) -> ParticleTorch:
+        rng = np.random.default_rng([config.seed, epoch])
+        return batch_of([mixed_system(rng) for _ in range(config.num_orbits)], MOST_BODIES, config)
+
+    particle = draw(1)
+    model = build_network(config, adapter.input_dim_from_state(particle), generator)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return TrainingState(
+        model=model,
+        optimizer=optimizer,
+        initial=particle.clone_detached(),
+        particle=particle,
+        adapter=adapter,
+        generator=generator,
+        replay=ReplayMemory(config.replay_capacity),
+        redraw=draw,
     )
 
 

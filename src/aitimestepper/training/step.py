@@ -21,6 +21,7 @@ from aitimestepper.physics.conserved import (
 )
 from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
 from aitimestepper.training.losses import log_band_loss, step_limit_loss
+from aitimestepper.training.windows import CalibratedAdapter, Request, attempt_windows
 
 ROUNDING = 1e-14
 """Relative energy errors below this are rounding, whose derivative says nothing."""
@@ -58,12 +59,14 @@ class Start(NamedTuple):
         window: their history, or None.
         features: (S, F).
         energy: (S,).
+        request: what is asked of windows; None where single steps are learned.
     """
 
     state: ParticleTorch
     window: HistoryBuffer | None
     features: Tensor
     energy: Tensor
+    request: Request | None = None
 
     @classmethod
     def of(cls, state: ParticleTorch, config: Config, adapter: ModelAdapter, window: HistoryBuffer | None) -> Start:
@@ -73,6 +76,11 @@ class Start(NamedTuple):
         with torch.no_grad():
             state = state.clone_detached().as_batch()
             state.G = config.G
+            if isinstance(adapter, CalibratedAdapter):
+                request = adapter.request(state.batch_shape[0])
+                return cls(
+                    state, None, adapter.features_of(state, request), state.total_energy_batch(config.G), request
+                )
             window = adapter.window(window)
             window = None if window is None else window.as_batch()
             features = adapter.build_feature_tensor(state, window)
@@ -81,7 +89,8 @@ class Start(NamedTuple):
     def select(self, index: Tensor) -> Start:
         """The systems at `index` (S,)."""
         window = None if self.window is None else self.window.select(index)
-        return Start(self.state.select(index), window, self.features[index], self.energy[index])
+        request = None if self.request is None else self.request.select(index)
+        return Start(self.state.select(index), window, self.features[index], self.energy[index], request)
 
 
 class Attempt(NamedTuple):
@@ -140,17 +149,23 @@ def check_energy_threshold(E0: Tensor, E1: Tensor, threshold: float) -> tuple[bo
 
 
 def attempt(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, *, n_steps: int = 1) -> Attempt:
-    """Roll out `n_steps` steps from each start and judge them, in the mode that the model is in."""
-    tried = _roll_out(model, start, config, adapter, n_steps)
-    finite = tried.error < torch.inf
-    if finite.all() or not tried.losses.requires_grad:
-        return tried._replace(error=torch.where(finite, tried.error, 1.0))
+    """Roll out `n_steps` steps from each start and judge them, in the mode that the model is in.
+
+    Where windows are learned, both phases take whole ones, and the errors are those over what was asked for.
+    """
+    if start.request is not None:
+        tried = attempt_windows(model, start.state, start.features, start.request, config)
+        return Attempt(tried.advanced, tried.factor, tried.ratio, tried.ratio < config.energy_threshold, tried.losses)
+    rolled = _roll_out(model, start, config, adapter, n_steps)
+    finite = rolled.error < torch.inf
+    if finite.all() or not rolled.losses.requires_grad:
+        return rolled._replace(error=torch.where(finite, rolled.error, 1.0))
     # The derivative of what is not finite would spoil that of all the others, so they are rolled out alone.
     index = finite.nonzero()[:, 0]
-    losses = log_band_loss(torch.ones_like(tried.error), config.E_lower, config.E_upper).detach()
+    losses = log_band_loss(torch.ones_like(rolled.error), config.E_lower, config.E_upper).detach()
     if len(index):
         losses = losses.index_put((index,), _roll_out(model, start.select(index), config, adapter, n_steps).losses)
-    return tried._replace(error=torch.where(finite, tried.error.detach(), 1.0), losses=losses)
+    return rolled._replace(error=torch.where(finite, rolled.error.detach(), 1.0), losses=losses)
 
 
 def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, n_steps: int) -> Attempt:
