@@ -16,13 +16,13 @@ PACKAGE = Path(aitimestepper.__file__).parent
 
 LEVELS = {
     "_version": 0, "errors": 0, "names": 0, "config": 0, "config_keys": 0,
-    "config_file": 0, "own_criteria": 0, "atomic": 0,
+    "config_file": 0, "own_criteria": 0, "atomic": 0, "cores": 0,
     "physics": 1, "features": 1, "systems": 1, "recording": 1, "recording_file": 1,
     "storage": 1, "ensemble_result": 1,
     "particle": 2, "history_buffer": 2, "networks": 2,
     "model_adapter": 3, "checkpoint": 3, "setting": 3,
     "training": 4, "reference": 4, "engine": 4,
-    "defaults": 5, "simulate": 5, "recorder": 5, "running": 5, "views": 5,
+    "defaults": 5, "calibrated": 5, "simulate": 5, "recorder": 5, "running": 5, "views": 5,
     "methods": 5, "comparison": 5, "tuning": 5, "rivals": 5, "trials": 5, "references": 5, "contest": 5, "compare": 5,
     "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5,
     "cli": 6, "__main__": 7, "__init__": 0,
@@ -30,14 +30,14 @@ LEVELS = {
 """Imports point down or stay on their level."""
 
 TORCH_FREE = (
-    *("errors", "names", "config", "config_keys", "config_file", "own_criteria", "atomic", "systems", "recording"),
-    *("recording_file", "storage", "defaults", "simulate", "views", "cli"),
+    *("errors", "names", "config", "config_keys", "config_file", "own_criteria", "atomic", "cores", "systems"),
+    *("recording", "recording_file", "storage", "defaults", "simulate", "views", "cli"),
     *("methods", "comparison", "tuning", "rivals", "compare"),
     *("ensemble", "ensemble_cluster", "ensemble_result"),
 )
 """Parts that never import torch, or a part that does, when they are loaded."""
 
-ENGINE = ("engine", "recorder", "running", "ensemble_run", "trials", "references", "contest")
+ENGINE = ("engine", "calibrated", "recorder", "running", "ensemble_run", "trials", "references", "contest")
 """Parts of the compiled path: numba, but no torch."""
 
 LAZY = {"aitimestepper", "checkpoint"}

@@ -187,6 +187,7 @@ def test_a_jump_over_the_budget_ends_the_search():
         ("leapfrog4:aarseth/plain", {"order": 4, "reversible": False}),
         ("leapfrog:learned=runs/a,b/model", {"timestep": "learned", "model": "runs/a,b/model"}),
         ("ttl:learned=runs/first/reversible", {"model": "runs/first", "reversible": True}),
+        ("ttl4:learned", {"timestep": "learned", "order": 4}),
     ],
 )
 def test_a_method_is_its_keys(text, keys):
@@ -205,7 +206,7 @@ def test_a_method_is_its_keys(text, keys):
         ("leapfrog:free-fall/plan", "did you mean plain"),
         ("ttl:fixed/q=x", "should be a number"),
         ("leapfrog", "should be INTEGRATOR"),
-        ("leapfrog:learned", "learned=PATH"),
+        ("leapfrog:learned=", "learned=PATH"),
         ("leapfrog:fixed=x", "only learned has any"),
         ("leapfrog:fixed/plain", "does nothing"),
         ("leapfrog:fixed/log-h", "does nothing"),

@@ -16,6 +16,7 @@ _MODULE_OF = {
     "stack_particles": "particle",
     "ExternalField": "physics.tides",
     "PointMassTidalField": "physics.tides",
+    "CalibratedStepper": "calibrated",
     "ModelAdapter": "model_adapter",
     "HistoryBuffer": "history_buffer",
     "FullyConnectedNN": "networks",

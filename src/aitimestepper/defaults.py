@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from aitimestepper.checkpoint import model_path, read_model
 from aitimestepper.config import Config
+from aitimestepper.errors import InputError
+from aitimestepper.names import TIMESTEPS
 
-MANY_BODIES = 200
-"""From here on encounters are never resolved to the last digit, and low orders pay."""
+TOLERANCES = (1e-12, 0.1)
+"""That calibrated steps can be asked to keep."""
 
-_ORDERS = ((1e-3, 2), (1e-5, 4), (1e-8, 6))
+_ORDERS = ((5e-3, 2), (5e-5, 4), (5e-7, 6))
 """The order for tolerances from the first number on; below all of them it is 8."""
 
 
-def completed(config: Config, n_bodies: int | None = None) -> Config:
-    """The configuration with `timestep`, `integrator` and, where N is known, `order` set.
+def completed(config: Config) -> Config:
+    """The configuration with `timestep`, `integrator` and `order` set.
 
     Raises:
         CheckpointError: the model file that is named cannot be used.
+        InputError: nothing says how to choose steps.
     """
-    if config.timestep is None and any(getattr(config, key) is not None for key in ("dt", "h", "eta")):
-        return config
+    if config.timestep is None:
+        _check_meant(config)
     timestep = config.timestep or "learned"
     calibrated = is_calibrated(config.replace(timestep=timestep))
     changes: dict[str, object] = {"timestep": timestep}
@@ -27,9 +30,22 @@ def completed(config: Config, n_bodies: int | None = None) -> Config:
         changes["integrator"] = "ttl" if calibrated else "leapfrog"
     if config.order is None and not calibrated:
         changes["order"] = 2
-    elif config.order is None and n_bodies is not None and config.tolerance is not None:
-        changes["order"] = order_for(config.tolerance, n_bodies)
+    elif config.order is None and config.tolerance is not None:
+        changes["order"] = order_for(config.tolerance)
     return config.replace(**changes)
+
+
+def _check_meant(config: Config) -> None:
+    """Refuse settings without a timestep that do not ask for a tolerance."""
+    choices = ", ".join(TIMESTEPS)
+    for key in ("dt", "h", "eta"):
+        if getattr(config, key) is not None:
+            raise InputError(f"{key} is set, but no timestep that takes it: one of {choices}")
+    if config.tolerance is None:
+        raise InputError(
+            "a simulation needs a tolerance, the relative energy error that it may have; or a timestep with its own "
+            f"parameter: one of {choices}"
+        )
 
 
 def is_calibrated(config: Config) -> bool:
@@ -42,9 +58,6 @@ def is_calibrated(config: Config) -> bool:
     return model_path(config.model).is_file() and read_model(config.model).config.output_scale == "calibrated"
 
 
-def order_for(tolerance: float, n_bodies: int) -> int:
-    """The order that reaches a tolerance with the fewest force evaluations, about."""
-    for least, order in _ORDERS:
-        if tolerance >= least or (n_bodies >= MANY_BODIES and order < 6 and tolerance >= 1e-2 * least):
-            return order
-    return 8
+def order_for(tolerance: float) -> int:
+    """The order that reaches a tolerance with the fewest force evaluations, about: the same for 2 and for 64 bodies."""
+    return next((order for least, order in _ORDERS if tolerance >= least), 8)

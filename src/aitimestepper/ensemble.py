@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.config import Config
+from aitimestepper.cores import available_cores
+from aitimestepper.defaults import completed
 from aitimestepper.ensemble_result import NO_SEED, EnsembleResult, MemberResult
 from aitimestepper.errors import InputError
 from aitimestepper.simulate import check_request
@@ -111,13 +112,6 @@ def simulate_ensemble(
     return result
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Watch:
     """What the threads tell, and are told: how far each of them is, and whether to stop."""
 
@@ -137,7 +131,7 @@ class Watch:
 def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tuple[Request, list[Member]]:
     """Everything that can be refused before anything is integrated, is refused here."""
     _check_settings(config)
-    own = config.replace(ic=None, output=None)
+    own = completed(config.replace(ic=None, output=None))
     if systems is not None:
         if config.ic is not None:
             raise InputError(f"bodies were passed, so ic = {config.ic!r} would do nothing: leave it out")

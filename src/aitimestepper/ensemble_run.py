@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.checkpoint import ModelFile, read_model
-from aitimestepper.defaults import completed
 from aitimestepper.engine.driver import FAILURES, Block, frame_of, go, summary_of
 from aitimestepper.engine.layout import ROWS, STEPS, TIME, VX, X, vectors_of
 from aitimestepper.engine.plans import copy_of, new_run, own_criterion, plan_for
@@ -45,7 +44,7 @@ def model_of(request: Request) -> ModelFile | None:
         CheckpointError: the file cannot be used.
         InputError: it cannot be used reversibly.
     """
-    config = completed(request.config)
+    config = request.config
     model = read_model(config.model) if config.timestep == "learned" else None
     check_reversible(config, model)
     return model
@@ -74,7 +73,7 @@ class Crew:
         try:
             system = self._request.system_of(member)
             _, end_time = check_request(self._request.config, system)
-            plan = plan_for(completed(self._request.config, system.n_bodies), system, self._model)
+            plan = plan_for(self._request.config, system, self._model)
             run = new_run(system, plan)
         except CheckpointError:
             raise

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from aitimestepper.config import nearest
+from aitimestepper.defaults import TOLERANCES
 from aitimestepper.errors import InputError
 from aitimestepper.names import REBOUND_CRITERIA, REBOUND_METHODS, TIMESTEPS, Integrator, Omega
 from aitimestepper.own_criteria import registered_criteria
 
 GRAMMAR = (
-    "INTEGRATOR[ORDER]:STEP[/OPTION]..., such as leapfrog:free-fall, ttl6:fixed/log-h, leapfrog:learned=PATH or "
-    "rebound:ias15"
+    "INTEGRATOR[ORDER]:STEP[/OPTION]..., such as leapfrog:free-fall, ttl6:fixed/log-h, ttl4:learned, "
+    "leapfrog:learned=PATH or rebound:ias15"
 )
 ORDERS = (2, 4, 6, 8)
 
@@ -85,15 +86,17 @@ def parse_method(text: str) -> ComparedMethod:
     step, equals, model = step.partition("=")
     if step not in (*TIMESTEPS, *registered_criteria()):
         raise _unknown(text)
-    if (step == "learned") != bool(equals and model):
-        raise InputError(f"method {text!r}: learned=PATH names the weights, and only learned has any")
+    if bool(equals) != bool(model) or (model and step != "learned"):
+        raise InputError(f"method {text!r}: learned=PATH names weights, and only learned has any")
     keys = {"integrator": integrator, "order": int(order), "timestep": step, **options}
     if model:
         keys["model"] = model
-    return ComparedMethod(text, _parameter(integrator, step, int(order)), keys)
+    return ComparedMethod(text, _parameter(integrator, step, int(order), own_weights=bool(model)), keys)
 
 
-def _parameter(integrator: str, step: str, order: int) -> Parameter:
+def _parameter(integrator: str, step: str, order: int, *, own_weights: bool) -> Parameter:
+    if step == "learned" and not own_weights:
+        return Parameter("tolerance", power=-1.0 / order, low=TOLERANCES[0], high=TOLERANCES[1])
     if step == "fixed":
         return Parameter("h" if integrator == "ttl" else "dt")
     if step == "learned":
@@ -150,7 +153,7 @@ def _without_any_option() -> Iterator[str]:
     for integrator in get_args(Integrator):
         for order in ("", *map(str, ORDERS)):
             for step in (*TIMESTEPS, *registered_criteria()):
-                yield f"{integrator}{order}:{step}{'=PATH' if step == 'learned' else ''}"
+                yield f"{integrator}{order}:{step}"
     for name in REBOUND_METHODS:
         yield f"rebound:{name}"
     for criterion in REBOUND_CRITERIA:

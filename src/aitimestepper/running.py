@@ -31,7 +31,7 @@ class Prepared:
     def __init__(
         self, config: Config, system: InitialConditions, end_time: float, origin: dict[str, Any] | None = None
     ) -> None:
-        config = completed(config, system.n_bodies)
+        config = completed(config)
         self.config, self.system, self.end_time = config, system, end_time
         model, digest = _model(config)
         if origin is not None and origin["model"] != digest:

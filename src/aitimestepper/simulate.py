@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aitimestepper.config import Config
-from aitimestepper.defaults import completed, is_calibrated
+from aitimestepper.defaults import TOLERANCES, completed, is_calibrated
 from aitimestepper.errors import InputError
-from aitimestepper.names import TIMESTEPS
 from aitimestepper.recording import Recording
 from aitimestepper.storage import check_output
 from aitimestepper.systems.catalogue import initial_conditions
@@ -23,9 +22,6 @@ RESUMABLE = ("duration", "periods", "steps")
 """Settings that may be given anew to a run that goes on."""
 
 _CLASSICAL = ("eta", "tolerance")
-
-TOLERANCES = (1e-12, 0.1)
-"""Of calibrated steps."""
 
 
 def simulate(
@@ -110,11 +106,6 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
     Raises:
         InputError: a setting is missing or would do nothing; bodies or output cannot be had.
     """
-    if all(getattr(config, key) is None for key in ("timestep", "tolerance", "dt", "h", "eta")):
-        raise InputError(
-            "a simulation needs a tolerance, the relative energy error that it may have; or a timestep with its own "
-            f"parameter: one of {', '.join(TIMESTEPS)}"
-        )
     config = completed(config)
     _check_settings(config)
     if config.output is not None:
@@ -127,9 +118,6 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
 
 
 def _check_settings(config: Config) -> None:
-    if config.timestep is None:
-        given = [key for key in ("dt", "h", "eta") if getattr(config, key) is not None]
-        raise InputError(f"{given[0]} is set, but no timestep that takes it: one of {', '.join(TIMESTEPS)}")
     needed, optional = _taken(config)
     given = [name for name in needed if getattr(config, name) is not None]
     what = " or ".join(needed)

@@ -51,7 +51,7 @@ class Arena:
         Raises:
             InputError: names the method.
         """
-        self.prepared(method, 1.0)
+        self.prepared(method, min(1.0, method.parameter.high))
 
     def prepared(self, method: ComparedMethod, value: float) -> Prepared:
         """All that a run needs."""

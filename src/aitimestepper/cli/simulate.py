@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
+  aitimestepper simulate --ic pythagorean --duration 60 --tolerance 1e-6
   aitimestepper simulate --ic kepler:e=0.9 --periods 100 \\
       --timestep free-fall --eta 0.01
   aitimestepper simulate --ic bodies.csv --duration 50 \\
@@ -32,8 +33,9 @@ examples:
       --integrator ttl --order 6 --timestep fixed --h 0.2
   aitimestepper simulate --resume run.h5 --duration 100
 
-Needed are --ic, a --timestep with its parameter, and one of --duration,
---periods and --steps; all of them may stand in the TOML file.
+Needed are --ic, the --tolerance of the run (or a --timestep with its
+parameter), and one of --duration, --periods and --steps; all of them may
+stand in the TOML file.
 """
 
 
@@ -41,7 +43,7 @@ def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper simulate ...`; returns the exit code."""
     usage = (
         "--ic SPEC (--duration T | --periods P | --steps N)\n"
-        "         --timestep (fixed --dt X | CRITERION --eta X | learned --model PATH)\n"
+        "         (--tolerance X | --timestep (fixed --dt X | CRITERION --eta X))\n"
         "         [--integrator ttl] [--order N] [--config F.toml] [--json] [flags]\n"
         "       %(prog)s --resume F.h5\n"
         "         [--duration T | --periods P | --steps N]"

@@ -64,15 +64,19 @@ RESERVE = 0.9
 """Part of what is allowed that the control itself keeps to."""
 
 _TIGHTER, _LOOSER = 0.8, 1.5
-_MOST_CHECKS_BETWEEN = 64
+_MOST_CHECKS_BETWEEN = 16
 _MARGIN = 0.1
-_QUIET, _NOTHING, _PATIENCE, _LONGEST_STRIDE = 0.02, 1e-5, 128.0, 1.5
-_WASTE, _AIM = 0.15, 0.35
-"""Errors below the first part of what is allowed are a waste of steps; the second is what a change aims at."""
+_QUIET, _NOTHING, _PATIENCE, _LONGEST_STRIDE = 0.02, 1e-5, 64.0, 2.0
+_WASTE, _AIM, _AIM_AGAIN = 0.15, 0.35, 0.75
+"""Errors below the first part of what is allowed are a waste of steps; the others are what changes aim at, where steps
+become longer and where they become shorter."""
+_HOPELESS = 1e30
+_EPSILON = 2.0**-52
+_PLACE_ROUNDING = 8.0 * _EPSILON
 _WHOLE_PHASE, _LEAST_PHASE, _LEAST_STEPS = 2.0, 6.0, 16.0
 """Dynamical times over which local errors are averaged, and between two changes."""
 _LONGEST_FICTITIOUS, _LONGEST_ETA = 1.5, 0.5
-_FARTHEST = 4.0
+_FARTHEST = 8.0
 
 
 class Control(NamedTuple):
@@ -143,31 +147,6 @@ def is_familiar(traits: Floats, control: Control) -> bool:
 
 
 @compiled
-def _choose(books: Floats, wanted: float) -> None:
-    """Take a shorter step at once, a longer one when nothing shorter was wanted for long."""
-    if books[BASE] == 0.0:
-        books[BASE], books[CORRECTION] = wanted, 1.0
-        books[LEAST_WANTED] = math.inf
-        return
-    if wanted < _TIGHTER * books[BASE]:
-        books[BASE] = wanted
-        _restart_review(books)
-        return
-    books[LEAST_WANTED] = min(books[LEAST_WANTED], wanted)
-    if books[CHECKS] % _MOST_CHECKS_BETWEEN == 0.0:
-        if books[LEAST_WANTED] > _LOOSER * books[BASE]:
-            books[BASE] = books[LEAST_WANTED]
-            _restart_review(books)
-        books[LEAST_WANTED] = math.inf
-
-
-@compiled
-def _restart_review(books: Floats) -> None:
-    books[CHANGED_AT], books[WISH] = books[STEPS], 1.0
-    books[REVIEW_ERROR] = books[REVIEW_PHASE] = books[REVIEW_RATE] = 0.0
-
-
-@compiled
 def parameter(books: Floats) -> float:
     """The step in force: of fictitious time, or in units of the time scale."""
     return min(books[BASE] * books[CORRECTION], books[LONGEST])
@@ -183,20 +162,55 @@ def excess(books: Floats, control: Control) -> float:
 
 
 @compiled
+def _choose(books: Floats, wanted: float) -> None:
+    """Take a shorter step at once, a longer one when nothing shorter was wanted for long."""
+    if books[BASE] == 0.0:
+        books[BASE], books[CORRECTION] = wanted, 1.0
+        books[LEAST_WANTED] = math.inf
+        return
+    if wanted < _TIGHTER * books[BASE]:
+        books[BASE] = wanted
+        _restart_review(books)
+        return
+    books[LEAST_WANTED] = min(books[LEAST_WANTED], wanted)
+    if books[CHECKS] % _MOST_CHECKS_BETWEEN == 0.0:
+        if books[LEAST_WANTED] > _LOOSER * books[BASE]:
+            # What the errors have added already is part of what the network has now seen for itself.
+            books[CORRECTION] = max(min(books[CORRECTION], 1.0), parameter(books) / books[LEAST_WANTED])
+            books[BASE] = books[LEAST_WANTED]
+            _restart_review(books)
+        books[LEAST_WANTED] = math.inf
+
+
+@compiled
+def _restart_review(books: Floats) -> None:
+    books[CHANGED_AT], books[WISH] = books[STEPS], 1.0
+    books[REVIEW_ERROR] = books[REVIEW_PHASE] = books[REVIEW_RATE] = 0.0
+
+
+@compiled
 def settled(books: Floats, control: Control) -> float:
     """Energy error of a state, over what is allowed."""
     return abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]) / (books[ENERGY_SCALE] * control.tolerance)
 
 
 @compiled
+def exceeds(books: Floats, before: float, control: Control) -> bool:
+    """Whether a step has taken the energy from within the tolerance (`before`) to beyond it."""
+    allowed = books[ENERGY_SCALE] * control.tolerance
+    return abs(before - books[ENERGY_0]) <= allowed < abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0])
+
+
+@compiled
 def limit(anchor: Floats, control: Control) -> float:
-    """What the errors after an anchor may come to, over what is allowed: a little more than the anchor has already.
+    """What the errors after an anchor may come to, over what is allowed: half of what is left, if that is little.
 
     Where the correction has come to its end, there is no limit: shorter steps have not helped.
     """
     if anchor[CORRECTION] <= control.least_correction:
         return math.inf
-    return max(RESERVE, settled(anchor, control) + _MARGIN, anchor[PARDON])
+    there = settled(anchor, control)
+    return max(RESERVE, 0.5 * (1.0 + there) if there < 1.0 else there + _MARGIN, anchor[PARDON])
 
 
 @compiled
@@ -208,7 +222,8 @@ def shorten(books: Floats, worst: float, there: float, order: float) -> None:
         there: the part of it that was there at the anchor and does not change.
         order: of the integrator.
     """
-    room, grown = max(0.75 - there, _MARGIN), max(worst - there, _MARGIN)
+    left = 0.25 * (1.0 - there) if there < 1.0 else 0.5 * _MARGIN
+    room, grown = max(_AIM_AGAIN - there, left), max(worst - there, _MARGIN)
     factor = min(max((room / grown) ** (1.0 / order), 0.25), 0.85)
     # Where the last try did not help, steps are too long for the law of the order to hold.
     books[CORRECTION] *= factor if books[FUTILE] == 0.0 else min(factor, 0.5)
@@ -267,11 +282,11 @@ def sample(
     books[SAMPLED] += rate * phase
     books[SAMPLED_PHASE] += phase
     books[REVIEW_PHASE] += phase
+    rate = books[SAMPLED] / max(books[SAMPLED_PHASE], _WHOLE_PHASE)
+    books[REVIEW_RATE] = max(books[REVIEW_RATE], rate)
+    books[POSITION_MAX] = max(books[POSITION_MAX], rate * control.tolerance)
     if books[SAMPLED_PHASE] >= _WHOLE_PHASE:
-        rate = books[SAMPLED] / books[SAMPLED_PHASE]
         books[SAMPLED] = books[SAMPLED_PHASE] = 0.0
-        books[REVIEW_RATE] = max(books[REVIEW_RATE], rate)
-        books[POSITION_MAX] = max(books[POSITION_MAX], rate * control.tolerance)
 
 
 @compiled
@@ -314,7 +329,7 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
     """Position error of one step for each dynamical time, and the dynamical times that the step took.
 
     Each body is measured by the pair in which it would fall fastest: its error over that distance, its time by that
-    pair's sqrt(r^3 / G M). The largest of all bodies counts.
+    pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a place is no error of the step.
     """
     n = n_bodies(system)
     mass = row_of(system, MASS)
@@ -330,12 +345,36 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
                 apart = math.sqrt(squared)
                 if both > rate * squared * apart:
                     rate, distance = both / (squared * apart), apart
-        error = 0.0
+        error = size = 0.0
         for k in range(3):
+            size += system[(X + k) * n + i] ** 2
             place = halves[(X + k) * n + i] + halves[(VX + k) * n + i] * ahead
             error += (system[(X + k) * n + i] - place) ** 2
         phase = math.sqrt(law.G * rate) * elapsed
         if phase > 0.0:
-            worst = max(worst, math.sqrt(error) / (distance * phase))
+            rate = (math.sqrt(error) - _PLACE_ROUNDING * math.sqrt(size)) / (distance * phase)
+            worst = worst if rate <= worst else rate  # also where it is no number
             fastest = max(fastest, phase)
-    return worst, fastest
+    return worst if worst < math.inf else _HOPELESS, fastest
+
+
+@compiled
+def energy_rounding(system: Floats, law: Law) -> float:
+    """What the rounding of places and velocities may do to the energy: much, where two bodies are close to each other
+    and far from the origin."""
+    n = n_bodies(system)
+    total = 0.0
+    for i in range(n):
+        place = speed = 0.0
+        for k in range(3):
+            place += system[(X + k) * n + i] ** 2
+            speed += system[(VX + k) * n + i] ** 2
+        pull = 0.0
+        for j in range(n):
+            squared = law.squared_softening
+            for k in range(3):
+                squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
+            if j != i and squared > 0.0:
+                pull += law.G * system[MASS * n + j] / squared
+        total += system[MASS * n + i] * (math.sqrt(place) * pull + speed)
+    return _EPSILON * total

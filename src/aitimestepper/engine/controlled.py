@@ -15,6 +15,7 @@ from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.control import (
     Control,
     consult,
+    energy_rounding,
     excess,
     is_quiet,
     lengthen,
@@ -33,13 +34,17 @@ from aitimestepper.engine.layout import (
     AX,
     BOOKS,
     CORRECTION,
+    ENERGY_SCALE,
     EVALUATIONS,
+    FAILED_AT,
     FUTILE,
+    KINETIC,
     LAST_RATE,
     LAST_WORST,
     LOOKED_AT,
     OMEGA,
     PARDON,
+    POTENTIAL,
     REJECTED,
     SETBACKS,
     STEPS,
@@ -55,16 +60,22 @@ from aitimestepper.engine.stepping import AT_STEPS, AT_TARGET, FULL, RUNNING, ne
 BLOCK = 32
 """Steps between two looks at the errors: an anchor may follow each."""
 
-LONGEST_STRETCH = 256
+LONGEST_STRETCH = 512
 """Steps after which there is an anchor whatever the error: so many frames may have to wait for it."""
 
 _STEPS_BETWEEN_CHECKS = 64
-_EARLY_STEPS, _EARLY_STRIDE, _STRIDE = 64, 8, 64
-"""Steps between two samples of the local position error, each of which costs two steps: at first, and later."""
+_FIRST_STEPS, _EARLY_STEPS, _EARLY_STRIDE, _STRIDE = 4.0, 64.0, 8.0, 64.0
+"""The local position error is sampled, at the price of two steps, at each of the first steps (a run may have no more
+than those), then at every eighth, then at every 64th."""
 
-_ANCHORED = 0.5
-"""Part of what is allowed below which the error of an anchor must be."""
+_ANCHORED = 0.3
+"""Part of what is allowed below which the error of an anchor must be, unless the stretch is over.
 
+An error that rises in an encounter falls behind it, if the steps stay as they are; where they change, it remains as
+it is. So a run goes back to before the encounter."""
+
+_FORGOTTEN = 0.5
+_MARGIN_OF_ENERGY, _SUM_OF_ROUNDING = 0.1, 20.0
 _MOST_SETBACKS, _MOST_FUTILE, _NO_HELP = 20, 5, 0.95
 """At one anchor, and of those the ones that leave the error as it was (rounding, mostly): what cannot be kept then is
 accepted, and reported."""
@@ -74,7 +85,7 @@ accepted, and reported."""
 def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> tuple[int, int, int]:
     """Step until a limit is reached; arguments and result as for `rollout.advance`."""
     system, books, control = run.system, run.books, plan.control
-    traits, layers, before = _scratch(run, control)
+    traits, layers, before = scratch(run, control)
     n_frames = n_history = sure_frames = sure_history = done = 0
     while True:
         if books[LOOKED_AT] != books[STEPS] + 1.0 and books[STEPS] % BLOCK == 0.0:
@@ -120,7 +131,7 @@ def _has_room(frames: Frames, n_frames: int, n_history: int) -> bool:
 
 
 @compiled
-def _scratch(run: Run, control: Control) -> tuple[Floats, Floats, Floats]:
+def scratch(run: Run, control: Control) -> tuple[Floats, Floats, Floats]:
     """A description of a state, the layers of the network, and a state to try steps on."""
     n_traits = control.low.shape[0]
     widest = n_traits + 1
@@ -143,9 +154,9 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
         # The recursion swings about a rate that jumps: it begins anew.
         books[LAST_RATE] = 0.0
     late = books[STEPS] - books[ANCHOR_STEP] >= LONGEST_STRETCH
-    small = settled(books, control) <= _ANCHORED
-    anchored = late or small
-    if small:
+    error = settled(books, control)
+    anchored = late or error <= _ANCHORED
+    if error <= _FORGOTTEN:
         books[PARDON] = 0.0
     if anchored:
         drop_anchor(run)
@@ -156,7 +167,7 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
 def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, float]:
     """One step, sampled if it is time to; a status, and the errors over what is allowed."""
     system, books, method, law, rule = run.system, run.books, plan.method, plan.law, plan.rule
-    stride = _EARLY_STRIDE if books[STEPS] < _EARLY_STEPS else _STRIDE
+    stride = _stride(books[STEPS])
     due = books[STEPS] % stride == 0.0
     omega = books[OMEGA]
     if due:
@@ -174,6 +185,14 @@ def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, flo
 
 
 @compiled
+def _stride(steps: float) -> float:
+    """Steps between two samples."""
+    if steps < _FIRST_STEPS:
+        return 1.0
+    return _EARLY_STRIDE if steps < _EARLY_STEPS else _STRIDE
+
+
+@compiled
 def _wanted(system: Floats, books: Floats, kind: int, law: Law) -> float:
     """One over the step in time that is wanted."""
     if kind == TTL:
@@ -186,28 +205,40 @@ def drop_anchor(run: Run) -> None:
     """Remember the run as it is."""
     books = run.books
     books[ANCHOR_STEP], books[SETBACKS], books[FUTILE], books[LAST_WORST] = books[STEPS], 0.0, 0.0, math.inf
+    books[FAILED_AT] = -math.inf
     run.anchor[:BOOKS] = books
     run.anchor[BOOKS:] = run.system
+
+
+@compiled
+def _is_rounding(run: Run, plan: Plan) -> bool:
+    """Whether rounding alone may have made the energy error since the anchor what it is."""
+    books, anchor = run.books, run.anchor
+    grown = abs(books[KINETIC] + books[POTENTIAL] - anchor[KINETIC] - anchor[POTENTIAL])
+    tolerated = books[ENERGY_SCALE] * plan.control.tolerance
+    return grown > _MARGIN_OF_ENERGY * tolerated and grown < _SUM_OF_ROUNDING * energy_rounding(run.system, plan.law)
 
 
 @compiled
 def _set_back(run: Run, plan: Plan, worst: float) -> None:
     """Return to the anchor and go on with shorter steps; what has been spent stays spent."""
     books, control = run.books, plan.control
-    evaluations, setbacks, correction = books[EVALUATIONS], books[SETBACKS] + 1.0, books[CORRECTION]
+    # An error is known only as far as it had grown when it was noticed: a try that got further did help.
+    no_help = worst > _NO_HELP * books[LAST_WORST] and books[TIME] <= books[FAILED_AT]
+    futile = _MOST_FUTILE if _is_rounding(run, plan) else books[FUTILE] + (1.0 if no_help else 0.0)
+    evaluations, setbacks = books[EVALUATIONS], books[SETBACKS] + 1.0
     rejected = books[REJECTED] + books[STEPS] - books[ANCHOR_STEP]
-    futile = books[FUTILE] + (1.0 if worst > _NO_HELP * books[LAST_WORST] else 0.0)
+    correction, failed_at = books[CORRECTION], books[TIME]
     books[:] = run.anchor[:BOOKS]
     run.system[:] = run.anchor[BOOKS:]
     books[EVALUATIONS], books[SETBACKS], books[REJECTED] = evaluations, setbacks, rejected
-    books[LAST_RATE], books[WISH], books[LAST_WORST] = 0.0, 1.0, worst
+    books[LAST_RATE], books[WISH], books[LAST_WORST], books[FAILED_AT] = 0.0, 1.0, worst, failed_at
+    books[CORRECTION] = correction
     books[FUTILE] = futile if setbacks < _MOST_SETBACKS else _MOST_FUTILE
-    if books[FUTILE] >= _MOST_FUTILE:
-        # With the steps that the anchor had.
-        books[PARDON] = run.anchor[PARDON] = 2.0 * worst
-        return
     if plan.method.kind == TTL:
         # The auxiliary Omega has errors of the longer steps, which shorter ones would keep.
         books[OMEGA] = omega_of(run.system, plan.law, plan.method.weights)
-    books[CORRECTION] = correction
-    shorten(books, worst, settled(books, control), control.order)
+    if books[FUTILE] >= _MOST_FUTILE:
+        books[PARDON] = run.anchor[PARDON] = 2.0 * worst
+    else:
+        shorten(books, worst, settled(books, control), control.order)

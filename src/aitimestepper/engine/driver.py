@@ -15,6 +15,7 @@ from aitimestepper.engine.criteria import CALIBRATED
 from aitimestepper.engine.layout import (
     ASKED,
     AX,
+    BOOKS,
     CHECKS,
     DRIFT_MAX,
     ENERGY_0,
@@ -173,9 +174,10 @@ def go(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames: FrameArr
 def _note_sample(run: Run, look: Run) -> None:
     """Enter a look at a copy into the books: what it cost and the errors that it saw."""
     run.books[SAMPLES] += 1.0
-    run.books[EVALUATIONS] = look.books[EVALUATIONS]
-    for entry in (ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
+    for entry in (EVALUATIONS, ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
         run.books[entry] = look.books[entry]
+    if len(run.anchor):
+        run.anchor[:BOOKS] = run.books  # the loop stopped at an anchor, and this belongs to it
 
 
 def ending(block: Block, n_dims: int) -> Block:

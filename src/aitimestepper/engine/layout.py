@@ -66,7 +66,9 @@ PARDON = 57
 """Error that shorter steps did not cure, doubled: up to there none is taken back until it has passed."""
 ASKED = 58
 """The tolerance of the run; 0 if nothing was asked of it."""
-BOOKS = 59
+FAILED_AT = 59
+"""Time of the last setback."""
+BOOKS = 60
 
 
 @inlined

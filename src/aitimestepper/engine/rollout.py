@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.control import Control
+from aitimestepper.engine.control import Control, exceeds, parameter
 from aitimestepper.engine.criteria import (
+    CALIBRATED,
     FIXED,
     LEARNED,
     OWN,
@@ -37,6 +38,7 @@ from aitimestepper.engine.layout import (
     FREE_FALL,
     KINETIC,
     LAST_DT,
+    LAST_RATE,
     LEVERS,
     MASS,
     MOMENTUM,
@@ -77,6 +79,8 @@ from aitimestepper.engine.stepping import (
 )
 
 _MOST_APPROACHES = 1000
+_PATIENCE = 5
+"""Times that a step to an exact time is halved because it would break the promise of a calibrated run."""
 
 
 class Run(NamedTuple):
@@ -222,22 +226,31 @@ def reach(run: Run, plan: Plan, target: float) -> int:
     begin = books[TIME]
     allowed = rule.guard * books[ENERGY_SCALE]
     left = (target - begin) + books[TIME_REST]
-    longest = math.inf
+    longest, farthest = math.inf, _longest_fictitious(books, rule)
+    patience = _PATIENCE if plan.control.governed else 0
     for _ in range(_MOST_APPROACHES):
         save(system, books)
         energy = books[KINETIC] + books[POTENTIAL]
         # The time that a fictitious step takes is known only afterwards: each leaves a small part of the rest.
         step = min(left, longest)
-        unit = books[OMEGA] if method.kind == TTL else 1.0
-        elapsed = move(system, books, step * unit, method.kind, method.stages, method.weights, law, rule.criterion)
+        own = step
+        if method.kind == TTL:
+            own = max(min(step * books[OMEGA], farthest), -farthest)
+        elapsed = move(system, books, own, method.kind, method.stages, method.weights, law, rule.criterion)
         error = abs(books[KINETIC] + books[POTENTIAL] - energy)
         if not error < math.inf or not abs(elapsed) < math.inf:
             restore(system, books)
             return NOT_FINITE
-        if error > allowed:
+        too_much = patience > 0 and exceeds(books, energy, plan.control)
+        if error > allowed or too_much:
             restore(system, books)
             books[REJECTED] += 1.0
-            longest = step * shorter(error, allowed)
+            if too_much:
+                patience, farthest, longest = patience - 1, 0.5 * abs(own), 0.5 * abs(step)
+                if method.kind == TTL:  # what the auxiliary Omega is off by does harm at any step
+                    books[OMEGA] = omega_of(system, law, method.weights)
+            else:
+                longest = step * shorter(error, allowed)
             continue
         left = left - elapsed if method.kind == TTL else left - step
         if not abs(left) > 1e-15 * abs(target):
@@ -247,6 +260,16 @@ def reach(run: Run, plan: Plan, target: float) -> int:
             tally(books)
             return RUNNING
     return GUARDED
+
+
+@compiled
+def _longest_fictitious(books: Floats, rule: Rule) -> float:
+    """The step in fictitious time that would pass the target, about: where bodies part, time passes ever faster."""
+    if rule.criterion == CALIBRATED:
+        return parameter(books)
+    if rule.criterion == FIXED:
+        return 1.0 / rule.per_step
+    return 2.0 / books[LAST_RATE] if books[LAST_RATE] > 0.0 else math.inf
 
 
 @compiled

@@ -149,6 +149,7 @@ def _one_window(
     start, kinetic, potential = books[KINETIC] + books[POTENTIAL], books[KINETIC], books[POTENTIAL]
     # As `recording.energy_scale`.
     scale = abs(start) if abs(start) > PARABOLIC * (kinetic - potential) else kinetic - potential
+    scale = scale if scale > 0.0 else 1.0
     if method.kind == TTL:
         books[OMEGA] = omega_of(system, law, method.weights)
     stride = max(n_steps // _SAMPLES, 1)
@@ -163,9 +164,10 @@ def _one_window(
         if method.kind == LEAPFROG:
             own = 1.0 / _reversible(math.sqrt(fly_by_rate(system, law)) / step, books)
         elapsed = move(system, books, own, method.kind, method.stages, method.weights, law, CALIBRATED)
-        worst = max(worst, abs(books[KINETIC] + books[POTENTIAL] - start) / scale)
-        if not worst < math.inf:
+        error = abs(books[KINETIC] + books[POTENTIAL] - start) / scale
+        if not error < math.inf:
             return math.inf, math.inf
+        worst = max(worst, error)
         if due:
             rate, phase = halved(
                 before, omega, system, own, elapsed, method.kind, method.stages, method.weights, law

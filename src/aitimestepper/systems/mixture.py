@@ -18,7 +18,7 @@ def mixed_system(rng: np.random.Generator) -> InitialConditions:
     """One system of 2 to 128 bodies, of a kind drawn by `_KINDS`, in three dimensions or in a plane.
 
     Pairs, random groups, hierarchical triples and quadruples, planets, comets among planets, clusters with and without
-    binaries, and encounters of unbound bodies; masses over up to eight decades, eccentricities up to 0.995.
+    binaries, and encounters of unbound bodies; masses down to none, eccentricities up to 0.995.
     """
     kinds, weights = zip(*_KINDS, strict=True)
     chosen: Callable[[np.random.Generator], InitialConditions] = kinds[rng.choice(len(kinds), p=weights)]
@@ -38,14 +38,16 @@ def _elements(rng: np.random.Generator, axis: float, e_max: float = 0.995, flat:
 
 
 def _pair(rng: np.random.Generator) -> InitialConditions:
-    return two_body((1.0, _log_uniform(rng, 1e-8, 1.0)), _elements(rng, _log_uniform(rng, 0.1, 10.0)), dim=3)
+    mass = rng.choice([_log_uniform(rng, 1e-6, 1.0), _log_uniform(rng, 1e-16, 1e-6), 0.0], p=[0.75, 0.15, 0.1])
+    return two_body((1.0, mass), _elements(rng, _log_uniform(rng, 0.1, 10.0)), dim=3)
 
 
 def _group(rng: np.random.Generator) -> InitialConditions:
     """Three to ten bodies, cold to hot, with masses over up to three decades in half of them."""
     flat = rng.uniform() < 0.4
     n = int(rng.choice([3, 3, 3, 4, 5, 6, 8, 10]))
-    system = random_system(rng, n_bodies=n, dim=2 if flat else 3, virial_ratio=rng.uniform(0.0, 0.9))
+    virial = rng.choice([0.0, rng.uniform(0.0, 0.9)], p=[0.15, 0.85])
+    system = random_system(rng, n_bodies=n, dim=2 if flat else 3, virial_ratio=virial)
     if rng.uniform() < 0.5:
         return system
     mass = system.mass * 10.0 ** rng.uniform(-3.0, 0.0, n)
@@ -113,7 +115,7 @@ def _cluster(rng: np.random.Generator) -> InitialConditions:
     """A Plummer sphere; in half of them one body is replaced by a binary, hard or soft."""
     # Large ones are rare: they take most of the time, and are not unlike the others.
     n = int(_log_uniform(rng, 8, 24) if rng.uniform() < 0.9 else _log_uniform(rng, 24, MOST_BODIES))
-    system = plummer(rng, n_bodies=n, virial_ratio=rng.choice([0.1, 0.5, 0.5]))
+    system = plummer(rng, n_bodies=n, virial_ratio=rng.choice([0.0, 0.1, 0.5, 0.5, 1.0]))
     if rng.uniform() < 0.5:
         return system
     share = rng.uniform(0.2, 1.0)

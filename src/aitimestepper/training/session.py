@@ -33,7 +33,7 @@ CONFIG_FILE = "config.toml"
 SYSTEMS_FILE = "initial_conditions.npz"
 METRICS_FILE = "metrics.jsonl"
 
-_MEASURED = 20_000
+_MEASURED = 10_000
 """Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(

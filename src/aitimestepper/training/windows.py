@@ -7,7 +7,6 @@ that of the law error ~ step^order, rather than that of the one window, whose er
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from aitimestepper.checkpoint import HEADS, TRAITS
 from aitimestepper.config import Config
+from aitimestepper.cores import available_cores
 from aitimestepper.engine.control import HIGHEST_DEMAND, LOWEST_DEMAND
 from aitimestepper.engine.integrators import LEAPFROG, STAGES, TTL, Method
 from aitimestepper.engine.kernels import Law
@@ -90,9 +90,12 @@ class CalibratedAdapter(ModelAdapter):
         self.ranges = tuple(scales)
 
     def measure(self, systems: list[InitialConditions]) -> None:
-        """Take the ranges of the description from a large number of systems."""
+        """Take the ranges of the description from a large number of systems, as drawn and a window later."""
         arrays = padded(systems)
-        traits = _traits(*arrays, self.config)
+        drawn = _traits(*arrays, self.config)
+        head = torch.full((len(systems),), HEADS.index(("ttl", 4)))
+        _roll_out(arrays, np.ones(len(systems)), Request(head, torch.full(head.shape, 1e-4).double()), self.config)
+        traits = np.concatenate([drawn, _traits(*arrays, self.config)])
         low, high = traits.min(0), traits.max(0)
         # What never changes has a range of its own, so that nothing is divided by zero.
         flat = high - low < 1e-6
@@ -237,6 +240,6 @@ def _roll_out(arrays: tuple[Any, ...], factor: Any, request: Request, config: Co
         for begin in range(0, len(rows), _CHUNK)
     ]
     # Each sample by itself: the result does not depend on the number of threads.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(work, jobs))
     return ratios

@@ -1,0 +1,106 @@
+"""Draw the figures of docs/calibrated.md: asked and achieved over the held-out suite, and one run from inside.
+
+python benchmarks/calibrated_figures.py      # needs matplotlib and benchmarks/results/suite.json
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from aitimestepper import Config
+from aitimestepper.recording import Recording
+from aitimestepper.simulate import simulate
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+
+# Okabe & Ito's colours, which colour-blind readers can tell apart; a mark of its own for each group too.
+STYLES = {
+    "two": ("two bodies", "#0072B2", "o"),
+    "three": ("three", "#D55E00", "^"),
+    "many": ("5 to 128", "#009E73", "s"),
+    "planets": ("planets", "#CC79A7", "D"),
+    "units": ("other units", "#56B4E9", "v"),
+}
+SYSTEM, TOLERANCE = "random:n=3,seed=12,virial=0,dim=3", 1e-4
+"""Three bodies from rest: close encounters of every depth."""
+
+
+def main() -> None:
+    """Draw both."""
+    results = json.loads((HERE / "results" / "suite.json").read_text(encoding="utf-8"))
+    _asked_and_achieved(results["systems"])
+    _one_run()
+
+
+def _asked_and_achieved(systems: dict[str, Any]) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(9.0, 4.2), sharey=True, constrained_layout=True)
+    spread = np.random.default_rng(0)
+    panels = (("energy_max", 1.0, "energy error"), ("position_max", 10.0, "local position error"))
+    for axis, (key, allowed, name) in zip(axes, panels, strict=True):
+        for group, (label, colour, mark) in STYLES.items():
+            runs = [r for s in systems.values() if s["group"] == group for r in s["promise"] if "failure" not in r]
+            asked = np.array([run["tolerance"] for run in runs]) * 10.0 ** spread.uniform(-0.25, 0.25, len(runs))
+            ratio = np.array([(run[key] or 0.0) / (allowed * run["tolerance"]) for run in runs])
+            axis.plot(asked, np.maximum(ratio, 1e-6), mark, color=colour, ms=3.5, alpha=0.8, label=label)
+        axis.axhline(1.0, color="0.2", lw=1.0)
+        axis.axhline(0.1, color="0.6", lw=0.8, ls="--")
+        axis.set(xscale="log", yscale="log", ylim=(6e-7, 1e5), xlabel="tolerance")
+        axis.set_title(f"{name}, over what is allowed")
+        axis.invert_xaxis()
+    axes[0].set_ylabel("achieved / allowed")
+    axes[0].text(1.5e-9, 1.3, "allowed", ha="right", fontsize=8)
+    axes[0].text(1.5e-9, 0.07, "a tenth", ha="right", va="top", fontsize=8, color="0.4")
+    axes[1].legend(fontsize=8, frameon=False, ncols=2, loc="upper left")
+    figure.savefig(DOCS / "calibrated.png", dpi=130)
+    plt.close(figure)
+
+
+def _one_run() -> None:
+    """A calibrated run beside one with a constant step of as many force evaluations."""
+    common: dict[str, Any] = {"ic": SYSTEM, "duration": 8.0, "step_history": True}
+    learned = simulate(Config(tolerance=TOLERANCE, **common))
+    fixed = _as_costly(learned, common)
+    figure, axes = plt.subplots(2, 1, figsize=(9.0, 5.2), sharex=True, constrained_layout=True)
+    _draw(axes, learned, "#0072B2", f"calibrated, {learned.summary.force_evaluations} evaluations")
+    _draw(axes, fixed, "#D55E00", f"constant h, {fixed.summary.force_evaluations} evaluations")
+    axes[0].axhline(TOLERANCE, color="0.2", lw=1.0)
+    axes[0].text(0.02, TOLERANCE * 1.4, "tolerance", fontsize=8)
+    axes[0].set(yscale="log", ylabel="|E - E₀| / |E₀|", title=f"{SYSTEM}, order {learned.settings['order']}")
+    axes[0].set_ylim(1e-12, None)
+    axes[1].set(yscale="log", ylabel="step in time", xlabel="time (N-body units)")
+    axes[0].legend(fontsize=8, frameon=False, loc="lower right")
+    figure.savefig(DOCS / "calibrated-run.png", dpi=130)
+    plt.close(figure)
+
+
+def _as_costly(learned: Recording, common: dict[str, Any]) -> Recording:
+    """The run with a constant h whose cost is nearest, by bisection."""
+    low, high = 1e-6, 1.0
+    for _ in range(30):
+        h = (low * high) ** 0.5
+        order = learned.settings["order"]
+        fixed = simulate(Config(timestep="fixed", integrator="ttl", order=order, h=h, **common))
+        if fixed.summary.force_evaluations > learned.summary.force_evaluations:
+            low = h
+        else:
+            high = h
+    return fixed
+
+
+def _draw(axes: Any, recording: Recording, colour: str, label: str) -> None:
+    history = recording.step_history
+    error = np.abs(history.energy - recording.summary.energy_initial) / recording.energy_scale
+    first: Axes = axes[0]
+    first.plot(history.time, np.maximum(error, 1e-12), color=colour, lw=0.8, label=label)
+    axes[1].plot(history.time, history.dt, color=colour, lw=0.8)
+
+
+if __name__ == "__main__":
+    main()
