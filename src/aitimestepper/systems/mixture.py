@@ -46,7 +46,7 @@ def _group(rng: np.random.Generator) -> InitialConditions:
     """Three to ten bodies, cold to hot, with masses over up to three decades in half of them."""
     flat = rng.uniform() < 0.4
     n = int(rng.choice([3, 3, 3, 4, 5, 6, 8, 10]))
-    virial = rng.choice([0.0, rng.uniform(0.0, 0.9)], p=[0.15, 0.85])
+    virial = rng.choice([0.0, rng.uniform(0.0, 0.9), rng.uniform(0.9, 2.0)], p=[0.15, 0.7, 0.15])
     system = random_system(rng, n_bodies=n, dim=2 if flat else 3, virial_ratio=virial)
     if rng.uniform() < 0.5:
         return system
@@ -115,7 +115,7 @@ def _cluster(rng: np.random.Generator) -> InitialConditions:
     """A Plummer sphere; in half of them one body is replaced by a binary, hard or soft."""
     # Large ones are rare: they take most of the time, and are not unlike the others.
     n = int(_log_uniform(rng, 8, 24) if rng.uniform() < 0.9 else _log_uniform(rng, 24, MOST_BODIES))
-    system = plummer(rng, n_bodies=n, virial_ratio=rng.choice([0.0, 0.1, 0.5, 0.5, 1.0]))
+    system = plummer(rng, n_bodies=n, virial_ratio=rng.choice([0.0, 0.1, 0.5, 0.5, 1.0, 1.5]))
     if rng.uniform() < 0.5:
         return system
     share = rng.uniform(0.2, 1.0)
