@@ -55,7 +55,7 @@ from aitimestepper.engine.layout import (
     n_bodies,
 )
 from aitimestepper.engine.rollout import Frames, Limits, Plan, Run, is_frame, put_scalars
-from aitimestepper.engine.stepping import AT_STEPS, AT_TARGET, FULL, RUNNING, next_rate, one_step
+from aitimestepper.engine.stepping import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
 
 BLOCK = 32
 """Steps between two looks at the errors: an anchor may follow each."""
@@ -104,7 +104,8 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
         if status == AT_TARGET:
             drop_anchor(run)
             return status, n_frames, n_history
-        if control.governed and worst > limit(run.anchor, control) and books[FUTILE] < _MOST_FUTILE:
+        curable = status in (RUNNING, NOT_FINITE) and control.governed and books[FUTILE] < _MOST_FUTILE
+        if curable and worst > limit(run.anchor, control):
             _set_back(run, plan, worst)
             n_frames, n_history = sure_frames, sure_history
             continue
