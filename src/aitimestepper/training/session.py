@@ -107,17 +107,7 @@ def build_training(config: Config) -> TrainingState:
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
     # The features are built once here, so that their scales are those of the initial state.
     model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    return TrainingState(
-        model=model,
-        optimizer=optimizer,
-        initial=particle.clone_detached(),
-        particle=particle,
-        adapter=adapter,
-        generator=generator,
-        replay=ReplayMemory(config.replay_capacity),
-        history=adapter.history_buffer,
-    )
+    return _before_the_first_epoch(config, model, particle, adapter, generator)
 
 
 def _build_calibration(config: Config) -> TrainingState:
@@ -133,16 +123,23 @@ def _build_calibration(config: Config) -> TrainingState:
 
     particle = draw(1)
     model = build_network(config, adapter.input_dim_from_state(particle), generator)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    state = _before_the_first_epoch(config, model, particle, adapter, generator)
+    state.redraw = draw
+    return state
+
+
+def _before_the_first_epoch(
+    config: Config, model: torch.nn.Module, particle: ParticleTorch, adapter: ModelAdapter, generator: torch.Generator
+) -> TrainingState:
     return TrainingState(
         model=model,
-        optimizer=optimizer,
+        optimizer=torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         initial=particle.clone_detached(),
         particle=particle,
         adapter=adapter,
         generator=generator,
         replay=ReplayMemory(config.replay_capacity),
-        redraw=draw,
+        history=adapter.history_buffer,
     )
 
 
