@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
@@ -30,6 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from suite_runs import PARTS, measured, wall
 from suite_systems import Case, cases
 from suite_tables import tables
+
+from aitimestepper.comparison import finite
 
 RESULTS = Path(__file__).parent / "results" / "suite.json"
 PAGE = Path(__file__).parent.parent / "docs" / "calibrated.md"
@@ -66,7 +67,7 @@ def main() -> None:
     results["about"]["seconds"] = round(time.perf_counter() - began)
     if whole:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(_finite(results), indent=1) + "\n")
+        RESULTS.write_text(json.dumps(finite(results), indent=1) + "\n")
         publish(tables(results))
     else:
         print(tables(results))
@@ -118,15 +119,6 @@ def measured_by_name(name: str, parts: tuple[str, ...]) -> Entry:
 def _about(parts: tuple[str, ...]) -> Entry:
     about = {"machine": platform.node(), "processor": platform.machine(), "python": platform.python_version()}
     return {**about, "parts": list(parts)}
-
-
-def _finite(value: Any) -> Any:
-    """The same as JSON has it; a number that is not finite is None."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -7,22 +7,19 @@ import os
 import pickle
 import runpy
 import signal
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-import torch
 from distributed import LocalCluster
 
-from aitimestepper import Config, EnsembleResult, FullyConnectedNN, simulate_ensemble
-from aitimestepper.checkpoint import ModelFile, write_model
+from aitimestepper import Config, EnsembleResult, simulate_ensemble
 from aitimestepper.ensemble_result import COUNTS, NO_SEED, NUMBERS, MemberResult
 from aitimestepper.errors import InputError, OutputExistsError, SimulationError
-from aitimestepper.features.build import feature_length
 from aitimestepper.simulate import simulate
 from aitimestepper.systems.catalogue import initial_conditions, seeded
 from aitimestepper.systems.initial import InitialConditions
+from tests.builders import head_on, untrained
 
 FREE_FALL = {"timestep": "free-fall", "eta": 0.02, "duration": 2.0}
 
@@ -55,25 +52,6 @@ def mixed() -> list[InitialConditions]:
 
 def touching() -> InitialConditions:
     return InitialConditions(np.ones(2), np.zeros((2, 2)), np.zeros((2, 2)))
-
-
-def head_on() -> InitialConditions:
-    """Two bodies at rest: they fall into each other at t = pi / 4."""
-    return InitialConditions(np.ones(2), np.array([[0.5, 0.0], [-0.5, 0.0]]), np.zeros((2, 2)))
-
-
-def untrained(path: Path, **keys) -> str:
-    """A model file with random weights."""
-    config = Config(**{"hidden_dims": (8,), "output_scale": "physical", **keys})
-    model = FullyConnectedNN(
-        feature_length(config.feature_type, config.history_len),
-        hidden_dims=config.hidden_dims,
-        initial_output=0.02,
-        generator=torch.Generator().manual_seed(1),
-    )
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    write_model(path, ModelFile(weights, config, None, {}))
-    return str(path)
 
 
 def member(result: EnsembleResult, index: int) -> list[object]:

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from aitimestepper import Config, FullyConnectedNN, HistoryBuffer, ModelAdapter
-from aitimestepper.checkpoint import ModelFile, read_model, write_model
+from aitimestepper.checkpoint import read_model, write_model
 from aitimestepper.cli.main import main
 from aitimestepper.errors import InputError, OutputError, OutputExistsError, SimulationError
-from aitimestepper.features.build import feature_length
 from aitimestepper.recording import Recording
 from aitimestepper.reference import FixedStep, FreeFallStep, LearnedStep, reference_steps
 from aitimestepper.simulate import simulate
 from aitimestepper.systems.initial import InitialConditions
+from tests.builders import head_on, untrained
 from tests.conftest import ConstantStep, CountingField, kepler
 
 
@@ -29,25 +29,6 @@ def fixed(n_steps: int, *, ic: str = "kepler:e=0.3", periods: float = 1.0, perio
     """A run of equal steps."""
     period = 2 * math.pi / math.sqrt(2) if period is None else period
     return run(ic, timestep="fixed", dt=periods * period / n_steps, periods=periods, **keys)
-
-
-def head_on() -> InitialConditions:
-    """Two bodies at rest: they fall into each other at t = pi / 4."""
-    return InitialConditions(np.ones(2), np.array([[0.5, 0.0], [-0.5, 0.0]]), np.zeros((2, 2)))
-
-
-def untrained(tmp_path, **keys) -> str:
-    """A model file with random weights."""
-    config = Config(**{"hidden_dims": (8,), "output_scale": "physical", **keys})
-    model = FullyConnectedNN(
-        feature_length(config.feature_type, config.history_len),
-        hidden_dims=config.hidden_dims,
-        initial_output=0.02,
-        generator=torch.Generator().manual_seed(1),
-    )
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    write_model(tmp_path / "model.safetensors", ModelFile(weights, config, None, {}))
-    return str(tmp_path / "model.safetensors")
 
 
 # --- physics
@@ -197,7 +178,7 @@ def test_the_history_holds_the_states_that_steps_started_from():
 
 
 def test_a_smaller_tolerance_gives_a_smaller_error(tmp_path):
-    model = untrained(tmp_path, feature_type="invariant")
+    model = untrained(tmp_path / "model.safetensors", feature_type="invariant")
     keys = {"timestep": "learned", "model": model, "periods": 1, "every": 1}
     loose, trained, tight = (run(**keys, **more) for more in ({"tolerance": 16e-4}, {}, {"tolerance": 2e-7}))
     np.testing.assert_allclose(loose.dt[1] / trained.dt[1], 2.0, rtol=1e-12)
@@ -207,13 +188,17 @@ def test_a_smaller_tolerance_gives_a_smaller_error(tmp_path):
 
 
 def test_learned_steps_in_units_of_the_pair_time_follow_gravity(tmp_path):
-    keys = {"timestep": "learned", "model": untrained(tmp_path, feature_type="invariant"), "steps": 20}
+    keys = {
+        "timestep": "learned",
+        "model": untrained(tmp_path / "model.safetensors", feature_type="invariant"),
+        "steps": 20,
+    }
     one, other = run("kepler:e=0.5", **keys), run("kepler:e=0.5", G=4 * math.pi**2, **keys)
     np.testing.assert_allclose(other.dt * 2 * math.pi, one.dt, rtol=1e-9)
 
 
 def test_a_model_of_single_precision_drives_a_run_in_double(tmp_path):
-    path = untrained(tmp_path, dtype="float32")
+    path = untrained(tmp_path / "model.safetensors", dtype="float32")
     assert run(timestep="learned", model=path, steps=5).position.dtype == np.float64
 
 
@@ -297,7 +282,7 @@ def test_bodies_that_meet_in_one_point_stop_the_run():
 
 
 def test_a_network_that_predicts_nonsense_stops_the_run(tmp_path):
-    path = untrained(tmp_path)
+    path = untrained(tmp_path / "model.safetensors")
     file = read_model(path)
     file.weights["layers.2.bias"][0] = math.nan
     write_model(tmp_path / "nonsense.safetensors", file)

@@ -102,16 +102,17 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON has it; a number that is not finite is None in it."""
-        tree = _finite(asdict(self))
+        tree = finite(asdict(self))
         for system, entry in zip(self.systems, tree["systems"], strict=True):
             if system.reference is not None:
-                entry["reference"]["uncertainty"] = _finite(system.reference.uncertainty)
+                entry["reference"]["uncertainty"] = finite(system.reference.uncertainty)
         return dict(tree)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Nested lists and dictionaries as JSON has them; a number that is not finite is None."""
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

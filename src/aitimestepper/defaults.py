@@ -21,6 +21,8 @@ def completed(config: Config) -> Config:
         CheckpointError: the model file that is named cannot be used.
         InputError: nothing says how to choose steps.
     """
+    if None not in (config.timestep, config.integrator, config.order):
+        return config
     if config.timestep is None:
         _check_meant(config)
     timestep = config.timestep or "learned"

@@ -18,6 +18,7 @@ from aitimestepper._version import __version__
 from aitimestepper.atomic import write_atomically
 from aitimestepper.errors import InputError
 from aitimestepper.recording import FINISHED, Floats, Summary
+from aitimestepper.recording_file import check_format
 from aitimestepper.storage import check_output
 
 FORMAT = "aitimestepper-ensemble"
@@ -192,13 +193,7 @@ def _in_space(vectors: Floats) -> Floats:
 
 
 def _result_in(path: Path, file: Any) -> EnsembleResult:
-    if file.attrs.get("format") != FORMAT:
-        raise InputError(f"cannot read the ensemble {path}: it is an HDF5 file, but no ensemble of this package")
-    if file.attrs["version"] != VERSION:
-        raise InputError(
-            f"cannot read the ensemble {path}: its format version is {file.attrs['version']}, "
-            f"this package reads {VERSION}"
-        )
+    check_format(path, file, "ensemble", FORMAT, VERSION)
     columns: dict[str, Any] = {name: file[name][()] for name in ("seed", *COUNTS, *NUMBERS)}
     attributes: dict[str, Any] = {name: float(file.attrs[name]) for name in _ATTRIBUTES}
     outcome = tuple(str(text) for text in file["outcome"].asstr()[()])

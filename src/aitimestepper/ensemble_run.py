@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.checkpoint import ModelFile, read_model
-from aitimestepper.engine.driver import FAILURES, Block, frame_of, go, summary_of
+from aitimestepper.engine.driver import FAILURES, Block, frame_of, go, next_budget, summary_of
 from aitimestepper.engine.layout import ROWS, STEPS, TIME, VX, X, vectors_of
 from aitimestepper.engine.plans import copy_of, new_run, own_criterion, plan_for
 from aitimestepper.engine.rollout import Frames, Limits, Plan, Run, reach
@@ -29,7 +29,6 @@ from aitimestepper.running import check_reversible
 from aitimestepper.simulate import check_request
 from aitimestepper.systems.initial import InitialConditions
 
-_SECONDS_OF_A_CALL = 0.05
 _PAIRS_OF_A_CALL = 2**17
 _SECONDS_OF_A_LOOK = 0.05
 
@@ -103,7 +102,7 @@ class Crew:
             began = time.perf_counter()
             status, _, _ = go(run, plan, self._own, Limits(end_time, last_step, budget), nothing)
             seconds = time.perf_counter() - began
-            budget = int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
+            budget = next_budget(budget, seconds)
             if status == RUNNING:
                 by_time = (float(run.books[TIME]) - system.time) / (end_time - system.time)
                 watch.moved(min(max(by_time, float(run.books[STEPS]) / last_step, 0.0), 1.0))

@@ -56,7 +56,7 @@ class Recorder:
         self._frames = [Frames(*(array[kept] for array in before.frames))]
         self._history = [before.step_history]
         self._began -= before.summary.wall_seconds
-        self._writer = RecordingWriter.reopened(path, self._info, keep_final=False)
+        self._writer = RecordingWriter.reopened(path, self._info)
 
     def _note(self, block: Block) -> None:
         """Keep where the run stands: its arrays move on."""

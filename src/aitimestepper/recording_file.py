@@ -160,14 +160,27 @@ def _read_patiently(path: Path) -> Recording:
         return _recording_in(path, file)
 
 
+def check_format(path: Path, file: Any, what: str, name: str, version: int) -> None:
+    """Refuse an HDF5 file that is not what it is taken for.
+
+    Args:
+        path: for the message.
+        file: open.
+        what: what it should be, in words.
+        name, version: its format.
+
+    Raises:
+        InputError: it is something else, or of another version.
+    """
+    if file.attrs.get("format") != name:
+        raise InputError(f"cannot read the {what} {path}: it is an HDF5 file, but no {what} of this package")
+    found = file.attrs["version"]
+    if found != version:
+        raise InputError(f"cannot read the {what} {path}: its format version is {found}, this package reads {version}")
+
+
 def _recording_in(path: Path, file: Any) -> Recording:
-    if file.attrs.get("format") != FORMAT:
-        raise InputError(f"cannot read the recording {path}: it is an HDF5 file, but no recording of this package")
-    if file.attrs["version"] != VERSION:
-        raise InputError(
-            f"cannot read the recording {path}: its format version is {file.attrs['version']}, "
-            f"this package reads {VERSION}"
-        )
+    check_format(path, file, "recording", FORMAT, VERSION)
     state = json.loads(file["summary"][()])
     names = file["names"].asstr()[()] if "names" in file else ()
     info = RunInfo(

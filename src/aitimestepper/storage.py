@@ -119,29 +119,28 @@ class RecordingWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hdf5")
 
     @classmethod
-    def reopened(cls, path: Path | str, info: RunInfo, *, keep_final: bool) -> Self:
-        """Go on with the file of a run that was stopped.
+    def reopened(cls, path: Path | str, info: RunInfo) -> Self:
+        """Go on with the file of a run that was stopped; the frame behind a shortened last step goes.
 
         Args:
             path: the file.
             info: replaces what it says of the run.
-            keep_final: whether the frame behind a shortened last step stays.
         """
         writer = cls.__new__(cls)
         writer.path = Path(os.path.realpath(path))
         writer._info = info
         writer._begin()
-        writer._thread.submit(writer._reopen, keep_final).result()
+        writer._thread.submit(writer._reopen).result()
         return writer
 
-    def _reopen(self, keep_final: bool) -> None:
+    def _reopen(self) -> None:
         if not os.access(self.path, os.W_OK):
             raise OutputError(f"cannot write {self.path}: it is read-only")
         self._open()
         file = self._file
         state = json.loads(file["summary"][()])
         self._extent = extent_in(state)
-        if self._extent.final and not keep_final:
+        if self._extent.final:
             self._extent = self._extent._replace(frames=self._extent.frames - 1, final=False)
         self._origin = json.loads(file.attrs["origin"])
         self._state_size = file["state"].shape[1]

@@ -256,7 +256,6 @@ def is_quiet(books: Floats, control: Control) -> bool:
 def lengthen(books: Floats) -> None:
     """Take the longer steps that were wished for."""
     books[CORRECTION] *= books[WISH]
-    books[WISH] = 1.0
     books[LAST_RATE] = 0.0
     _restart_review(books)
 

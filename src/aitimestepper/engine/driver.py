@@ -140,7 +140,7 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> I
         began = time.perf_counter()
         status, n_frames, n_history = go(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         seconds = time.perf_counter() - began
-        budget = int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
+        budget = next_budget(budget, seconds)
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
         if status in (RUNNING, FULL):
             yield Block(frames, history, run, run)
@@ -162,6 +162,11 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> I
                 return
             _note_sample(run, look)
             yield Block(frames, history, run, run)
+
+
+def next_budget(budget: int, seconds: float) -> int:
+    """Steps of the next call of the compiled loop, from those of the last one and the time that they took."""
+    return int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
 
 
 def go(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames: FrameArrays) -> tuple[int, int, int]:

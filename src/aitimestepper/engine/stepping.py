@@ -140,6 +140,13 @@ def one_step(
 
 
 @inlined
+def mirrored(wanted: float, last: float) -> float:
+    """The rate behind a state from the one before it and the one that the state wants, their mean."""
+    rate = 2.0 * wanted - last
+    return SLOWEST_TURN * wanted if rate < SLOWEST_TURN * wanted else rate
+
+
+@inlined
 def next_rate(books: Floats, wanted: float, rule: Rule, kind: int) -> float:
     """One over the next step, in the integrator's own variable, from one over the step in time that is wanted."""
     unit = 1.0
@@ -149,9 +156,7 @@ def next_rate(books: Floats, wanted: float, rule: Rule, kind: int) -> float:
     rate = wanted
     if rule.reversible and books[LAST_RATE] > 0.0:
         # The mean of the rates before and after a state is the rate that it wants: the same both ways.
-        rate = 2.0 * wanted - books[LAST_RATE]
-        if rate < SLOWEST_TURN * wanted:
-            rate = SLOWEST_TURN * wanted
+        rate = mirrored(wanted, books[LAST_RATE])
     if rate * unit * rule.longest < 1.0:
         rate = 1.0 / (unit * rule.longest)
     if rate * unit * rule.shortest > 1.0:

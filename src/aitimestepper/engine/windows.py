@@ -22,7 +22,6 @@ from aitimestepper.engine.layout import (
     BOOKS,
     FREE_FALL,
     KINETIC,
-    LAST_RATE,
     MASS,
     OMEGA,
     POTENTIAL,
@@ -32,7 +31,7 @@ from aitimestepper.engine.layout import (
     X,
     n_bodies,
 )
-from aitimestepper.engine.stepping import SLOWEST_TURN, move
+from aitimestepper.engine.stepping import mirrored, move
 from aitimestepper.recording import PARABOLIC
 
 LEAST_STEPS = 8
@@ -153,7 +152,7 @@ def _one_window(
     if method.kind == TTL:
         books[OMEGA] = omega_of(system, law, method.weights)
     stride = max(n_steps // _SAMPLES, 1)
-    worst = sampled = phases = 0.0
+    worst = sampled = phases = last = 0.0
     before = np.empty_like(system)
     for number in range(n_steps):
         due = number % stride == stride // 2
@@ -162,7 +161,9 @@ def _one_window(
             before[:] = system
         own = step
         if method.kind == LEAPFROG:
-            own = 1.0 / _reversible(math.sqrt(fly_by_rate(system, law)) / step, books)
+            wanted = math.sqrt(fly_by_rate(system, law)) / step
+            last = mirrored(wanted, last) if number > 0 else wanted
+            own = 1.0 / last
         elapsed = move(system, books, own, method.kind, method.stages, method.weights, law, CALIBRATED)
         error = abs(books[KINETIC] + books[POTENTIAL] - start) / scale
         if not error < math.inf:
@@ -175,13 +176,3 @@ def _one_window(
             sampled += rate * phase
             phases += phase
     return worst, sampled / phases if phases > 0.0 else 0.0
-
-
-@compiled
-def _reversible(wanted: float, books: Floats) -> float:
-    """As `stepping.next_rate`, without bounds."""
-    rate = wanted
-    if books[LAST_RATE] > 0.0:
-        rate = max(2.0 * wanted - books[LAST_RATE], SLOWEST_TURN * wanted)
-    books[LAST_RATE] = rate
-    return rate

@@ -168,7 +168,7 @@ def _metrics(final: Evaluation, start: Start, config: Config) -> dict[str, float
     if start.request is None:
         fraction = step_fraction(start, final.dt, config)
     else:  # the errors of windows follow the law of their order nearly enough
-        fraction = final.error ** (1.0 / orders(start.request))
+        fraction = final.error ** (1.0 / orders(start.request.head))
     return {
         "mean_rel_dE": float(final.error.mean()),
         "max_rel_dE": float(final.error.max()),

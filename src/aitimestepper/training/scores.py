@@ -15,7 +15,7 @@ from aitimestepper.checkpoint import HEADS, build_network
 from aitimestepper.config import Config
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.training.epochs import TrainingState
-from aitimestepper.training.windows import CalibratedAdapter, Request, attempt_windows, batch_of, orders
+from aitimestepper.training.windows import CalibratedAdapter, attempt_windows, batch_of, demanding, orders
 
 _CAREFUL = 0.02
 """Quantile of the factors in training that is taken where a state is unlike all of them."""
@@ -51,10 +51,10 @@ def _scores(model: torch.nn.Module, adapter: CalibratedAdapter, config: Config) 
     rng = np.random.default_rng(config.seed + _FRESH_SEED)
     systems = batch_of([mixed_system(rng) for _ in range(_FRESH)], MOST_BODIES, config)
     drawn = adapter.request(_FRESH)
-    demand = torch.log10(drawn.tolerance) / orders(drawn)
+    demand = torch.log10(drawn.tolerance) / orders(drawn.head)
     scores = {}
     for head, (integrator, order) in enumerate(HEADS):
-        request = Request(torch.full((_FRESH,), head), (10.0 ** (demand * order)).clamp(min=1e-10))
+        request = demanding(torch.full((_FRESH,), head), demand)
         ratio = attempt_windows(model, systems, adapter.features_of(systems, request), request, config).ratio
         low, middle, high = torch.quantile(ratio, torch.tensor([0.05, 0.5, 0.95], dtype=ratio.dtype)).tolist()
         scores[f"{integrator}{order}"] = {

@@ -40,7 +40,6 @@ _LARGEST_RATIO = 1e6
 _LINEAR_FROM = 2.0
 """Distance from the band, in logarithms, from which on a loss grows linearly: a window that explodes says no more."""
 
-
 _HOPELESS = 0.05
 """Factor below which a window that still fails is not a matter of the step: rounding, in a close encounter."""
 
@@ -61,9 +60,14 @@ class Request(NamedTuple):
         return Request(self.head[index], self.tolerance[index])
 
 
-def orders(request: Request) -> Tensor:
+def orders(head: Tensor) -> Tensor:
     """(S,): the order of each sample's integrator."""
-    return torch.tensor([order for _, order in HEADS], dtype=torch.float64)[request.head]
+    return torch.tensor([order for _, order in HEADS], dtype=torch.float64)[head]
+
+
+def demanding(head: Tensor, demand: Tensor) -> Request:
+    """A request from log10(tolerance^(1/order)) of each sample, as far as rounding allows."""
+    return Request(head, (10.0 ** (demand * orders(head))).clamp(min=_SMALLEST_TOLERANCE))
 
 
 class CalibratedAdapter(ModelAdapter):
@@ -104,10 +108,9 @@ class CalibratedAdapter(ModelAdapter):
     def request(self, count: int) -> Request:
         """Integrators, orders and tolerances at random."""
         head = torch.randint(len(HEADS), (count,), generator=self.generator)
-        order = orders(Request(head, head))
         demand = torch.rand(count, dtype=torch.float64, generator=self.generator)
         demand = LOWEST_DEMAND + (HIGHEST_DEMAND - LOWEST_DEMAND) * demand
-        return Request(head, (10.0 ** (demand * order)).clamp(min=_SMALLEST_TOLERANCE))
+        return demanding(head, demand)
 
     def features_of(self, state: ParticleTorch, request: Request) -> Tensor:
         """(S, TRAITS + 1): the description within its ranges, from -1 to 1, and what is asked for."""
@@ -115,7 +118,7 @@ class CalibratedAdapter(ModelAdapter):
         low, high = np.array(self.ranges).reshape(2, TRAITS)
         traits = _traits(*_arrays(state), self.config)
         places = torch.from_numpy((traits - 0.5 * (low + high)) / (0.5 * (high - low)))
-        order = orders(request)
+        order = orders(request.head)
         demand = (torch.log10(request.tolerance) / order).clamp(LOWEST_DEMAND, HIGHEST_DEMAND)
         return torch.cat([places, demand[:, None]], dim=1)
 
@@ -151,7 +154,7 @@ def attempt_windows(
     factor = model(features).gather(1, request.head[:, None])[:, 0]
     arrays = tuple(array.copy() for array in _arrays(state))
     ratio = torch.from_numpy(_roll_out(arrays, factor.detach().numpy(), request, config)).clamp(max=_LARGEST_RATIO)
-    order = orders(request)
+    order = orders(request.head)
     # error ~ step^order: the value of the window, the slope of the law
     lawful = ratio * torch.exp(order * (torch.log(factor) - torch.log(factor.detach())))
     # Per order, so that an order weighs as much as another: what is learned is the step.
@@ -166,14 +169,11 @@ def _linear_far_out(losses: Tensor) -> Tensor:
     return torch.where(distance < _LINEAR_FROM, losses, _LINEAR_FROM * (2.0 * distance - _LINEAR_FROM))
 
 
-def padded(systems: list[InitialConditions]) -> tuple[Any, Any, Any]:
+def padded(systems: list[InitialConditions], n_bodies: int | None = None) -> tuple[Any, Any, Any]:
     """Masses (S, N), positions and velocities (S, N, 3) of systems with N bodies at most; the rest is absent."""
-    n = max(system.n_bodies for system in systems)
-    mass, position, velocity = (
-        np.zeros((len(systems), n)),
-        np.zeros((len(systems), n, 3)),
-        np.zeros((len(systems), n, 3)),
-    )
+    n = n_bodies or max(system.n_bodies for system in systems)
+    shape = (len(systems), n, 3)
+    mass, position, velocity = np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape)
     position[..., 0] = 1e10 * ABSENT * np.arange(1, n + 1)
     for s, system in enumerate(systems):
         own, dim = system.n_bodies, system.n_dims
@@ -184,14 +184,8 @@ def padded(systems: list[InitialConditions]) -> tuple[Any, Any, Any]:
 
 def batch_of(systems: list[InitialConditions], n_bodies: int, config: Config) -> ParticleTorch:
     """A batch of systems of different sizes, each filled up with absent bodies to `n_bodies`."""
-    mass, position, velocity = padded(systems)
-    n = mass.shape[1]
-    whole = np.zeros((len(systems), n_bodies, 3))
-    whole[..., 0] = 1e10 * ABSENT * np.arange(1, n_bodies + 1)
-    whole[:, :n] = position
-    filled = np.pad(mass, ((0, 0), (0, n_bodies - n))), np.pad(velocity, ((0, 0), (0, n_bodies - n), (0, 0)))
-    bodies = (torch.from_numpy(filled[0]), torch.from_numpy(whole), torch.from_numpy(filled[1]))
-    particle = ParticleTorch.from_tensors(*bodies)
+    mass, position, velocity = map(torch.from_numpy, padded(systems, n_bodies))
+    particle = ParticleTorch.from_tensors(mass, position, velocity)
     particle.G = config.G
     return particle
 
