@@ -64,7 +64,24 @@ class RetrainLimitError(RunError):
 
 
 class NoGradientError(RunError):
-    """A refused step from which the network cannot learn: its loss has no gradient, or not a finite one."""
+    """A refused step from which the network cannot learn: its loss has no gradient, or not a finite one.
+
+    Args:
+        loss: of that step.
+        finite: whether its gradient is finite, and thus zero.
+    """
+
+    def __init__(self, loss: float, *, finite: bool) -> None:
+        if finite:
+            super().__init__(
+                f"a step was refused, but its loss {loss:.3g} has no gradient: the network's output does not change "
+                "with its weights here (saturated units, or two bodies at one point)"
+            )
+        else:
+            super().__init__(
+                f"the gradient of the loss {loss:.3g} is not finite, so the network cannot learn from this state; "
+                "the weights are those before it"
+            )
 
 
 class SimulationError(RunError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,8 +69,8 @@ class HistoryBuffer:
         zeros = [current.zeroed()] * (self.history_len - len(self._past))
         return [*zeros, *self._past]
 
-    def select(self, index: Tensor) -> HistoryBuffer:
-        """The windows of the systems of a batch at `index` (S,)."""
+    def select(self, index: Tensor | int) -> HistoryBuffer:
+        """The windows of the systems of a batch at `index`: (S,) gives a batch of S, an int that of one system."""
         return self.holding([state.at(index) for state in self._past])
 
     def holding(self, states: Iterable[Snapshot]) -> HistoryBuffer:
@@ -78,6 +79,21 @@ class HistoryBuffer:
         twin._past.extend(states)
         return twin
 
+    def replaced(self, index: Tensor, by: HistoryBuffer, current: Snapshot) -> HistoryBuffer:
+        """This batched window, at the states `current`, with the systems at `index` (S,) as in the batch `by`."""
+        rows = zip(self.padded(current), by.padded(current.at(index)), strict=True)
+        return self.holding(
+            Snapshot(*(old.index_copy(0, index, new) for old, new in zip(mine, other, strict=True)))
+            for mine, other in rows
+        )
+
+    def missing(self) -> Tensor:
+        """How many states of each system are not known yet, (B,) or ()."""
+        missing = torch.tensor(self.history_len - len(self._past))
+        for state in self._past:
+            missing = missing + state.is_zero()
+        return missing
+
     def as_batch(self) -> HistoryBuffer:
         """The window of a single system as that of a batch of one; a batch stays as it is."""
         if not self._past or self._past[0].dt.ndim:
@@ -85,8 +101,8 @@ class HistoryBuffer:
         return self.holding([Snapshot(*(tensor[None] for tensor in state)) for state in self._past])
 
     def restore(self, states: Iterable[Snapshot]) -> None:
-        """Replace the window by `states`, oldest first."""
-        self._past = deque(states, maxlen=self.history_len)
+        """Replace the window by `states`, oldest first; what is not known of any system is left out."""
+        self._past = deque(dropwhile(lambda state: bool(state.is_zero().all()), states), maxlen=self.history_len)
 
     def snapshots(self) -> list[Snapshot]:
         """The states that are known, oldest first."""

@@ -60,7 +60,7 @@ class ModelAdapter:
 
     def build_feature_tensor(self, state: ParticleTorch, history_buffer: HistoryBuffer | None = None) -> Tensor:
         """(F,) for one system, (B, F) for a batch; looks back into `history_buffer`, or the adapter's own."""
-        scales = self._scales(state)
+        scales = self.scales_for(state)
         window = self.window(history_buffer)
         if window is None:
             features = state.system_features(self.config.feature_type, scales)
@@ -107,7 +107,8 @@ class ModelAdapter:
         self._last_token = token
         window.push(state)
 
-    def _scales(self, state: ParticleTorch) -> NormScales:
+    def scales_for(self, state: ParticleTorch) -> NormScales:
+        """The scales of the features; with `norm_mode` auto those of the first state that this is asked about."""
         if not self.config.normalize_inputs:
             return NormScales()
         if self.norm_scales is None:

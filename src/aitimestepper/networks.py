@@ -115,6 +115,7 @@ class FullyConnectedNN(nn.Module):
         if activation not in _ACTIVATIONS:
             raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.input_dim, self.output_dim, self.output_positive = input_dim, output_dim, output_positive
+        self.activation = activation
         layers: list[nn.Module] = []
         width = input_dim
         if fourier_dim:

@@ -16,7 +16,7 @@ from aitimestepper import (
     train_epoch_two_phase,
 )
 from aitimestepper.training.step import Start
-from aitimestepper.training.trajectory import ReplayMemory, Samples
+from aitimestepper.training.trajectory import ReplayMemory
 
 
 def collected(dt=0.02, particle=None, **keys):
@@ -72,7 +72,7 @@ def test_stored_states_are_not_modified():
 def test_replay_used_the_live_history_for_old_states():
     """Known fault 8: whatever the running history holds, a stored state is seen with the one of its time."""
     _, _, config, adapter, trajectory = collected(history_len=2, feature_type="delta_mag", dt=0.01)
-    samples = Samples.of(trajectory)
+    samples = trajectory.samples
     stacked = Start.of(samples.state, config, adapter, samples.window).features
     for row, (state, _), window in zip(stacked, trajectory, trajectory.windows, strict=True):
         assert torch.allclose(row, window.features_for(state), rtol=1e-12)

@@ -43,7 +43,7 @@ class Network(NamedTuple):
 
 
 @inlined
-def _exp(x: float) -> float:
+def exp(x: float) -> float:
     """exp(x) = 2^k exp(r) with |r| <= ln(2) / 2 (Cody & Waite 1980), exp(r) by its Taylor series, 2^k by its bits."""
     x = -_LARGEST_EXPONENT if x < -_LARGEST_EXPONENT else x
     x = _LARGEST_EXPONENT if x > _LARGEST_EXPONENT else x
@@ -71,7 +71,7 @@ def _exp(x: float) -> float:
 def exponential(values: Floats) -> None:
     """exp of each number, in place, to 2 units in the last place; arguments are cut at +-708."""
     for i in range(values.shape[0]):
-        values[i] = _exp(values[i])
+        values[i] = exp(values[i])
 
 
 @inlined
@@ -80,21 +80,21 @@ def _activate(values: Floats, activation: int) -> None:
     n = values.shape[0]
     if activation == TANH:
         for i in range(n):
-            power = _exp(-2.0 * values[i])
+            power = exp(-2.0 * values[i])
             values[i] = (1.0 - power) / (1.0 + power)
     elif activation == RELU:
         for i in range(n):
             values[i] = 0.0 if values[i] < 0.0 else values[i]
     elif activation == SILU:
         for i in range(n):
-            values[i] = values[i] / (1.0 + _exp(-values[i]))
+            values[i] = values[i] / (1.0 + exp(-values[i]))
     else:
         for i in range(n):
-            values[i] = 1.0 / (1.0 + _exp(-values[i]))
+            values[i] = 1.0 / (1.0 + exp(-values[i]))
 
 
 @inlined
-def _layer(inputs: Floats, weights: Floats, outputs: Floats) -> None:
+def layer(inputs: Floats, weights: Floats, outputs: Floats) -> None:
     """outputs = bias + inputs @ weights, with the weights (in, out) and the bias (out,) behind them, flat."""
     n_in, n_out = inputs.shape[0], outputs.shape[0]
     bias = weights[n_in * n_out :]
@@ -115,7 +115,7 @@ def _layer(inputs: Floats, weights: Floats, outputs: Floats) -> None:
 
 
 @inlined
-def _fourier(inputs: Floats, weights: Floats, n_features: int, n_frequencies: int) -> None:
+def fourier(inputs: Floats, weights: Floats, n_features: int, n_frequencies: int) -> None:
     """Put sine and cosine of the features' phases behind the features."""
     for k in range(n_frequencies):
         phase = 0.0
@@ -134,17 +134,17 @@ def first_output(network: Network, layers: Floats) -> float:
         layers: (2, widest), scratch; the features stand at the beginning of its first row.
     """
     widths, weights = network.widths, network.weights
-    _fourier(layers[0], weights, widths[0], widths[1])
+    fourier(layers[0], weights, widths[0], widths[1])
     start, last = widths[0] * widths[1], widths.shape[0] - 2
-    for layer in range(2, last):
-        n_in, n_out = widths[layer], widths[layer + 1]
+    for number in range(2, last):
+        n_in, n_out = widths[number], widths[number + 1]
         end = start + (n_in + 1) * n_out
-        source = layer % 2
+        source = number % 2
         outputs = layers[1 - source, :n_out]
-        _layer(layers[source, :n_in], weights[start:end], outputs)
+        layer(layers[source, :n_in], weights[start:end], outputs)
         _activate(outputs, network.activation)
         start = end
-    return _softplus(_column(layers[last % 2, : widths[last]], weights[start:], widths[last + 1]))
+    return softplus(_column(layers[last % 2, : widths[last]], weights[start:], widths[last + 1]))
 
 
 @inlined
@@ -164,6 +164,6 @@ def _column(inputs: Floats, weights: Floats, n_out: int) -> float:
 
 
 @inlined
-def _softplus(x: float) -> float:
+def softplus(x: float) -> float:
     """log(1 + exp(x)), with x itself from 20 on, as torch has it."""
     return x if x > 20.0 else math.log1p(math.exp(x))

@@ -20,7 +20,7 @@ def delta_mag_features(earlier: Snapshot, later: Snapshot, scales: NormScales) -
     """
     weight = (later.mass / later.mass.sum(-1, keepdim=True))[..., None]
     centre = (weight * later.position).sum(-2, keepdim=True)
-    unknown = (earlier.dt == 0) & ~earlier.position.flatten(-2).any(-1) & ~earlier.velocity.flatten(-2).any(-1)
+    unknown = earlier.is_zero()
     start = torch.where(
         unknown[..., None, None] & later.position.flatten(-2).any(-1)[..., None, None], centre, earlier.position
     )

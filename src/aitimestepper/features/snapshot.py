@@ -34,8 +34,13 @@ class Snapshot(NamedTuple):
         mass, *rest = self
         return Snapshot(mass.detach(), *(torch.zeros_like(tensor, requires_grad=False) for tensor in rest))
 
-    def at(self, index: Tensor) -> Snapshot:
-        """The systems of a batch at `index` (S,)."""
+    def is_zero(self) -> Tensor:
+        """(...): whether it stands for a state that is not known; see `zeroed`."""
+        moved = self.position.flatten(-2).any(-1) | self.velocity.flatten(-2).any(-1)
+        return ~moved & (self.dt == 0)
+
+    def at(self, index: Tensor | int) -> Snapshot:
+        """The systems of a batch at `index`: (S,) gives a batch of S, an int one system."""
         return Snapshot(*(tensor[index] for tensor in self))
 
 

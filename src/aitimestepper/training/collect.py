@@ -1,27 +1,37 @@
-"""Part 1: collecting a trajectory whose every step conserves energy."""
+"""Part 1: collecting trajectories whose every step conserves energy."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aitimestepper.config import Config
-from aitimestepper.errors import RetrainLimitError, RetrainWarning
+from aitimestepper.engine.collecting import (
+    ACCEPTED_ERROR,
+    DT,
+    ERROR_MAX,
+    ERROR_SUM,
+    ITERATIONS,
+    LOSS_LAST,
+    LOSS_MAX,
+    LOSS_SUM,
+    ORBIT,
+    SPENT,
+)
+from aitimestepper.errors import InputError
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
+from aitimestepper.networks import FullyConnectedNN
 from aitimestepper.particle import ParticleTorch
-from aitimestepper.training.results import Running
-from aitimestepper.training.step import Attempt, Start, attempt, evaluation_mode, learn
+from aitimestepper.training.compiled_loop import collect_compiled, why_not_loop
+from aitimestepper.training.pace import Collected, Flock, OnAttempt, Task, collect_by_torch
+from aitimestepper.training.rows import Array
 from aitimestepper.training.trajectory import Trajectory
-
-WARN_EVERY = 1000
-
-OnAttempt = Callable[[float, float, int, bool], None]
-"""Called with relative energy error, dt, retrain iterations and whether the whole batch has been accepted."""
+from aitimestepper.training.windows import CalibratedAdapter
 
 
 def collect_trajectory_step(
@@ -46,115 +56,24 @@ def collect_trajectory_step(
         RetrainLimitError: `max_retrain_iterations` were not enough.
         NoGradientError: there is nothing to learn from a refused step.
     """
-    start = Start.of(particle, config, adapter, history_buffer)
-    tally = _Tally()
-    active = torch.arange(start.energy.shape[0])
-    accepted = start.state.clone_detached()
-    with evaluation_mode(model):
-        while True:
-            tried = attempt(model, start, config, adapter)
-            tally.attempted(tried)
-            _freeze(accepted, active, tried)
-            if on_attempt is not None:
-                on_attempt(
-                    tally.error.last, float(tried.dt.detach().mean()), tally.iterations, bool(tried.passed.all())
-                )
-            if tried.passed.all():
-                break
-            failed = ~tried.passed
-            if start.request is not None and _is_given_up(tried, config, tally):
-                _replace_failed(accepted, active[failed])
-                break
-            _check_limit(config, tally)
-            loss = tried.losses[failed].mean()
-            learn(model, optimizer, loss, refused=True)
-            tally.learned(float(loss.detach()))
-            rest = failed.nonzero()[:, 0]
-            active, start = active[rest], start.select(rest)
-    if not particle.batch_shape:
-        accepted = accepted.select(0)
-    dt = accepted.dt if particle.batch_shape else accepted.dt.item()
-    return accepted, dt, tally.metrics(accepted.dt)
+    flock = _flock(particle, adapter, history_buffer)
+    task = Task(quota=len(flock.spent), once=True)
+    found = _collect(model, optimizer, flock, config, adapter, task, on_attempt)
+    state = found.state if particle.batch_shape else found.state.select(0)
+    dt = state.dt if particle.batch_shape else state.dt.item()
+    return state, dt, _step_metrics(found.records, flock.spent, state.dt)
 
 
-def _freeze(accepted: ParticleTorch, active: Tensor, tried: Attempt) -> None:
-    passed = tried.passed.nonzero()[:, 0]
-    if len(passed):
-        with torch.no_grad():
-            accepted.assign_at(active[passed], tried.advanced.select(passed))
-
-
-def _is_given_up(tried: Attempt, config: Config, tally: _Tally) -> bool:
-    """Whether windows that are still refused are given up: no step can pass, or `max_retrain_iterations` are over."""
-    limit = config.max_retrain_iterations
-    return bool((tried.losses[~tried.passed] == 0).all()) or (limit is not None and tally.iterations >= limit)
-
-
-def _replace_failed(accepted: ParticleTorch, failed: Tensor) -> None:
-    """Put systems that passed in the places of those that did not, in order: only accepted states are trained on."""
-    passed = torch.ones(accepted.batch_shape[0], dtype=torch.bool)
-    passed[failed] = False
-    others = passed.nonzero()[:, 0]
-    if len(others):
-        with torch.no_grad():
-            accepted.assign_at(failed, accepted.select(others[torch.arange(len(failed)) % len(others)]))
-
-
-def _check_limit(config: Config, tally: _Tally) -> None:
-    limit = config.max_retrain_iterations
-    if limit is not None and tally.iterations >= limit:
-        raise RetrainLimitError(tally.iterations, tally.error.last, config.energy_threshold)
-    if tally.iterations and tally.iterations % WARN_EVERY == 0:
-        warnings.warn(
-            f"{tally.iterations} retrain iterations on one state: the relative energy error is {tally.error.last:.3g}, "
-            f"allowed is {config.energy_threshold:.3g}",
-            RetrainWarning,
-            stacklevel=3,
-        )
-
-
-class _Tally:
-    """Counts over the attempts at one step; its memory does not grow with them."""
-
-    def __init__(self) -> None:
-        self.iterations = 0
-        self.attempts = 0
-        self.rejected = 0
-        self.error = Running()  # the largest of the batch in each attempt
-        self.refused_error = Running()
-        self.accepted_error = Running()
-        self.loss = Running()
-
-    def attempted(self, tried: Attempt) -> None:
-        errors = tried.error.detach()
-        self.error.add(float(errors.max()))
-        self.attempts += errors.numel()
-        for error in errors[tried.passed].tolist():
-            self.accepted_error.add(error)
-        refused = errors[~tried.passed]
-        self.rejected += refused.numel()
-        if refused.numel():
-            self.refused_error.add(float(refused.mean()))
-
-    def learned(self, loss: float) -> None:
-        self.iterations += 1
-        self.loss.add(loss)
-
-    def metrics(self, dt: Tensor) -> dict[str, float]:
-        return {
-            "retrain_iterations": self.iterations,
-            "reject_count": self.rejected,
-            "attempts": self.attempts,
-            "final_energy_error": self.accepted_error.largest,
-            "mean_energy_error": self.accepted_error.mean,
-            "min_energy_error": self.accepted_error.smallest,
-            "retrain_loss_mean": self.loss.mean,
-            "retrain_loss_max": self.loss.largest,
-            "retrain_rel_dE_mean": self.refused_error.mean,
-            "retrain_rel_dE_max": self.refused_error.largest,
-            "last_retrain_loss": self.loss.last,
-            "accepted_dt": float(dt.mean()),
-        }
+def why_torch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    particle: ParticleTorch,
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+) -> str | None:
+    """Why Part 1 runs in torch; None where its loop runs compiled. Both do the same, to rounding."""
+    return why_not_loop(model, optimizer, _flock(particle, adapter, history_buffer), config, adapter)
 
 
 def collect_trajectory(
@@ -164,17 +83,24 @@ def collect_trajectory(
     config: Config,
     adapter: ModelAdapter,
     history_buffer: HistoryBuffer | None = None,
-    warmup_steps: int | None = None,
+    warmup_steps: int | Tensor | None = None,
     *,
+    spent: Array | None = None,
+    resting: Tensor | None = None,
     on_attempt: OnAttempt | None = None,
 ) -> tuple[Trajectory, dict[str, Any]]:
     """Take `steps_per_epoch` accepted steps; every one pushes the state that it started from to the history.
 
+    The systems of a batch advance at their own pace: one whose step passed goes on to its next state while the network
+    is retrained on the others, until there are `steps_per_epoch` steps for each of them on average.
+
     Args:
-        warmup_steps: accepted steps at the beginning that are left out of the trajectory; None for `history_len`
-            where a history buffer is given, else 0.
+        warmup_steps: accepted steps at the beginning that are left out of the trajectory (of each system of a batch;
+            (B,) for a number of its own); None for `history_len` where a history buffer is given, else 0.
         history_buffer: the history, which runs on; None for the adapter's own.
-        on_attempt: told of every attempt.
+        spent: (B, `engine.collecting.SPENT`) what has been spent on the states so far, updated; None for nothing.
+        resting: (B,) systems that do not advance; None for none.
+        on_attempt: told of the attempts.
 
     Returns:
         The trajectory with the history in force at each entry, and the metrics of the epoch. The state after the
@@ -182,39 +108,140 @@ def collect_trajectory(
     """
     if warmup_steps is None:
         warmup_steps = config.history_len if history_buffer is not None else 0
-    trajectory, steps = Trajectory(), []
-    for number in range(config.steps_per_epoch):
-        accepted, dt, metrics = collect_trajectory_step(
-            model, particle, optimizer, config, adapter, history_buffer, on_attempt=on_attempt
+    if isinstance(adapter, CalibratedAdapter):
+        return _collect_windows(model, particle, optimizer, config, adapter, on_attempt)
+    flock = _flock(particle, adapter, history_buffer, spent, resting)
+    task = Task(quota=config.steps_per_epoch * int(flock.active.sum()), once=False)
+    found = _collect(model, optimizer, flock, config, adapter, task, on_attempt)
+    single = not particle.batch_shape
+    if found.window is not None:
+        window = adapter.window(history_buffer)
+        assert window is not None
+        window.restore((found.window.select(0) if single else found.window).snapshots())
+    trajectory = _without_warmup(found, warmup_steps, single)
+    final = found.state.select(0) if single else found.state
+    return trajectory, _epoch_metrics(found.records, trajectory, final)
+
+
+def _flock(
+    particle: ParticleTorch,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None,
+    spent: Array | None = None,
+    resting: Tensor | None = None,
+) -> Flock:
+    if len(particle.batch_shape) > 1:
+        raise InputError(f"training takes one batch dimension, got {tuple(particle.batch_shape)}")
+    with torch.no_grad():
+        state = particle.clone_detached().as_batch()
+        state.G = adapter.config.G
+        window = adapter.window(history_buffer)
+        n_systems = state.batch_shape[0]
+        return Flock(
+            state,
+            None if window is None else window.as_batch(),
+            np.zeros((n_systems, SPENT)) if spent is None else spent,
+            np.ones(n_systems, dtype=bool) if resting is None else ~resting.numpy(),
         )
-        adapter.update_history(particle, history_buffer)
-        if number >= warmup_steps:
-            trajectory.append(accepted, torch.as_tensor(dt), adapter.window(history_buffer))
-        steps.append(metrics)
-        particle = accepted
-    return trajectory, _epoch_metrics(steps, trajectory, particle)
 
 
-def _epoch_metrics(steps: list[dict[str, float]], trajectory: Trajectory, final: ParticleTorch) -> dict[str, Any]:
-    def mean(key: str) -> float:
-        return sum(step[key] for step in steps) / len(steps)
+def _collect(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    flock: Flock,
+    config: Config,
+    adapter: ModelAdapter,
+    task: Task,
+    on_attempt: OnAttempt | None,
+) -> Collected:
+    if isinstance(model, FullyConnectedNN) and why_not_loop(model, optimizer, flock, config, adapter) is None:
+        return collect_compiled(model, optimizer, flock, config, adapter, task, on_attempt)
+    return collect_by_torch(model, optimizer, flock, config, adapter, task, on_attempt)
 
-    attempts = sum(step["attempts"] for step in steps)
-    retrained = [step for step in steps if step["retrain_iterations"]]
+
+def _collect_windows(
+    model: nn.Module,
+    particle: ParticleTorch,
+    optimizer: torch.optim.Optimizer,
+    config: Config,
+    adapter: CalibratedAdapter,
+    on_attempt: OnAttempt | None,
+) -> tuple[Trajectory, dict[str, Any]]:
+    """As `collect_trajectory` for windows in place of steps: all of a batch are accepted, or given up, together."""
+    pairs, records = [], []
+    for _ in range(config.steps_per_epoch):
+        flock = _flock(particle, adapter, None)
+        task = Task(quota=len(flock.spent), once=True)
+        found = collect_by_torch(model, optimizer, flock, config, adapter, task, on_attempt)
+        particle = found.state
+        pairs.append((particle, particle.dt))
+        records.append(found.records)
+    trajectory = Trajectory.from_pairs(pairs)
+    return trajectory, _epoch_metrics(np.concatenate(records), trajectory, particle)
+
+
+def _without_warmup(found: Collected, warmup_steps: int | Tensor, single: bool) -> Trajectory:
+    """The accepted states, less the first few of each system."""
+    whose = found.records[:, ORBIT].astype(np.int64)
+    skipped = np.broadcast_to(np.asarray(warmup_steps), int(found.state.batch_shape[0]))[whose]
+    kept = _rank(whose) >= skipped
+    if found.samples is None or not kept.any():
+        return Trajectory()
+    rounds = np.repeat(np.arange(len(found.sizes)), found.sizes)[kept]
+    sizes = np.unique(rounds, return_counts=True)[1].tolist()
+    samples = found.samples if kept.all() else found.samples.select(torch.from_numpy(np.flatnonzero(kept)))
+    return Trajectory(samples, sizes, single=single)
+
+
+def _rank(whose: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many entries of the same system stand before each."""
+    order = np.argsort(whose, kind="stable")
+    counts = np.bincount(whose)
+    rank = np.empty(len(whose), dtype=np.int64)
+    rank[order] = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank
+
+
+def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
+    """Of one accepted step, or of one for each system of a batch; `spent` is what windows cost that were given up."""
+    costs = np.concatenate([records[:, :SPENT], spent])
+    iterations = costs[:, ITERATIONS].sum()
+    errors = records[:, ACCEPTED_ERROR] if len(records) else np.zeros(1)
+    longest = costs[costs[:, ITERATIONS].argmax()]
     return {
-        "total_steps": len(steps),
-        "warmup_discarded": len(steps) - len(trajectory),
-        "trajectory_length": len(trajectory),
-        "mean_retrain_iterations": mean("retrain_iterations"),
-        "max_retrain_iterations": max(step["retrain_iterations"] for step in steps),
-        "mean_energy_error": mean("mean_energy_error"),
-        "min_energy_error": min(step["min_energy_error"] for step in steps),
-        "max_energy_error": max(step["final_energy_error"] for step in steps),
-        "acceptance_rate": 1.0 - sum(step["reject_count"] for step in steps) / attempts,
+        "retrain_iterations": int(longest[ITERATIONS]),
+        "reject_count": int(iterations),
+        "final_energy_error": float(errors.max()),
+        "retrain_loss_mean": float(costs[:, LOSS_SUM].sum() / max(iterations, 1)),
+        "retrain_loss_max": float(costs[:, LOSS_MAX].max()),
+        "retrain_rel_dE_mean": float(costs[:, ERROR_SUM].sum() / max(iterations, 1)),
+        "retrain_rel_dE_max": float(costs[:, ERROR_MAX].max()),
+        "last_retrain_loss": float(longest[LOSS_LAST]),
+        "accepted_dt": float(dt.mean()),
+    }
+
+
+def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch) -> dict[str, Any]:
+    """Of accepted steps, each of which counts once, whichever system it belongs to."""
+    if not len(records):
+        records = np.zeros((1, records.shape[1]))  # every window was given up
+    iterations, errors = records[:, ITERATIONS], records[:, ACCEPTED_ERROR]
+    retrained = records[iterations > 0]
+    kept = 0 if trajectory.samples is None else len(trajectory.samples)
+    return {
+        "total_steps": len(records),
+        "warmup_discarded": len(records) - kept,
+        "trajectory_length": kept,
+        "mean_retrain_iterations": float(iterations.mean()),
+        "max_retrain_iterations": int(iterations.max()),
+        "mean_energy_error": float(errors.mean()),
+        "min_energy_error": float(errors.min()),
+        "max_energy_error": float(errors.max()),
+        "acceptance_rate": len(records) / (len(records) + float(iterations.sum())),
         "mean_retrain_loss": (
-            sum(step["retrain_loss_mean"] for step in retrained) / len(retrained) if retrained else 0.0
+            float((retrained[:, LOSS_SUM] / retrained[:, ITERATIONS]).mean()) if len(retrained) else 0.0
         ),
-        "max_retrain_loss": max(step["retrain_loss_max"] for step in steps),
-        "mean_accepted_dt": mean("accepted_dt"),
+        "max_retrain_loss": float(records[:, LOSS_MAX].max()),
+        "mean_accepted_dt": float(records[:, DT].mean()),
         "final_particle": final,
     }

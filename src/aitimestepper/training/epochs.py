@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aitimestepper.config import Config
+from aitimestepper.engine.collecting import SPENT
 from aitimestepper.errors import InputError
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
-from aitimestepper.training.collect import OnAttempt, collect_trajectory
+from aitimestepper.training.collect import collect_trajectory
 from aitimestepper.training.generalize import generalize_on_trajectory
+from aitimestepper.training.pace import OnAttempt
 from aitimestepper.training.results import EpochRecord, StepRecord
+from aitimestepper.training.rows import Array
 from aitimestepper.training.trajectory import ReplayMemory
 
 _SMALLEST_ENERGY = 1e-10
@@ -35,7 +39,9 @@ def train_epoch_two_phase(
     *,
     replay: ReplayMemory | None = None,
     generator: torch.Generator | None = None,
-    warmup_steps: int | None = None,
+    warmup_steps: int | Tensor | None = None,
+    spent: Array | None = None,
+    resting: Tensor | None = None,
     on_attempt: OnAttempt | None = None,
 ) -> dict[str, Any]:
     """Collect accepted steps from `particle` on, then train on them until all pass.
@@ -43,8 +49,7 @@ def train_epoch_two_phase(
     Args:
         replay: the memory over epochs, which is extended; None trains on this epoch's trajectory alone.
         generator: source of the minibatches.
-        warmup_steps: as for `collect_trajectory`.
-        on_attempt: told of every attempt of Part 1.
+        warmup_steps, spent, resting, on_attempt: as for `collect_trajectory`.
 
     Returns:
         `trajectory_metrics`, `generalization_metrics`, `converged`, `part2_iterations`, `epoch_time` (seconds) and
@@ -52,7 +57,16 @@ def train_epoch_two_phase(
     """
     began = time.perf_counter()
     trajectory, collected = collect_trajectory(
-        model, particle, optimizer, config, adapter, history_buffer, warmup_steps, on_attempt=on_attempt
+        model,
+        particle,
+        optimizer,
+        config,
+        adapter,
+        history_buffer,
+        warmup_steps,
+        spent=spent,
+        resting=resting,
+        on_attempt=on_attempt,
     )
     final = collected.pop("final_particle")
     if replay is not None:
@@ -81,6 +95,7 @@ class TrainingState:
         adapter: holds the scales of the features and the running history.
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
+        spent: (B, `engine.collecting.SPENT`) on the states so far, whose steps have not been accepted yet.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
@@ -95,6 +110,7 @@ class TrainingState:
     generator: torch.Generator
     replay: ReplayMemory
     history: HistoryBuffer | None = None
+    spent: Array = field(default_factory=lambda: np.zeros((0, SPENT)))
     redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
@@ -112,12 +128,14 @@ def epochs(
             asked of a system without a period.
     """
     check_systems(state.particle, config)
-    while state.epoch < config.epochs and not _period_covered(state, config):
+    if not len(state.spent):
+        state.spent = np.zeros((state.particle.as_batch().batch_shape[0], SPENT))
+    while state.epoch < config.epochs and not (config.stop_at_period and bool(_covered(state).all())):
         epoch = state.epoch + 1
         if state.redraw is not None and config.redraw_every and state.epoch and state.epoch % config.redraw_every == 0:
             state.particle = state.redraw(epoch)
         _set_rate(state.optimizer, config, state.epoch)
-        lacking = 0 if state.history is None else config.history_len - len(state.history)
+        lacking = 0 if state.history is None else state.history.missing()
         watcher = None if on_step is None else _StepWatcher(epoch, on_step)
         result = train_epoch_two_phase(
             state.model,
@@ -129,6 +147,8 @@ def epochs(
             replay=state.replay,
             generator=state.generator,
             warmup_steps=lacking,
+            spent=state.spent,
+            resting=_covered(state) if config.stop_at_period else None,
             on_attempt=watcher,
         )
         state.particle = result["final_particle"]
@@ -155,8 +175,8 @@ class _StepWatcher:
     def __init__(self, epoch: int, on_step: Callable[[StepRecord], None]) -> None:
         self.epoch, self.on_step, self.number = epoch, on_step, 1
 
-    def __call__(self, error: float, dt: float, retrain_iterations: int, accepted: bool) -> None:
-        self.on_step(StepRecord(self.epoch, self.number, accepted, error, dt, retrain_iterations))
+    def __call__(self, error: float, dt: float, retrain_iterations: int, accepted: int) -> None:
+        self.on_step(StepRecord(self.epoch, self.number, accepted > 0, error, dt, retrain_iterations))
         self.number += accepted
 
 
@@ -176,11 +196,10 @@ def check_systems(particle: ParticleTorch, config: Config) -> None:
         raise InputError("stop_at_period needs systems with a period > 0, and this one has none")
 
 
-def _period_covered(state: TrainingState, config: Config) -> bool:
-    if not config.stop_at_period:
-        return False
-    covered = state.particle.current_time - state.initial.current_time
-    return bool((covered >= state.particle.period).all())
+def _covered(state: TrainingState) -> Tensor:
+    """(B,): systems that have covered their period."""
+    covered = state.particle.current_time - state.initial.current_time >= state.particle.period
+    return covered.reshape(-1)
 
 
 def _record(state: TrainingState, config: Config, result: dict[str, Any], skipped: bool) -> EpochRecord:

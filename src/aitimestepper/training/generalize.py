@@ -125,19 +125,19 @@ _NOTHING = {
 
 
 def _samples(states: Sequence[Pair] | ReplayMemory, window: HistoryBuffer | None = None) -> Samples:
-    if isinstance(states, ReplayMemory):
-        assert states.samples is not None
-        return states.samples
     if isinstance(states, Samples):
         return states
-    if not isinstance(states, Trajectory):
+    if not isinstance(states, Trajectory | ReplayMemory):
         states = Trajectory.from_pairs(states, window)
-    return Samples.of(states)
+    assert states.samples is not None
+    return states.samples
 
 
 def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
     if isinstance(states, ReplayMemory | Samples):
         return len(states)
+    if isinstance(states, Trajectory):
+        return 0 if states.samples is None else len(states.samples)
     return sum(state.batch_shape.numel() for state, _ in states)
 
 

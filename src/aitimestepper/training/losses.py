@@ -9,6 +9,23 @@ from torch import Tensor
 
 from aitimestepper.config import Config
 from aitimestepper.physics.conserved import relative_energy_error
+from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
+
+ROUNDING = 1e-14
+"""Relative energy errors below this are rounding, whose derivative says nothing."""
+
+NEAR_LIMIT = 0.8
+"""From this part of the longest allowed step on, an energy error below the band is no reason to lengthen the step.
+
+Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
+"""
+
+STEEPEST = 2.0 * ENERGY_ERROR_ORDER
+"""Largest |d log(error) / d log(dt)| that a loss may use: twice the order.
+
+Where the energy error happens to cross zero its logarithm is infinitely steep, and one such state would outweigh a
+whole minibatch.
+"""
 
 _SMALLEST_ERROR = 1e-17
 """Errors below this are rounding: their logarithm says nothing, so they count as this much."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One accepted step, or one refused attempt at it (`accepted` tells).
+    """How Part 1 is getting on: the latest attempt, or the latest of many.
 
     Attributes:
         epoch: counted from 1.
-        step: of the epoch, counted from 1.
-        accepted: whether the gate let it through.
+        step: of the epoch, counted from 1; every system of a batch counts.
+        accepted: whether any step has been accepted since the record before.
         error: relative energy error, the largest of a batch.
         dt: the step, the mean of a batch.
-        retrain_iterations: made on this state so far.
+        retrain_iterations: made on this state so far, the most of a batch.
     """
 
     epoch: int

@@ -26,7 +26,7 @@ from aitimestepper.training.epochs import TrainingState
 from aitimestepper.training.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 1
+VERSION = 2
 RESUME_FILE = "resume.pt"
 
 Contents = dict[str, Any]
@@ -49,6 +49,7 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
         "initial": _packed(state.initial),
         "particle": _packed(state.particle),
         "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
+        "spent": torch.from_numpy(state.spent.copy()),
         "replay": _packed_samples(state.replay.samples),
     }
 
@@ -119,6 +120,7 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
         if state.history is not None:
             state.history.norm_scales = state.adapter.norm_scales
             state.history.restore([Snapshot(*tensors) for tensors in contents["history"]])
+        state.spent = contents["spent"].numpy().copy()
         state.replay.samples = _unpacked_samples(contents["replay"], state.particle, state.history)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit this training: {error}") from None

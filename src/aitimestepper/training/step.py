@@ -20,24 +20,9 @@ from aitimestepper.physics.conserved import (
     relative_energy_error,
 )
 from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
-from aitimestepper.training.losses import log_band_loss, step_limit_loss
+from aitimestepper.training.compiled_step import Stock, judge_steps
+from aitimestepper.training.losses import NEAR_LIMIT, ROUNDING, STEEPEST, log_band_loss, step_limit_loss
 from aitimestepper.training.windows import CalibratedAdapter, Request, attempt_windows
-
-ROUNDING = 1e-14
-"""Relative energy errors below this are rounding, whose derivative says nothing."""
-
-NEAR_LIMIT = 0.8
-"""From this part of the longest allowed step on, an energy error below the band is no reason to lengthen the step.
-
-Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
-"""
-
-_STEEPEST = 2.0 * ENERGY_ERROR_ORDER
-"""Largest |d log(error) / d log(dt)| that a loss may use: twice the order.
-
-Where the energy error happens to cross zero its logarithm is infinitely steep, and one such state would outweigh a
-whole minibatch.
-"""
 
 
 @contextmanager
@@ -60,6 +45,7 @@ class Start(NamedTuple):
         features: (S, F).
         energy: (S,).
         request: what is asked of windows; None where single steps are learned.
+        stock: the states for the compiled step; None where only the torch step can take them.
     """
 
     state: ParticleTorch
@@ -67,6 +53,7 @@ class Start(NamedTuple):
     features: Tensor
     energy: Tensor
     request: Request | None = None
+    stock: Stock | None = None
 
     @classmethod
     def of(cls, state: ParticleTorch, config: Config, adapter: ModelAdapter, window: HistoryBuffer | None) -> Start:
@@ -84,13 +71,30 @@ class Start(NamedTuple):
             window = adapter.window(window)
             window = None if window is None else window.as_batch()
             features = adapter.build_feature_tensor(state, window)
-            return cls(state, window, features, state.total_energy_batch(config.G))
+            energy = state.total_energy_batch(config.G)
+            return cls(state, window, features, energy, stock=Stock.of(state, energy, config))
 
     def select(self, index: Tensor) -> Start:
         """The systems at `index` (S,)."""
         window = None if self.window is None else self.window.select(index)
         request = None if self.request is None else self.request.select(index)
-        return Start(self.state.select(index), window, self.features[index], self.energy[index], request)
+        stock = None if self.stock is None else self.stock.select(index)
+        return Start(self.state.select(index), window, self.features[index], self.energy[index], request, stock)
+
+    def replaced(self, index: Tensor, by: Start) -> Start:
+        """This batch with the systems at `index` (S,) as in the batch `by`."""
+        if len(index) == len(self.energy):
+            return by
+        state = self.state.clone_detached()
+        state.assign_at(index, by.state)
+        window = None
+        if self.window is not None and by.window is not None:
+            window = self.window.replaced(index, by.window, self.state.snapshot())
+        stock = None if self.stock is None or by.stock is None else self.stock.replaced(index, by.stock)
+        features, energy = (
+            old.index_copy(0, index, new) for old, new in ((self.features, by.features), (self.energy, by.energy))
+        )
+        return Start(state, window, features, energy, None, stock)
 
 
 class Attempt(NamedTuple):
@@ -156,6 +160,8 @@ def attempt(model: nn.Module, start: Start, config: Config, adapter: ModelAdapte
     if start.request is not None:
         tried = attempt_windows(model, start.state, start.features, start.request, config)
         return Attempt(tried.advanced, tried.factor, tried.ratio, tried.ratio < config.energy_threshold, tried.losses)
+    if start.stock is not None and n_steps == 1:
+        return _compiled(model, start, start.stock, config, adapter)
     rolled = _roll_out(model, start, config, adapter, n_steps)
     finite = rolled.error < torch.inf
     if finite.all() or not rolled.losses.requires_grad:
@@ -166,6 +172,16 @@ def attempt(model: nn.Module, start: Start, config: Config, adapter: ModelAdapte
     if len(index):
         losses = losses.index_put((index,), _roll_out(model, start.select(index), config, adapter, n_steps).losses)
     return rolled._replace(error=torch.where(finite, rolled.error.detach(), 1.0), losses=losses)
+
+
+def _compiled(model: nn.Module, start: Start, stock: Stock, config: Config, adapter: ModelAdapter) -> Attempt:
+    """As `_roll_out` of one step, with the step and its derivative from the engine."""
+    output = model(start.features)
+    dt = adapter.step_from_output(output, start.state)
+    foreseen = output[..., 1].expand(dt.shape) if config.error_loss_weight else dt
+    losses, judged = judge_steps(dt, foreseen, stock)
+    advanced = stock.reached(judged, start.state, dt.detach())
+    return Attempt(advanced, dt, judged.error, judged.passed, losses)
 
 
 def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, n_steps: int) -> Attempt:
@@ -240,7 +256,7 @@ def _error_head_loss(output: Tensor, error: Tensor) -> Tensor:
 
 
 class _SlopeLimiter:
-    """Keeps the derivative of each sample's loss to log(dt) within `_STEEPEST` slopes; see there."""
+    """Keeps the derivative of each sample's loss to log(dt) within `STEEPEST` slopes; see there."""
 
     def __init__(self) -> None:
         self._allowed: Tensor | None = None
@@ -255,7 +271,7 @@ class _SlopeLimiter:
     def allow(self, losses: Tensor) -> None:
         """Note the losses, and what weight the caller gives each of them."""
         # |d band / d log(error)| = 2 sqrt(band); the weight of a sample in the final loss is seen when it flows back.
-        self._allowed = 2.0 * _STEEPEST * losses.detach().sqrt()
+        self._allowed = 2.0 * STEEPEST * losses.detach().sqrt()
         if losses.requires_grad:
             losses.register_hook(self._weigh)
 
@@ -286,14 +302,8 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, *, r
     )
     if not size < float("inf"):
         optimizer.zero_grad()
-        raise NoGradientError(
-            f"the gradient of the loss {loss.item():.3g} is not finite, so the network cannot learn from this state; "
-            "the weights are those before it"
-        )
+        raise NoGradientError(loss.item(), finite=False)
     if size == 0.0 and refused:
-        raise NoGradientError(
-            f"a step was refused, but its loss {loss.item():.3g} has no gradient: the network's output does not "
-            "change with its weights here (saturated units, or two bodies at one point)"
-        )
+        raise NoGradientError(loss.item(), finite=True)
     if size > 0.0:
         optimizer.step()

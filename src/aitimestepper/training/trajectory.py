@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import overload
 
 import torch
 from torch import Tensor
 
-from aitimestepper.errors import InputError
 from aitimestepper.history_buffer import HistoryBuffer, concatenate_windows
 from aitimestepper.particle import ParticleTorch, concatenate_particles
 
 Pair = tuple[ParticleTorch, Tensor]
-
-
-class Trajectory(Sequence[Pair]):
-    """(state, dt) pairs in the order of time: the accepted, detached state after each step, and its step.
-
-    `windows` holds, for each entry, the history that was in force at that state (None without a history), so that
-    each sample is later seen with its own history and not with the latest one.
-    """
-
-    def __init__(self) -> None:
-        self._pairs: list[Pair] = []
-        self.windows: list[HistoryBuffer | None] = []
-
-    def append(self, state: ParticleTorch, dt: Tensor, window: HistoryBuffer | None) -> None:
-        """Add the next accepted state; `window` is copied."""
-        self._pairs.append((state, dt))
-        self.windows.append(None if window is None else window.clone())
-
-    @classmethod
-    def from_pairs(cls, pairs: Iterable[Pair], window: HistoryBuffer | None = None) -> Trajectory:
-        """A trajectory from bare pairs: each entry's history is what stands before it, after that of `window`.
-
-        Args:
-            pairs: consecutive accepted states with their steps.
-            window: an empty history, or the one in force at the first entry; None without a history.
-        """
-        trajectory = cls()
-        past = None if window is None else window.clone()
-        for state, dt in pairs:
-            trajectory.append(state, torch.as_tensor(dt), past)
-            if past is not None:
-                past.push(state)
-        return trajectory
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
-        return self._pairs[index]
 
 
 class Samples(Sequence[Pair]):
@@ -69,20 +26,6 @@ class Samples(Sequence[Pair]):
 
     def __init__(self, state: ParticleTorch, dt: Tensor, window: HistoryBuffer | None) -> None:
         self.state, self.dt, self.window = state, dt, window
-
-    @classmethod
-    def of(cls, trajectory: Trajectory) -> Samples:
-        """Every system of every entry, in the order of time."""
-        states = [state.as_batch() for state, _ in trajectory]
-        steps = [
-            torch.as_tensor(dt).reshape(-1).expand(state.batch_shape)
-            for state, (_, dt) in zip(states, trajectory, strict=True)
-        ]
-        windows = [window.as_batch() for window in trajectory.windows if window is not None]
-        if windows and len(windows) != len(states):
-            raise InputError("either every entry of a trajectory has its history, or none has")
-        window = concatenate_windows(windows, [s.snapshot() for s in states]) if windows else None
-        return cls(concatenate_particles(states), torch.cat(steps), window)
 
     def __len__(self) -> int:
         return self.dt.shape[0]
@@ -112,6 +55,74 @@ class Samples(Sequence[Pair]):
         return Samples(concatenate_particles([self.state, later.state]), torch.cat([self.dt, later.dt]), window)
 
 
+class Trajectory(Sequence[Pair]):
+    """(state, dt) pairs in the order of time: the accepted, detached state after each step, and its step.
+
+    Of one system the states are single ones. Of a batch, whose systems advance at their own pace, an entry is a batch
+    of those whose steps were accepted together.
+
+    Args:
+        samples: every accepted state, one row each; None for none.
+        sizes: rows of each entry.
+        single: whether the entries are single systems.
+    """
+
+    def __init__(self, samples: Samples | None = None, sizes: Sequence[int] = (), *, single: bool = False) -> None:
+        self.samples = samples
+        self._ends = list(accumulate(sizes))
+        self._single = single
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[Pair], window: HistoryBuffer | None = None) -> Trajectory:
+        """A trajectory from bare pairs: each entry's history is what stands before it, after that of `window`.
+
+        Args:
+            pairs: consecutive accepted states with their steps.
+            window: an empty history, or the one in force at the first entry; None without a history.
+        """
+        states, steps, windows = [], [], []
+        past = None if window is None else window.clone()
+        single = False
+        for state, dt in pairs:
+            single = not state.batch_shape
+            batch = state.as_batch()
+            states.append(batch)
+            steps.append(torch.as_tensor(dt).reshape(-1).expand(batch.batch_shape))
+            if past is not None:
+                windows.append(past.clone().as_batch())
+                past.push(state)
+        if not states:
+            return cls()
+        joined = concatenate_windows(windows, [s.snapshot() for s in states]) if windows else None
+        samples = Samples(concatenate_particles(states), torch.cat(steps), joined)
+        return cls(samples, [len(dt) for dt in steps], single=single)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        assert self.samples is not None
+        rows = self._rows(index)
+        return self.samples.state.select(rows), self.samples.dt[rows]
+
+    @property
+    def windows(self) -> list[HistoryBuffer | None]:
+        """The history that was in force at each entry, so that each is later seen with its own; None without one."""
+        window = None if self.samples is None else self.samples.window
+        return [None if window is None else window.select(self._rows(i)) for i in range(len(self))]
+
+    def _rows(self, index: int) -> Tensor | int:
+        end = self._ends[index]
+        begin = self._ends[range(len(self))[index] - 1] if range(len(self))[index] else 0
+        return begin if self._single else torch.arange(begin, end)
+
+
 class ReplayMemory:
     """The last `capacity` accepted states over all epochs; the oldest leave first."""
 
@@ -124,8 +135,8 @@ class ReplayMemory:
 
     def extend(self, trajectory: Trajectory) -> None:
         """Add the entries of a trajectory."""
-        if not len(trajectory):
+        new = trajectory.samples
+        if new is None:
             return
-        new = Samples.of(trajectory)
         joined = new if self.samples is None else self.samples.then(new)
         self.samples = joined[-self.capacity :] if len(joined) > self.capacity else joined
