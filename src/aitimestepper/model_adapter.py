@@ -81,10 +81,13 @@ class ModelAdapter:
         With `output_scale` physical the output counts shortest pair times, which makes it free of units; the floor
         counts them too.
         """
-        step = output[..., 0] + DT_FLOOR
         if self.config.output_scale == "physical":
-            step = step * state.shortest_pair_time(self.config.G).to(step)
-        return step.to(state.position).expand(state.batch_shape)
+            return self.step_over(output, state.shortest_pair_time(self.config.G))
+        return self.step_over(output, torch.ones_like(state.dt))
+
+    def step_over(self, output: Tensor, unit: Tensor) -> Tensor:
+        """The same with the unit of the output (...) given: the shortest pair times, or ones."""
+        return ((output[..., 0] + DT_FLOOR) * unit.to(output)).to(unit)
 
     def predict_dt(self, model: nn.Module, state: ParticleTorch, history_buffer: HistoryBuffer | None = None) -> Tensor:
         """The step of each system, () or (B,), in evaluation mode and without a graph."""

@@ -21,21 +21,26 @@ from aitimestepper.engine.gate import (
     largest_steps,
 )
 from aitimestepper.engine.kernels import Law
+from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
-from aitimestepper.training.rows import Array, gate_of, law_of, particle_of, rows_of, why_not_compiled
+from aitimestepper.training.rows import Array, gate_of, law_of, rows_of, why_not_compiled
 
 
 class Judged(NamedTuple):
     """What the engine says of S steps.
 
     Attributes:
+        dt: (S,), the steps.
         error: (S,), relative energy error; 1 where it is not finite.
         passed: (S,), whether the gate lets each through.
+        losses: (S,), zero inside the band.
         rows: (S, STATE x N), the states reached.
     """
 
+    dt: Tensor
     error: Tensor
     passed: Tensor
+    losses: Tensor
     rows: Array
 
 
@@ -45,6 +50,7 @@ class Stock(NamedTuple):
     Attributes:
         rows: (S, STATE x N).
         energy, free_fall: (S,), of each state: its energy and the square of its fastest free-fall rate.
+        unit: (S,), what the network's output counts: shortest pair times, or ones.
         law: what moves the bodies.
         gate: what steps are held to.
     """
@@ -52,6 +58,7 @@ class Stock(NamedTuple):
     rows: Array
     energy: Array
     free_fall: Array
+    unit: Array
     law: Law
     gate: Gate
 
@@ -60,34 +67,44 @@ class Stock(NamedTuple):
         """A detached batch; None where the engine does not know what moves it, or what is asked."""
         if why_not_compiled(state, config) is not None:
             return None
-        free_fall = (state.shortest_pair_time(config.G) ** -2.0).numpy()
-        return cls(rows_of(state.snapshot()), energy.numpy(), free_fall, law_of(state, config), gate_of(config))
+        pair_time = state.shortest_pair_time(config.G)
+        unit = pair_time if config.output_scale == "physical" else torch.ones_like(pair_time)
+        return cls(
+            rows_of(state.snapshot()),
+            energy.numpy(),
+            (pair_time**-2.0).numpy(),
+            unit.numpy(),
+            law_of(state, config),
+            gate_of(config),
+        )
 
     def select(self, index: Tensor) -> Stock:
         """The states at `index` (S,)."""
         chosen = index.numpy()
-        return Stock(self.rows[chosen], self.energy[chosen], self.free_fall[chosen], self.law, self.gate)
+        rows, energy, free_fall, unit = (array[chosen] for array in self.arrays)
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
+        """What there is of each state."""
+        return self.rows, self.energy, self.free_fall, self.unit
 
     def replaced(self, index: Tensor, by: Stock) -> Stock:
         """These states with those at `index` (S,) as in `by`."""
-        rows, energy, free_fall = self.rows.copy(), self.energy.copy(), self.free_fall.copy()
-        at = index.numpy()
-        rows[at], energy[at], free_fall[at] = by.rows, by.energy, by.free_fall
-        return Stock(rows, energy, free_fall, self.law, self.gate)
+        rows, energy, free_fall, unit = (array.copy() for array in self.arrays)
+        for old, new in zip((rows, energy, free_fall, unit), by.arrays, strict=True):
+            old[index.numpy()] = new
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
 
     def then(self, later: Stock) -> Stock:
         """These states followed by those of `later`."""
-        return Stock(
-            np.concatenate([self.rows, later.rows]),
-            np.concatenate([self.energy, later.energy]),
-            np.concatenate([self.free_fall, later.free_fall]),
-            self.law,
-            self.gate,
-        )
+        rows, energy, free_fall, unit = (np.concatenate(pair) for pair in zip(self.arrays, later.arrays, strict=True))
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
 
-    def reached(self, judged: Judged, start: ParticleTorch, dt: Tensor) -> ParticleTorch:
-        """The states that the steps dt (S,) led to."""
-        return particle_of(judged.rows, dt, start.current_time + dt, start.period, start)
+    def since(self, first: int) -> Stock:
+        """The states from the one at `first` on."""
+        rows, energy, free_fall, unit = (array[first:] for array in self.arrays)
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
 
     def largest_steps(self, limits: Tensor, grid: Tensor) -> Tensor:
         """(S,): the largest of `limits` (S,) x `grid`, ascending, before the energy error reaches the threshold."""
@@ -96,16 +113,15 @@ class Stock(NamedTuple):
         return torch.from_numpy(largest)
 
 
-def judge_steps(dt: Tensor, foreseen: Tensor, stock: Stock) -> tuple[Tensor, Judged]:
-    """Losses (S,) of steps dt (S,) from the states of a stock, and what became of them.
+def judge_output(output: Tensor, stock: Stock, adapter: ModelAdapter) -> Judged:
+    """What becomes of the steps that a network's output (S, n) means for the states of a stock.
 
-    Args:
-        dt: the steps; the losses carry their derivative.
-        foreseen: (S,) predicted energy errors, for the loss of the prediction.
-        stock: the states.
+    The losses carry their derivative by the output.
     """
-    losses, error, passed, rows = _Judge.apply(dt, foreseen, stock)
-    return losses, Judged(error, passed, rows.numpy())
+    dt = adapter.step_over(output, torch.from_numpy(stock.unit))
+    foreseen = output[..., min(1, output.shape[-1] - 1)]
+    losses, error, passed, rows = _Judge.apply(dt, foreseen.expand(dt.shape), stock)
+    return Judged(dt, error, passed, losses, rows.numpy())
 
 
 class _Judge(torch.autograd.Function):

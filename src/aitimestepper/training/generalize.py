@@ -13,9 +13,10 @@ from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
 from aitimestepper.physics.conserved import relative_energy_error
+from aitimestepper.training.compiled_step import Judged, judge_output
 from aitimestepper.training.step import Attempt, Start, attempt, evaluation_mode, learn
 from aitimestepper.training.trajectory import Pair, ReplayMemory, Samples, Trajectory
-from aitimestepper.training.windows import orders
+from aitimestepper.training.windows import CalibratedAdapter, orders
 
 _FRACTION_SAMPLES = 64
 _FRACTION_GRID = 48
@@ -67,10 +68,8 @@ def evaluate_minibatch(
     Each state is seen with the history that is stored with it. `history_buffer` serves only pairs that come without:
     it is the history in force at the first of them.
     """
-    samples = _samples(minibatch, adapter.window(history_buffer))
-    start = Start.of(samples.state, config, adapter, samples.window)
-    tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
-    return _evaluation(tried)
+    start = _start(minibatch, config, adapter, adapter.window(history_buffer))
+    return _evaluation(_try(model, start, config, adapter))
 
 
 def generalize_on_trajectory(
@@ -99,16 +98,15 @@ def generalize_on_trajectory(
     """
     if _count_systems(trajectory) < config.min_replay_size:
         return False, 0, {**_NOTHING, "skipped": True}
-    samples = _samples(trajectory, adapter.window(history_buffer))
     generator = generator or torch.Generator().manual_seed(config.seed)
-    start = Start.of(samples.state, config, adapter, samples.window)
+    start = _start(trajectory, config, adapter, adapter.window(history_buffer))
     final: Evaluation | None = None  # of all states, with the weights as they are
     iterations = 0
     while iterations < config.replay_steps and not (final is not None and final.all_pass):
         iterations += 1
         final = None
-        chosen = torch.randperm(len(samples), generator=generator)[: config.replay_batch_size]
-        passed = _learn_from(model, optimizer, start.select(chosen), config, adapter)
+        chosen = torch.randperm(len(start.energy), generator=generator)[: config.replay_batch_size]
+        passed = _learn_from(model, optimizer, start, chosen, config, adapter)
         if passed and iterations >= config.min_replay_steps:
             final = _evaluate(model, start, config, adapter)
     final = final or _evaluate(model, start, config, adapter)
@@ -133,6 +131,30 @@ def _samples(states: Sequence[Pair] | ReplayMemory, window: HistoryBuffer | None
     return states.samples
 
 
+def _start(
+    states: Sequence[Pair] | ReplayMemory, config: Config, adapter: ModelAdapter, window: HistoryBuffer | None
+) -> Start:
+    # What is asked of windows is drawn anew each time.
+    if isinstance(states, ReplayMemory) and not isinstance(adapter, CalibratedAdapter):
+        return states.start(config, adapter)
+    samples = _samples(states, window)
+    return Start.of(samples.state, config, adapter, samples.window)
+
+
+def _try(
+    model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, chosen: Tensor | None = None
+) -> Attempt | Judged:
+    """A rollout from the chosen states, or from all."""
+    if start.stock is None or config.n_steps > 1:
+        return attempt(
+            model, start if chosen is None else start.select(chosen), config, adapter, n_steps=config.n_steps
+        )
+    # Nothing is made of the states themselves, so only their rows are gathered.
+    if chosen is None:
+        return judge_output(model(start.features), start.stock, adapter)
+    return judge_output(model(start.features[chosen]), start.stock.select(chosen), adapter)
+
+
 def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
     if isinstance(states, ReplayMemory | Samples):
         return len(states)
@@ -142,11 +164,16 @@ def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
 
 
 def _learn_from(
-    model: nn.Module, optimizer: torch.optim.Optimizer, start: Start, config: Config, adapter: ModelAdapter
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    start: Start,
+    chosen: Tensor,
+    config: Config,
+    adapter: ModelAdapter,
 ) -> bool:
     """One iteration on a minibatch; whether the gate let all of it through before."""
     model.train()
-    tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
+    tried = _try(model, start, config, adapter, chosen)
     outside = tried.losses.detach() > 0
     if outside.any():
         refused = bool((~tried.passed & outside).any())
@@ -156,11 +183,11 @@ def _learn_from(
 
 def _evaluate(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter) -> Evaluation:
     with torch.no_grad(), evaluation_mode(model):
-        tried = attempt(model, start, config, adapter, n_steps=config.n_steps)
+        tried = _try(model, start, config, adapter)
     return _evaluation(tried)
 
 
-def _evaluation(tried: Attempt) -> Evaluation:
+def _evaluation(tried: Attempt | Judged) -> Evaluation:
     return Evaluation(bool(tried.passed.all()), tried.losses, tried.error.detach(), tried.passed, tried.dt.detach())
 
 
@@ -192,6 +219,8 @@ def step_fraction(start: Start, dt: Tensor, config: Config) -> Tensor:
     # A system whose steps nothing limits (a lone body in a field) is searched about its own prediction.
     limit = torch.where(torch.isfinite(limit), limit, 100.0 * dt)
     grid = torch.logspace(-_FRACTION_DECADES, 0.0, _FRACTION_GRID, dtype=dt.dtype, device=dt.device)
+    if start.stock is not None:
+        return dt / start.stock.select(chosen).largest_steps(limit, grid)
     rows = torch.arange(len(chosen)).repeat(_FRACTION_GRID)
     tried: ParticleTorch = state.select(rows)
     tried.update_dt((grid[:, None] * limit).reshape(-1))

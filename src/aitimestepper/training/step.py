@@ -20,8 +20,9 @@ from aitimestepper.physics.conserved import (
     relative_energy_error,
 )
 from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
-from aitimestepper.training.compiled_step import Stock, judge_steps
+from aitimestepper.training.compiled_step import Stock, judge_output
 from aitimestepper.training.losses import NEAR_LIMIT, ROUNDING, STEEPEST, log_band_loss, step_limit_loss
+from aitimestepper.training.rows import particle_of
 from aitimestepper.training.windows import CalibratedAdapter, Request, attempt_windows
 
 
@@ -161,7 +162,7 @@ def attempt(model: nn.Module, start: Start, config: Config, adapter: ModelAdapte
         tried = attempt_windows(model, start.state, start.features, start.request, config)
         return Attempt(tried.advanced, tried.factor, tried.ratio, tried.ratio < config.energy_threshold, tried.losses)
     if start.stock is not None and n_steps == 1:
-        return _compiled(model, start, start.stock, config, adapter)
+        return _compiled(model, start, start.stock, adapter)
     rolled = _roll_out(model, start, config, adapter, n_steps)
     finite = rolled.error < torch.inf
     if finite.all() or not rolled.losses.requires_grad:
@@ -174,14 +175,12 @@ def attempt(model: nn.Module, start: Start, config: Config, adapter: ModelAdapte
     return rolled._replace(error=torch.where(finite, rolled.error.detach(), 1.0), losses=losses)
 
 
-def _compiled(model: nn.Module, start: Start, stock: Stock, config: Config, adapter: ModelAdapter) -> Attempt:
+def _compiled(model: nn.Module, start: Start, stock: Stock, adapter: ModelAdapter) -> Attempt:
     """As `_roll_out` of one step, with the step and its derivative from the engine."""
-    output = model(start.features)
-    dt = adapter.step_from_output(output, start.state)
-    foreseen = output[..., 1].expand(dt.shape) if config.error_loss_weight else dt
-    losses, judged = judge_steps(dt, foreseen, stock)
-    advanced = stock.reached(judged, start.state, dt.detach())
-    return Attempt(advanced, dt, judged.error, judged.passed, losses)
+    judged = judge_output(model(start.features), stock, adapter)
+    state, dt = start.state, judged.dt.detach()
+    advanced = particle_of(judged.rows, dt, state.current_time + dt, state.period, state)
+    return Attempt(advanced, judged.dt, judged.error, judged.passed, judged.losses)
 
 
 def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, n_steps: int) -> Attempt:
@@ -295,11 +294,7 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, *, r
     if loss.requires_grad:
         loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    size = (
-        float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients])))
-        if gradients
-        else 0.0
-    )
+    size = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
     if not size < float("inf"):
         optimizer.zero_grad()
         raise NoGradientError(loss.item(), finite=False)

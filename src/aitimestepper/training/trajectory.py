@@ -9,8 +9,12 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from aitimestepper.config import Config
 from aitimestepper.history_buffer import HistoryBuffer, concatenate_windows
+from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch, concatenate_particles
+from aitimestepper.training.compiled_step import Stock
+from aitimestepper.training.step import Start
 
 Pair = tuple[ParticleTorch, Tensor]
 
@@ -124,11 +128,18 @@ class Trajectory(Sequence[Pair]):
 
 
 class ReplayMemory:
-    """The last `capacity` accepted states over all epochs; the oldest leave first."""
+    """The last `capacity` accepted states over all epochs; the oldest leave first.
+
+    Attributes:
+        samples: the states; None while there are none.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.samples: Samples | None = None
+        self._prepared: tuple[Tensor, Tensor, Stock | None] | None = (
+            None  # features, energy and stock of the first rows
+        )
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -139,4 +150,29 @@ class ReplayMemory:
         if new is None:
             return
         joined = new if self.samples is None else self.samples.then(new)
-        self.samples = joined[-self.capacity :] if len(joined) > self.capacity else joined
+        lost = max(len(joined) - self.capacity, 0)
+        self.samples = joined[lost:] if lost else joined
+        if lost and self._prepared is not None:
+            features, energy, stock = self._prepared
+            self._prepared = features[lost:], energy[lost:], None if stock is None else stock.since(lost)
+
+    def start(self, config: Config, adapter: ModelAdapter) -> Start:
+        """Every state as the start of a step; what has been prepared once is not prepared again."""
+        assert self.samples is not None
+        state, window = self.samples.state, self.samples.window
+        done = 0 if self._prepared is None else len(self._prepared[1])
+        if done < len(self.samples):
+            new = self.samples[done:]
+            start = Start.of(new.state, config, adapter, new.window)
+            if self._prepared is None:
+                self._prepared = start.features, start.energy, start.stock
+            else:
+                features, energy, stock = self._prepared
+                self._prepared = (
+                    torch.cat([features, start.features]),
+                    torch.cat([energy, start.energy]),
+                    None if stock is None or start.stock is None else stock.then(start.stock),
+                )
+        assert self._prepared is not None
+        features, energy, stock = self._prepared
+        return Start(state, window, features, energy, None, stock)
