@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from aitimestepper.config import Config
@@ -42,11 +44,15 @@ def external_field(config: Config) -> PointMassTidalField | None:
 def torch_device(config: Config) -> torch.device:
     """The device that the configuration asks for; auto takes CUDA where it is, else the CPU.
 
+    Of the processes that `torchrun` starts on one machine, each takes a GPU of its own with auto.
+
     Raises:
         InputError: it is not there.
     """
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device = {config.device} asks for CUDA, and torch sees none here; use device = cpu")

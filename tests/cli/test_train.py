@@ -21,7 +21,8 @@ TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-t
 def test_a_run_says_where_it_is_and_how_to_use_it(call):
     answer = call("train", *TINY, "--ic", "kepler:e=0.5", "--softening", "0.01")
     assert (answer.code, answer.out) == (0, "")
-    progress, end, hint = answer.err.splitlines()
+    loop, progress, end, hint = answer.err.splitlines()
+    assert loop == "Part 1 runs compiled"
     assert re.fullmatch(r"epoch 2/2   error \S+   dt \S+   retrained \d+ x   pass rate \d+ %", progress)
     assert end == "trained 2 epochs; run directory runs/run, model runs/run/model.safetensors"
     assert hint == (

@@ -119,6 +119,9 @@ def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
         from aitimestepper.training.session import train
 
         class Stop:
+            def begin(self, message):
+                pass
+
             def step(self, record):
                 if record.epoch == 5:
                     pathlib.Path("now").touch()
@@ -142,6 +145,9 @@ def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
 
 def test_a_training_that_fails_keeps_its_last_complete_epoch():
     class Sabotage:
+        def begin(self, message):
+            pass
+
         def step(self, record):
             if record.epoch == 4:
                 raise RunError("the fourth epoch fails")

@@ -153,10 +153,10 @@ def test_energy_threshold_below_the_band_edge_is_refused():
 def test_a_refused_step_without_a_gradient_is_an_error_and_not_a_loop():
     model, optimizer, *_ = parts()
     with pytest.raises(NoGradientError, match="has no gradient"):
-        learn(model, optimizer, torch.tensor(3.0), refused=True)
+        learn(model, optimizer, torch.tensor(3.0), 1, refused=True)
     weight = model.log_dt.detach().clone()
     with pytest.raises(NoGradientError, match="not finite"):
-        learn(model, optimizer, model.log_dt * float("inf"), refused=True)
+        learn(model, optimizer, model.log_dt * float("inf"), 1, refused=True)
     assert torch.equal(model.log_dt, weight)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 import warnings
@@ -22,9 +23,14 @@ SECONDS_BETWEEN_LINES = 10.0
 """Where standard error is no terminal, a plain line appears this often instead of a bar."""
 
 
+FIRST_PROCESS = os.environ.get("RANK", "0") == "0"
+"""Of the processes that `torchrun` starts, only the first speaks of what all of them do."""
+
+
 def note(text: str) -> None:
     """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    if FIRST_PROCESS:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -52,6 +58,10 @@ class TrainingWatch:
         self.interrupt = interrupt
         self.last_step: StepRecord | None = None
         self.last_epoch: EpochRecord | None = None
+
+    def begin(self, message: str) -> None:
+        """Say how the training runs."""
+        note(message)
 
     def step(self, record: StepRecord) -> None:
         """Remember the latest attempt; between two attempts is a good place to stop."""
@@ -155,7 +165,10 @@ class TrainingBar(TrainingWatch):
 def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
     """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
     with Interrupt() as interrupt, _one_line_warnings():
-        watch = (TrainingBar if sys.stderr.isatty() else TrainingLines)(n_epochs, interrupt)
+        if FIRST_PROCESS:
+            watch = (TrainingBar if sys.stderr.isatty() else TrainingLines)(n_epochs, interrupt)
+        else:
+            watch = TrainingWatch(n_epochs, interrupt)
         try:
             yield watch
         finally:

@@ -223,14 +223,15 @@ def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
 
 def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch) -> dict[str, Any]:
     """Of accepted steps, each of which counts once, whichever system it belongs to."""
-    if not len(records):
-        records = np.zeros((1, records.shape[1]))  # every window was given up
+    n_steps = len(records)
+    if not n_steps:
+        records = np.zeros((1, records.shape[1]))  # every window was given up, or other processes were faster
     iterations, errors = records[:, ITERATIONS], records[:, ACCEPTED_ERROR]
     retrained = records[iterations > 0]
     kept = 0 if trajectory.samples is None else len(trajectory.samples)
     return {
-        "total_steps": len(records),
-        "warmup_discarded": len(records) - kept,
+        "total_steps": n_steps,
+        "warmup_discarded": n_steps - kept,
         "trajectory_length": kept,
         "mean_retrain_iterations": float(iterations.mean()),
         "max_retrain_iterations": int(iterations.max()),

@@ -47,6 +47,7 @@ from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.names import ACTIVATIONS, FEATURE_TYPES
 from aitimestepper.networks import FourierFeatures, FullyConnectedNN
+from aitimestepper.training import ranks
 from aitimestepper.training.pace import WARN_EVERY, Collected, Flock, OnAttempt, Task, warn_of_patience
 from aitimestepper.training.rows import Array, gate_of, law_of, particle_of, rows_of, why_not_compiled
 from aitimestepper.training.trajectory import Samples
@@ -106,14 +107,13 @@ def collect_compiled(
     """As `pace.collect_by_torch`, where `why_not_loop` has no objection."""
     scene = _scene(model, flock, config, adapter)
     orbits = _opened(model, flock, scene)
-    n_systems = len(orbits.energy)
+    quota = int(ranks.total(np.array([float(task.quota)]))[0])
+    room = quota + len(orbits.energy)
     accepted = Accepted(
-        np.empty((task.quota + n_systems, STATE * flock.state.n_bodies)),
-        np.empty((task.quota + n_systems, RECORD)),
-        np.empty(task.quota + n_systems, dtype=np.int64),
+        np.empty((room, STATE * flock.state.n_bodies)), np.empty((room, RECORD)), np.empty(room, dtype=np.int64)
     )
     limit = math.inf if config.max_retrain_iterations is None else float(config.max_retrain_iterations)
-    aim = collecting.Task(task.quota, task.once, limit, config.output_scale == "physical")
+    aim = collecting.Task(quota, task.once, limit, config.output_scale == "physical")
     with borrowed(model, optimizer) as (network, adam):
         n_accepted = _run(orbits, network, adam, scene, aim, accepted, config, on_attempt)
     return _collected(orbits, accepted, n_accepted, flock)
@@ -131,17 +131,22 @@ def _run(
 ) -> int:
     """Call after call until the task is done; the number of accepted steps."""
     n_accepted = n_rounds = told = 0
+    together = ranks.count() > 1
+    left = task.quota
     status = WORKING
     budget = max(min(_ATTEMPTS_A_CALL // len(orbits.energy), WARN_EVERY), 1)
     while status != DONE:
         rest = Accepted(accepted.states[n_accepted:], accepted.records[n_accepted:], accepted.rounds[n_accepted:])
-        left = task._replace(quota=task.quota - n_accepted)
-        status, new = collecting.collect(orbits, network, adam, scene, left, rest, budget)
+        if together:
+            status, new, left = _shared_round(orbits, network, adam, scene, task._replace(quota=left), rest)
+        else:
+            goal = task._replace(quota=task.quota - n_accepted)
+            status, new = collecting.collect(orbits, network, adam, scene, goal, rest, budget)
         rest.rounds[:new] += n_rounds
-        n_accepted, n_rounds = n_accepted + new, n_rounds + budget
+        n_accepted, n_rounds = n_accepted + new, n_rounds + (1 if together else budget)
         worst = orbits.spent[orbits.spent[:, ITERATIONS].argmax()]
         iterations, error, dt = int(worst[ITERATIONS]), float(worst[ERROR_LAST]), float(worst[STEP_LAST])
-        if iterations == 0:  # nothing is being retrained
+        if iterations == 0 < n_accepted:  # nothing is being retrained
             error, dt = (float(x) for x in accepted.records[n_accepted - 1, [ACCEPTED_ERROR, DT]])
         if on_attempt is not None:
             on_attempt(error, dt, iterations, new)
@@ -153,6 +158,20 @@ def _run(
             warn_of_patience(iterations, error, config)
         told = iterations // WARN_EVERY
     return n_accepted
+
+
+def _shared_round(
+    orbits: Orbits, network: Perceptron, adam: Adam, scene: Scene, task: collecting.Task, accepted: Accepted
+) -> tuple[int, int, int]:
+    """One round together with the other processes: status, steps accepted here, and what is left of all their quota."""
+    new, refused = collecting.attempt_round(orbits, network, scene, task, accepted, 0, 0)
+    counts = [float(new), float(abs(refused)), float(refused < 0)]
+    sums = ranks.total(np.concatenate([network.gradient, counts]))
+    network.gradient[:] = sums[:-3]
+    n_new, n_refused, over = (int(x) for x in sums[-3:])
+    status = collecting.learn(network, adam, -n_refused if over else n_refused)
+    left = task.quota - n_new
+    return DONE if status == WORKING and left <= 0 else status, new, left
 
 
 def _scene(model: FullyConnectedNN, flock: Flock, config: Config, adapter: ModelAdapter) -> Scene:

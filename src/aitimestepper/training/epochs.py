@@ -18,6 +18,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
+from aitimestepper.training import ranks
 from aitimestepper.training.collect import collect_trajectory
 from aitimestepper.training.generalize import generalize_on_trajectory
 from aitimestepper.training.pace import OnAttempt
@@ -128,15 +129,18 @@ def epochs(
             asked of a system without a period.
     """
     check_systems(state.particle, config)
+    postponed = _Postponed()
     if not len(state.spent):
         state.spent = np.zeros((state.particle.as_batch().batch_shape[0], SPENT))
-    while state.epoch < config.epochs and not (config.stop_at_period and bool(_covered(state).all())):
+    while state.epoch < config.epochs and not (config.stop_at_period and _all_covered(state)):
         epoch = state.epoch + 1
+        if not ranks.everywhere(not postponed.asked):
+            raise KeyboardInterrupt
         if state.redraw is not None and config.redraw_every and state.epoch and state.epoch % config.redraw_every == 0:
             state.particle = state.redraw(epoch)
         _set_rate(state.optimizer, config, state.epoch)
         lacking = 0 if state.history is None else state.history.missing()
-        watcher = None if on_step is None else _StepWatcher(epoch, on_step)
+        watcher = None if on_step is None else _StepWatcher(epoch, postponed(on_step))
         result = train_epoch_two_phase(
             state.model,
             state.particle,
@@ -180,6 +184,25 @@ class _StepWatcher:
         self.number += accepted
 
 
+class _Postponed:
+    """Where several processes train together, Ctrl-C waits for the end of the epoch, where all can stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, on_step: Callable[[StepRecord], None]) -> Callable[[StepRecord], None]:
+        if ranks.count() == 1:
+            return on_step
+
+        def patient(record: StepRecord) -> None:
+            try:
+                on_step(record)
+            except KeyboardInterrupt:
+                self.asked = True
+
+        return patient
+
+
 def check_systems(particle: ParticleTorch, config: Config) -> None:
     """Refuse systems that the gate or the stopping rule cannot judge; see `epochs`."""
     if config.output_scale == "calibrated":
@@ -202,22 +225,28 @@ def _covered(state: TrainingState) -> Tensor:
     return covered.reshape(-1)
 
 
+def _all_covered(state: TrainingState) -> bool:
+    return ranks.everywhere(bool(_covered(state).all()))
+
+
 def _record(state: TrainingState, config: Config, result: dict[str, Any], skipped: bool) -> EpochRecord:
     collected, generalised = result["trajectory_metrics"], result["generalization_metrics"]
     numbers = {key: float(value) for part in (collected, generalised) for key, value in part.items()}
+    numbers = ranks.combined({**numbers, "min_time": float(state.particle.current_time.min())})
+    time = numbers.pop("min_time")
     return EpochRecord(
         epoch=state.epoch,
         n_epochs=config.epochs,
         wall_seconds=state.wall_seconds,
-        energy_error=collected["mean_energy_error"],
-        accepted_dt=collected["mean_accepted_dt"],
-        retrain_iterations=collected["mean_retrain_iterations"],
-        acceptance_rate=collected["acceptance_rate"],
-        pass_rate=generalised["final_pass_rate"],
+        energy_error=numbers["mean_energy_error"],
+        accepted_dt=numbers["mean_accepted_dt"],
+        retrain_iterations=numbers["mean_retrain_iterations"],
+        acceptance_rate=numbers["acceptance_rate"],
+        pass_rate=numbers["final_pass_rate"],
         part2_iterations=result["part2_iterations"],
         skipped=skipped,
         converged=result["converged"],
-        mean_step_fraction=generalised["mean_step_fraction"],
-        time=float(state.particle.current_time.min()),
+        mean_step_fraction=numbers["mean_step_fraction"],
+        time=time,
         metrics=numbers,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
 from aitimestepper.physics.conserved import relative_energy_error
+from aitimestepper.training import ranks
 from aitimestepper.training.compiled_step import Judged, judge_output
 from aitimestepper.training.step import Attempt, Start, attempt, evaluation_mode, learn
 from aitimestepper.training.trajectory import Pair, ReplayMemory, Samples, Trajectory
@@ -96,7 +98,7 @@ def generalize_on_trajectory(
         Whether all states pass, the number of iterations, and the metrics. Below `min_replay_size` states nothing is
         done, which `skipped` says; that is no convergence.
     """
-    if _count_systems(trajectory) < config.min_replay_size:
+    if ranks.least(_count_systems(trajectory)) < config.min_replay_size:
         return False, 0, {**_NOTHING, "skipped": True}
     generator = generator or torch.Generator().manual_seed(config.seed)
     start = _start(trajectory, config, adapter, adapter.window(history_buffer))
@@ -175,16 +177,18 @@ def _learn_from(
     model.train()
     tried = _try(model, start, config, adapter, chosen)
     outside = tried.losses.detach() > 0
-    if outside.any():
-        refused = bool((~tried.passed & outside).any())
-        learn(model, optimizer, tried.losses.sum() / outside.numel(), refused=refused)
-    return bool(tried.passed.all())
+    failed = ~tried.passed
+    here = [outside.numel(), *(int(which.sum()) for which in (outside, failed & outside, failed))]
+    n_samples, n_outside, n_refused, n_failed = ranks.total(np.array(here, dtype=np.float64))
+    if n_outside:
+        learn(model, optimizer, tried.losses.sum(), int(n_samples), refused=n_refused > 0)
+    return n_failed == 0
 
 
 def _evaluate(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter) -> Evaluation:
     with torch.no_grad(), evaluation_mode(model):
-        tried = _try(model, start, config, adapter)
-    return _evaluation(tried)
+        found = _evaluation(_try(model, start, config, adapter))
+    return found._replace(all_pass=ranks.everywhere(found.all_pass))
 
 
 def _evaluation(tried: Attempt | Judged) -> Evaluation:

@@ -14,10 +14,13 @@ from aitimestepper.training.results import EpochRecord, StepRecord
 
 
 class Observer(Protocol):
-    """Told of every attempt at a step, of every epoch, and of the end."""
+    """Told how a training begins and gets on, of every epoch, and of the end."""
+
+    def begin(self, message: str) -> None:
+        """The training begins; the message says how it runs."""
 
     def step(self, record: StepRecord) -> None:
-        """An attempt at a step was judged."""
+        """Steps were tried; see `StepRecord`."""
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is complete."""
@@ -31,6 +34,9 @@ class EpochObserver:
 
     def __init__(self, every: int = 1) -> None:
         self.every = every
+
+    def begin(self, message: str) -> None:
+        """The beginning is of no interest here."""
 
     def step(self, record: StepRecord) -> None:
         """Steps are of no interest here."""

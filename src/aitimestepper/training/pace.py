@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -32,6 +33,7 @@ from aitimestepper.errors import RetrainLimitError, RetrainWarning
 from aitimestepper.history_buffer import HistoryBuffer, concatenate_windows
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch, concatenate_particles
+from aitimestepper.training import ranks
 from aitimestepper.training.rows import Array
 from aitimestepper.training.step import Attempt, Start, attempt, evaluation_mode, learn
 from aitimestepper.training.trajectory import Samples
@@ -107,8 +109,9 @@ def collect_by_torch(
     start = Start.of(flock.state, config, adapter, flock.window)
     state, active = start.state.clone_detached(), flock.active.copy()
     rounds: list[_Round] = []
+    quota, n_accepted = ranks.total(np.array([float(task.quota)]))[0], 0.0
     with evaluation_mode(model):
-        while sum(len(made.records) for made in rounds) < task.quota:
+        while n_accepted < quota:
             rows = torch.from_numpy(np.flatnonzero(active))
             tried = attempt(model, start if active.all() else start.select(rows), config, adapter)
             passed, failed = tried.passed.nonzero()[:, 0], (~tried.passed).nonzero()[:, 0]
@@ -121,9 +124,10 @@ def collect_by_torch(
                 else:
                     now = Start.of(made.state, config, adapter, made.window)
                     start = start.replaced(made.systems, now)
-            if len(failed) and not _learned(model, optimizer, tried, failed, rows[failed], start, flock.spent, config):
+            if start.request is not None and _are_hopeless(tried, failed, flock.spent[rows[failed].numpy()], config):
                 _replace_failed(state, rows[failed])
                 break
+            n_accepted += _learned(model, optimizer, tried, failed, rows[failed], flock.spent, config)
             if on_attempt is not None:
                 spent = int(flock.spent[:, ITERATIONS].max())
                 on_attempt(float(tried.error.max()), float(tried.dt.detach().mean()), spent, len(passed))
@@ -153,28 +157,36 @@ def _accepted(tried: Attempt, passed: Tensor, systems: Tensor, start: Start, spe
     return _Round(systems, state, window, records)
 
 
+def _are_hopeless(tried: Attempt, failed: Tensor, account: Array, config: Config) -> bool:
+    """Whether windows that are still refused are given up: no step can pass, or `max_retrain_iterations` are over."""
+    limit = config.max_retrain_iterations
+    if not len(failed):
+        return False
+    return bool((tried.losses[failed] == 0).all()) or (limit is not None and account[:, ITERATIONS].max() >= limit)
+
+
 def _learned(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     tried: Attempt,
     failed: Tensor,
     systems: Tensor,
-    start: Start,
     spent: Array,
     config: Config,
-) -> bool:
-    """One iteration on the refused steps; False if they are windows that are given up."""
-    account, limit = spent[systems.numpy()], config.max_retrain_iterations
+) -> float:
+    """One iteration on the refused steps, if there are any; how many steps were accepted, in all processes."""
+    account = spent[systems.numpy()]
     losses, errors = tried.losses[failed], tried.error.detach()[failed].cpu().numpy()
-    over = limit is not None and account[:, ITERATIONS].max() >= limit
-    if start.request is not None and (over or bool((losses == 0).all())):
-        return False
-    worst = int(account[:, ITERATIONS].argmax())
+    iterations, worst = (account[:, ITERATIONS].max(), errors.max()) if len(failed) else (0.0, 0.0)
+    limit = math.inf if config.max_retrain_iterations is None else config.max_retrain_iterations
+    counts = np.array([len(tried.error) - len(failed), len(failed), float(iterations >= limit)], dtype=np.float64)
+    n_passed, n_failed, over = ranks.total(counts)
     if over:
-        raise RetrainLimitError(int(account[worst, ITERATIONS]), float(errors[worst]), config.energy_threshold)
-    if account[worst, ITERATIONS] % WARN_EVERY == 0 < account[worst, ITERATIONS]:
-        warn_of_patience(int(account[worst, ITERATIONS]), float(errors[worst]), config)
-    learn(model, optimizer, losses.mean(), refused=True)
+        raise RetrainLimitError(int(limit), float(worst), config.energy_threshold)
+    if iterations % WARN_EVERY == 0 < iterations:
+        warn_of_patience(int(iterations), float(worst), config)
+    if n_failed:
+        learn(model, optimizer, losses.sum(), int(n_failed), refused=True)
     costs = losses.detach().cpu().numpy()
     account[:, ITERATIONS] += 1.0
     account[:, LOSS_SUM] += costs
@@ -184,7 +196,7 @@ def _learned(
     account[:, ERROR_MAX] = np.maximum(account[:, ERROR_MAX], errors)
     account[:, ERROR_LAST], account[:, STEP_LAST] = errors, tried.dt.detach()[failed].cpu()
     spent[systems.numpy()] = account
-    return True
+    return float(n_passed)
 
 
 def warn_of_patience(iterations: int, error: float, config: Config) -> None:

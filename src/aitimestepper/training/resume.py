@@ -22,6 +22,7 @@ from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.particle import ParticleTorch
 from aitimestepper.physics.bodies import Bodies
+from aitimestepper.training import ranks
 from aitimestepper.training.epochs import TrainingState
 from aitimestepper.training.trajectory import Samples
 
@@ -35,7 +36,7 @@ _COUNTERS = ("epoch", "converged_epochs", "part2_epochs", "wall_seconds")
 
 
 def snapshot(state: TrainingState, config: Config) -> Contents:
-    """An independent copy of all that changes, as tensors, numbers and texts."""
+    """An independent copy of all that changes, as tensors, numbers and texts; `parts` is what one process alone has."""
     scales = state.adapter.scales
     return {
         "format": FORMAT,
@@ -44,14 +45,23 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "model": copy.deepcopy(state.model.state_dict()),
         "optimizer": copy.deepcopy(state.optimizer.state_dict()),
-        "generator": state.generator.get_state(),
         "scales": None if scales is None else list(scales),
-        "initial": _packed(state.initial),
-        "particle": _packed(state.particle),
-        "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
-        "spent": torch.from_numpy(state.spent.copy()),
-        "replay": _packed_samples(state.replay.samples),
+        "parts": [
+            {
+                "generator": state.generator.get_state(),
+                "initial": _packed(state.initial),
+                "particle": _packed(state.particle),
+                "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
+                "spent": torch.from_numpy(state.spent.copy()),
+                "replay": _packed_samples(state.replay.samples),
+            }
+        ],
     }
+
+
+def with_all_parts(contents: Contents) -> Contents:
+    """The same with the parts of all processes, in their order."""
+    return {**contents, "parts": ranks.gathered(contents["parts"][0])}
 
 
 def write_resume(path: Path, contents: Contents) -> None:
@@ -107,21 +117,28 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
     Raises:
         CheckpointError: the snapshot does not fit the training.
     """
+    parts = contents.get("parts", [])
+    if len(parts) != ranks.count():
+        raise CheckpointError(
+            f"{path} is of a training in {len(parts)} process(es), this one has {ranks.count()}: resume it with "
+            f"torchrun --nproc-per-node {len(parts)}"
+        )
     load_weights(state.model, contents["model"], path)  # type: ignore[arg-type]
     try:
+        part = parts[ranks.rank()]
         state.optimizer.load_state_dict(contents["optimizer"])
-        state.generator.set_state(contents["generator"])
+        state.generator.set_state(part["generator"])
         for name in _COUNTERS:
             setattr(state, name, contents["counters"][name])
-        state.initial = _unpacked(contents["initial"], state.particle)
+        state.initial = _unpacked(part["initial"], state.particle)
         if contents["scales"] is not None:
             state.adapter.scales = contents["scales"]
-        state.particle = _unpacked(contents["particle"], state.particle)
+        state.particle = _unpacked(part["particle"], state.particle)
         if state.history is not None:
             state.history.norm_scales = state.adapter.norm_scales
-            state.history.restore([Snapshot(*tensors) for tensors in contents["history"]])
-        state.spent = contents["spent"].numpy().copy()
-        state.replay.samples = _unpacked_samples(contents["replay"], state.particle, state.history)
+            state.history.restore([Snapshot(*tensors) for tensors in part["history"]])
+        state.spent = part["spent"].numpy().copy()
+        state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit this training: {error}") from None
 

@@ -16,10 +16,12 @@ from aitimestepper.errors import RunError
 from aitimestepper.history_buffer import HistoryBuffer
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch
+from aitimestepper.training import ranks
+from aitimestepper.training.collect import why_torch
 from aitimestepper.training.epochs import TrainingState, epochs
 from aitimestepper.training.observers import Checkpoints, Observer
 from aitimestepper.training.results import EpochRecord, StepRecord
-from aitimestepper.training.resume import RESUME_FILE, Contents, snapshot, write_resume
+from aitimestepper.training.resume import RESUME_FILE, Contents, snapshot, with_all_parts, write_resume
 from aitimestepper.training.scores import about_weights
 from aitimestepper.training.trajectory import ReplayMemory
 from aitimestepper.training.windows import CalibratedAdapter
@@ -74,7 +76,11 @@ def run_training(
     Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last
     complete epoch: from there a resumed training takes the very steps that an uninterrupted one would have taken.
     """
-    keeper = _Keeper(state, config, save_dir, about or {})
+    reason = why_torch(state.model, state.optimizer, state.particle, config, state.adapter, state.history)
+    loop = "compiled" if reason is None else "in torch"
+    keeper = _Keeper(state, config, save_dir, {**(about or {}), "part_one": loop})
+    for observer in observers:
+        observer.begin(f"Part 1 runs {loop}" + ("" if reason is None else f": {reason}"))
     watching = [*observers]
     if save_dir is not None:
         watching.append(Checkpoints(keeper.write, config.checkpoint_every))
@@ -133,8 +139,14 @@ class _Keeper:
         """Write what was noted: first what a resume needs, then the model to use."""
         if self._save_dir is None or self._written is self.contents:
             return
-        self._save_dir.mkdir(parents=True, exist_ok=True)
-        write_resume(self._save_dir / RESUME_FILE, self.contents)
+        whole = with_all_parts(self.contents)
+        if ranks.rank() == 0:
+            self._write(self._save_dir, whole)
+        self._written = self.contents
+
+    def _write(self, save_dir: Path, whole: Contents) -> None:
+        save_dir.mkdir(parents=True, exist_ok=True)
+        write_resume(save_dir / RESUME_FILE, whole)
         scales = self.contents["scales"]
         weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
         epoch = self.contents["counters"]["epoch"]
@@ -144,7 +156,6 @@ class _Keeper:
                 self.contents["model"], self._state, self._config, final=epoch == self._config.epochs
             )
         write_model(
-            self._save_dir / MODEL_FILE,
+            save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
         )
-        self._written = self.contents

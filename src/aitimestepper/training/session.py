@@ -14,7 +14,8 @@ import torch
 
 from aitimestepper.checkpoint import MODEL_FILE, build_network
 from aitimestepper.config import Config, fields_of
-from aitimestepper.errors import OutputError, OutputExistsError
+from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.features.scales import NormScales
 from aitimestepper.model_adapter import ModelAdapter
 from aitimestepper.particle import ParticleTorch, stack_particles
 from aitimestepper.setting import external_field, particle_of, torch_device
@@ -22,6 +23,7 @@ from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
+from aitimestepper.training import ranks
 from aitimestepper.training.epochs import TrainingState, check_systems
 from aitimestepper.training.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
 from aitimestepper.training.resume import RESUME_FILE, config_of, read_resume, restore
@@ -74,6 +76,11 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
+    with ranks.processes(torch_device(config)):
+        return _train(config, resume, observers)
+
+
+def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -> TrainingOutcome:
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
     contents = None if resume is None else read_resume(run_dir / RESUME_FILE)
     if contents is not None:
@@ -83,10 +90,12 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
     if config.wandb:
         require_wandb()  # before the run directory is made, which would be in the way of the next try
     if contents is None:
-        _create_run_directory(run_dir, config, state.particle)
+        ranks.by_first(lambda: _create_run_directory(run_dir, config, state.particle))
     else:
         restore(state, contents, run_dir / RESUME_FILE)
-    watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
+    watching = [*observers]
+    if ranks.rank() == 0:
+        watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
     about = {"ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
     summary = {**result["final_metrics"], "total_time": result["total_time"]}
@@ -97,7 +106,16 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
 
 
 def build_training(config: Config) -> TrainingState:
-    """Systems, adapter, network and optimiser of a configuration, before the first epoch."""
+    """Systems, adapter, network and optimiser of a configuration, before the first epoch.
+
+    Raises:
+        InputError: the systems cannot be judged, or several processes cannot share this training.
+    """
+    if ranks.count() > 1 and (config.ic is not None or config.output_scale == "calibrated"):
+        raise InputError(
+            "several processes train on systems of their own, so they need drawn ones (no --ic); and calibrated "
+            "weights are trained in one process, which uses all cores"
+        )
     if config.output_scale == "calibrated":
         return _build_calibration(config)
     device = torch_device(config)
@@ -107,6 +125,11 @@ def build_training(config: Config) -> TrainingState:
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
     # The features are built once here, so that their scales are those of the initial state.
     model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
+    if ranks.count() > 1:
+        adapter.scales = ranks.gathered(adapter.scales)[0] or NormScales()
+        ranks.share_weights(model)
+        if ranks.rank() > 0:
+            generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
     return _before_the_first_epoch(config, model, particle, adapter, generator)
 
 
@@ -155,7 +178,7 @@ def training_systems(config: Config, device: torch.device | None = None) -> Part
     if config.ic is not None:
         system = initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
         return particle_of(system, config, field, device)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
         systems = sample_orbits(
             rng,

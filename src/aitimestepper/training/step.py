@@ -20,6 +20,7 @@ from aitimestepper.physics.conserved import (
     relative_energy_error,
 )
 from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
+from aitimestepper.training import ranks
 from aitimestepper.training.compiled_step import Stock, judge_output
 from aitimestepper.training.losses import NEAR_LIMIT, ROUNDING, STEEPEST, log_band_loss, step_limit_loss
 from aitimestepper.training.rows import particle_of
@@ -284,15 +285,23 @@ class _SlopeLimiter:
         return torch.clamp(gradient, min=-bound, max=bound)
 
 
-def learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, *, refused: bool) -> None:
-    """One step of the optimiser down the loss.
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor, count: int, *, refused: bool) -> None:
+    """One step of the optimiser down a mean loss.
+
+    Args:
+        model, optimizer: what learns.
+        total: sum of the losses, in this process.
+        count: how many losses the mean is over, in all processes.
+        refused: whether there must be something to learn.
 
     Raises:
         NoGradientError: a refused step gives no gradient, or one that is not finite; the weights stay as they were.
     """
     optimizer.zero_grad()
+    loss = total / count
     if loss.requires_grad:
         loss.backward()
+    ranks.sum_gradients(model)
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     size = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
     if not size < float("inf"):
