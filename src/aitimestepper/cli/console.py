@@ -165,6 +165,7 @@ class TrainingBar(TrainingWatch):
 def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
     """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
     with Interrupt() as interrupt, _one_line_warnings():
+        watch: TrainingWatch
         if FIRST_PROCESS:
             watch = (TrainingBar if sys.stderr.isatty() else TrainingLines)(n_epochs, interrupt)
         else:
