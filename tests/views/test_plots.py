@@ -57,7 +57,9 @@ def test_a_comparison_names_runs_and_units(tmp_path, eccentric):
 
 def test_a_run_names_its_bodies(tmp_path, eccentric):
     plot_run(eccentric["free fall"], tmp_path / "f.svg")
-    assert {"body 0", "body 1", "x", "y", "time"} <= set(texts(tmp_path / "f.svg"))
+    assert {"body 0", "body 1", "x [code units]", "y [code units]", "time [code units]"} <= set(
+        texts(tmp_path / "f.svg")
+    )
 
 
 @pytest.mark.parametrize("n_dims", [1, 2, 3])

@@ -26,6 +26,9 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
 )
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
+MOST_NAMES = 10
+"""With more bodies a legend says nothing."""
+
 PAGE_WIDTH = 7.1  # inches: two columns of a journal
 STYLE: dict[Any, Any] = {
     "font.size": 8.5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.errors import InputError
-from aitimestepper.recording import FINISHED, Recording
+from aitimestepper.recording import Recording
+from aitimestepper.views.interpolation import Motion
+from aitimestepper.views.metrics import TRAINING_PANELS, known_values, read_metrics
 from aitimestepper.views.page import (
     BLACK,
     COLOURS,
+    MOST_NAMES,
     PAGE_WIDTH,
     STYLE,
     at_least_a_decade,
@@ -23,13 +25,21 @@ from aitimestepper.views.page import (
     page_style,
     save_figure,
 )
+from aitimestepper.views.series import (
+    Series,
+    Units,
+    angular_momentum_errors,
+    body_names,
+    energy_errors,
+    in_external_field,
+    steps,
+    units_of,
+)
 from aitimestepper.views.thinning import Floats, along_path, extremes, maxima, running_median
 
 _BINS = 800
 _PATH_POINTS = 12_000
 _SHARPEST_TURN = 0.15
-_SMALLEST_ERROR = 1e-17
-_MOST_NAMES = 10
 
 
 def plot_comparison(
@@ -37,8 +47,8 @@ def plot_comparison(
     path: Path | str,
     *,
     title: str = "",
-    length_unit: str = "",
-    time_unit: str = "",
+    length_unit: str | None = None,
+    time_unit: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Several runs of one system in one figure: orbits, steps over time, energy errors over time.
@@ -50,7 +60,7 @@ def plot_comparison(
         recordings: the runs, by the name in the legend.
         path: .png, .pdf or .svg.
         title: over the figure.
-        length_unit: of the initial conditions, for the axes.
+        length_unit: of the initial conditions, for the axes; None for what the first recording says of itself.
         time_unit: likewise.
         overwrite: whether a file of the name may be replaced.
 
@@ -60,16 +70,18 @@ def plot_comparison(
     check_figure(path, overwrite)
     if not recordings:
         raise InputError("plot_comparison needs at least one recording")
+    units = _units(next(iter(recordings.values())), length_unit, time_unit)
     with page_style():
         figure, (orbit, step, error) = _panels()
         styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(recordings)}
         for depth, (name, recording) in enumerate(reversed(list(recordings.items())), start=3):
             line = styles[name] | {"zorder": depth}
-            _draw_orbits(orbit, recording, [line] * len(recording.mass))
+            _draw_orbits(orbit, _plane(_paths(recording)), [line] * len(recording.mass))
             _draw_step(step, recording, line)
-            _draw_error(error, recording, line)
+            _draw_error(error, energy_errors(recording), line)
         _frame(orbit, list(recordings.values()))
-        _label(figure, (orbit, step, error), length_unit, time_unit)
+        _label_orbit(orbit, units)
+        _label_over_time(figure, (step, error), units)
         legend_above(figure, title, styles)
         save_figure(figure, path)
 
@@ -79,26 +91,41 @@ def plot_run(
     path: Path | str,
     *,
     title: str = "",
-    length_unit: str = "",
-    time_unit: str = "",
+    length_unit: str | None = None,
+    time_unit: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """One run: the orbit of each body, the step over time, the energy error over time.
+    """One run: the orbit of each body, and over time the step and the errors of energy and angular momentum.
+
+    A run in three dimensions is shown in the x-y plane and in space. Where every step was kept, steps and energy
+    errors are those of every step.
 
     Args and errors: as for `plot_comparison`.
     """
     check_figure(path, overwrite)
     n_bodies = len(recording.mass)
+    units = _units(recording, length_unit, time_unit)
+    in_space = recording.position.shape[-1] == 3
     with page_style():
-        figure, (orbit, step, error) = _panels()
+        figure, orbit, space, over_time = _run_panels(in_space)
         styles = [line_style(body) for body in range(n_bodies)]
-        _draw_orbits(orbit, recording, styles)
-        _draw_step(step, recording, {"color": BLACK})
-        _draw_error(error, recording, {"color": BLACK})
+        paths = _paths(recording)
+        _draw_orbits(orbit, _plane(paths), styles)
         _frame(orbit, [recording])
-        _label(figure, (orbit, step, error), length_unit, time_unit)
-        names = recording.names or [f"body {body}" for body in range(n_bodies)]
-        legend_above(figure, title, dict(zip(names, styles, strict=True)) if n_bodies <= _MOST_NAMES else {})
+        _label_orbit(orbit, units)
+        if in_space:
+            _draw_orbits(space, paths, styles)
+            _frame_space(space, recording, units)
+        step, error, spin = over_time
+        _draw_step(step, recording, {"color": BLACK})
+        _draw_error(error, energy_errors(recording), {"color": BLACK})
+        _draw_error(spin, angular_momentum_errors(recording), {"color": BLACK})
+        spin.set(ylabel=_SPIN_LABEL, yscale="log")
+        if in_external_field(recording):
+            spin.set_title("not conserved: external field", fontsize=STYLE["legend.fontsize"])
+        _label_over_time(figure, over_time, units)
+        names = body_names(recording)
+        legend_above(figure, title, dict(zip(names, styles, strict=True)) if n_bodies <= MOST_NAMES else {})
         save_figure(figure, path)
 
 
@@ -115,14 +142,14 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
         InputError: the metrics cannot be read, a suffix is not known, or the file cannot be written.
     """
     check_figure(path, overwrite)
-    metrics = _read_metrics(Path(metrics_path))
+    metrics = read_metrics(Path(metrics_path))
     with page_style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
         figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
         axes = figure.subplots(2, 2, sharex=True)
-        for axis, (label, scale, curves) in zip(axes.flat, _TRAINING_PANELS, strict=True):
+        for axis, (label, scale, curves) in zip(axes.flat, TRAINING_PANELS, strict=True):
             axis.set_ylabel(label)
             axis.set_yscale(scale, **({"linthresh": 1.0} if scale == "symlog" else {}))
             drawn = [
@@ -140,30 +167,13 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
         save_figure(figure, path)
 
 
-_TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "relative energy error",
-        "log",
-        (("mean_energy_error", "accepted steps, mean"), ("max_rel_dE", "replayed states, largest")),
-    ),
-    ("step, in the unit of time", "log", (("accepted_dt", "accepted steps, mean"),)),
-    (
-        "retrain iterations",
-        "symlog",
-        (("mean_retrain_iterations", "Part 1, for each step"), ("part2_iterations", "Part 2, in the epoch")),
-    ),
-    (
-        "fraction",
-        "linear",
-        (
-            ("acceptance_rate", "attempts accepted"),
-            ("final_pass_rate", "replayed states that pass"),
-            ("in_band_rate", "replayed states in the band"),
-            ("mean_step_fraction", "step over the largest that passes"),
-        ),
-    ),
-)
-"""Label, scale, and the metrics with their names, of each panel."""
+_SPIN_LABEL = r"$|L - L_0| \,/\, \max\, \Sigma m|x||v|$"
+
+
+def _units(recording: Recording, length: str | None, time: str | None) -> Units:
+    """The units that were given; of those that were not, what the recording says."""
+    known = units_of(recording)
+    return Units(known.length if length is None else length, known.time if time is None else time)
 
 
 def _panels() -> tuple[Any, tuple[Any, Any, Any]]:
@@ -172,53 +182,83 @@ def _panels() -> tuple[Any, tuple[Any, Any, Any]]:
 
     figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.25))
-    step = figure.add_subplot(grid[0, 1])
-    error = figure.add_subplot(grid[1, 1], sharex=step)
-    step.tick_params(labelbottom=False)
-    return figure, (figure.add_subplot(grid[:, 0]), step, error)
+    return figure, (figure.add_subplot(grid[:, 0]), *_over_time(figure, [grid[0, 1], grid[1, 1]]))
 
 
-def _label(figure: Any, axes: tuple[Any, Any, Any], length_unit: str, time_unit: str) -> None:
+def _run_panels(in_space: bool) -> tuple[Any, Any, Any, list[Any]]:
+    """Figure, the plane, space if there is one, and three panels over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PAGE_WIDTH, 6.4 if in_space else 4.6), layout="constrained")
+    # Grids of their own: rows of one grid would be as far apart on both sides.
+    left, right = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
+    orbits = left.subgridspec(2 if in_space else 1, 1)
+    space = figure.add_subplot(orbits[1], projection="3d") if in_space else None
+    return figure, figure.add_subplot(orbits[0]), space, _over_time(figure, list(right.subgridspec(3, 1)))
+
+
+def _over_time(figure: Any, places: Sequence[Any]) -> list[Any]:
+    """Panels below each other, with numbers of the time under the last alone."""
+    axes: list[Any] = []
+    for place in places:
+        axes.append(figure.add_subplot(place, sharex=axes[0] if axes else None))
+    for axis in axes[:-1]:
+        axis.tick_params(labelbottom=False)
+    return axes
+
+
+def _label_orbit(axis: Any, units: Units) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    orbit, step, error = axes
-    orbit.set(xlabel="x" + _in(length_unit), ylabel="y" + _in(length_unit))
-    for axis in (orbit.xaxis, orbit.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-    step.set(ylabel="step" + _in(time_unit), yscale="log")
-    error.set(ylabel=r"$|E - E_0| \, / \, |E_0|$", yscale="log", xlabel="time" + _in(time_unit))
-    error.margins(x=0.01)
-    for axis in (step, error):
+    axis.set(xlabel="x" + _in(units.length), ylabel="y" + _in(units.length))
+    for direction in (axis.xaxis, axis.yaxis):
+        direction.set_major_locator(MaxNLocator(5))
+
+
+def _label_over_time(figure: Any, axes: Sequence[Any], units: Units) -> None:
+    """Label the panels of the step, of the energy error, and perhaps more below them."""
+    step, error, *_ = axes
+    step.set(ylabel="step" + _in(units.time), yscale="log")
+    error.set(ylabel=r"$|E - E_0| \, / \, |E_0|$", yscale="log")
+    axes[-1].set_xlabel("time" + _in(units.time))
+    axes[-1].margins(x=0.01)
+    for axis in axes:
         at_least_a_decade(axis)
-    figure.align_ylabels([step, error])
+    figure.align_ylabels(axes)
 
 
 def _in(unit: str) -> str:
     return f" [{unit}]" if unit else ""
 
 
-def _plane(recording: Recording) -> Floats:
-    """(S, N, 2): places in the x-y plane; a body in one dimension moves along x."""
-    position = recording.position[..., :2]
+def _paths(recording: Recording) -> Floats:
+    """(P, N, D): places of the bodies, so dense that paths are smooth."""
+    motion = Motion(recording)
+    return motion.at(motion.smooth_times(_PATH_POINTS))
+
+
+def _plane(places: Floats) -> Floats:
+    """(P, N, 2): places in the x-y plane; a body in one dimension moves along x."""
+    position = places[..., :2]
     if position.shape[-1] == 1:
         return np.concatenate([position, np.zeros_like(position)], axis=-1)
     return position
 
 
-def _draw_orbits(axis: Any, recording: Recording, styles: Sequence[dict[str, Any]]) -> None:
-    """The path of each body in the x-y plane, and a dot where it starts."""
-    for path, line in zip(np.moveaxis(_plane(recording), 1, 0), styles, strict=True):
+def _draw_orbits(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) -> None:
+    """The path of each body (S, N, 2 or 3), and a dot where it starts."""
+    for path, line in zip(np.moveaxis(places, 1, 0), styles, strict=True):
         chosen, turn = along_path(path, _PATH_POINTS)
         # Over very many revolutions chords would fill the inside of the orbit: then it is dotted.
         dotted = len(chosen) < len(path) and turn > _SHARPEST_TURN
         form = {"linestyle": "none", "marker": ".", "markersize": 0.8} if dotted else {}
         axis.plot(*path[chosen].T, **line | {"linewidth": 0.7} | form)
-        axis.plot(*path[0], ".", markersize=4, **line | {"zorder": line.get("zorder", 2) + 0.5})
+        axis.plot(*path[:1].T, ".", markersize=4, **line | {"zorder": line.get("zorder", 2) + 0.5})
 
 
 def _frame(axis: Any, recordings: Sequence[Recording]) -> None:
     """A square that holds the first run, and of the others what is within twice its size."""
-    corners = [np.array([plane.min((0, 1)), plane.max((0, 1))]) for plane in map(_plane, recordings)]
+    corners = [np.array([plane.min((0, 1)), plane.max((0, 1))]) for plane in (_plane(r.position) for r in recordings)]
     low, high = corners[0]
     grown = 0.5 * (high - low).max()
     low = np.maximum(np.min([c[0] for c in corners], axis=0), low - grown)
@@ -227,28 +267,35 @@ def _frame(axis: Any, recordings: Sequence[Recording]) -> None:
     axis.set(xlim=(centre[0] - half, centre[0] + half), ylim=(centre[1] - half, centre[1] + half), aspect="equal")
 
 
+def _frame_space(axis: Any, recording: Recording, units: Units) -> None:
+    """A cube that holds the run."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = recording.position.min((0, 1)), recording.position.max((0, 1))
+    centre, half = 0.5 * (low + high), 0.52 * (high - low).max() or 1.0
+    for letter, middle in zip("xyz", centre, strict=True):
+        axis.set(**{f"{letter}lim": (middle - half, middle + half), f"{letter}label": letter + _in(units.length)})
+        getattr(axis, f"{letter}axis").set_major_locator(MaxNLocator(4))
+    axis.set_box_aspect((1, 1, 1), zoom=0.82)
+
+
 def _draw_step(axis: Any, recording: Recording, line: dict[str, Any]) -> None:
-    time, dt = recording.time[1:], recording.dt[1:]
-    if recording.summary.outcome == FINISHED and len(dt) > 1:
-        time, dt = time[:-1], dt[:-1]  # the last step is what was left of the duration
+    time, dt = steps(recording)
     if len(dt):
         shown = extremes(time, dt, _BINS)
         axis.plot(time[shown], dt[shown], **line)
 
 
-def _draw_error(axis: Any, recording: Recording, line: dict[str, Any]) -> None:
-    time, error = recording.time[1:], np.maximum(recording.energy_error[1:], _SMALLEST_ERROR)
+def _draw_error(axis: Any, series: Series, line: dict[str, Any]) -> None:
+    time, error = series
     if len(error):
         shown = maxima(time, error, _BINS)
         axis.plot(time[shown], error[shown], **line)
 
 
-def _draw_metric(axis: Any, metrics: Mapping[str, Floats], key: str, name: str, line: dict[str, Any]) -> bool:
+def _draw_metric(axis: Any, metrics: dict[str, Floats], key: str, name: str, line: dict[str, Any]) -> bool:
     """Each epoch as a faint line and the running median over it; returns whether there was anything."""
-    if key not in metrics:
-        return False
-    known = np.isfinite(metrics[key])
-    epoch, values = metrics["epoch"][known], metrics[key][known]
+    epoch, values = known_values(metrics, key)
     if not len(values):
         return False
     shown = extremes(epoch, values, _BINS)
@@ -256,27 +303,3 @@ def _draw_metric(axis: Any, metrics: Mapping[str, Floats], key: str, name: str, 
     places, medians = running_median(values, max(1, len(values) // 20), _BINS)
     axis.plot(epoch[places], medians, label=name, **line)
     return True
-
-
-def _read_metrics(path: Path) -> dict[str, Floats]:
-    """The numbers of each epoch, NaN where one is missing; the last line may have been cut by a kill."""
-    path = path / "metrics.jsonl" if path.is_dir() else path
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the metrics {path}: {getattr(error, 'strerror', None) or error}") from None
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            if number < len(lines):
-                raise InputError(f"cannot read the metrics {path}: line {number} is not a JSON object") from None
-    if not records or "epoch" not in records[0]:
-        raise InputError(f"cannot read the metrics {path}: there is no epoch in it")
-    keys = dict.fromkeys(key for record in records for key in record)
-    return {key: np.array([_number(record.get(key)) for record in records]) for key in keys}
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")

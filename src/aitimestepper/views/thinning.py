@@ -29,16 +29,18 @@ def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
 
 
 def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
-    """Thin a path (S, 2): indices of at most about `n_points`, dense where it is long and where it turns.
+    """Thin a path (S, D): indices of at most about `n_points`, dense where it is long and where it turns.
 
     Also returns the mean angle, in radians, by which it turns from one of these points to the next.
     """
     leg = np.diff(path, axis=0)
-    direction = np.arctan2(leg[:, 1], leg[:, 0])
-    turn = np.abs(np.diff(np.unwrap(direction), prepend=direction[:1]))
+    length = np.linalg.norm(leg, axis=1)
+    direction = leg / np.where(length > 0, length, 1.0)[:, None]
+    bend = np.linalg.norm(np.diff(direction, axis=0, prepend=direction[:1]), axis=1)
+    turn = 2.0 * np.arcsin(np.minimum(0.5 * bend, 1.0))
     if len(path) <= n_points:
         return np.arange(len(path)), float(turn.sum() / len(path))
-    progress = np.concatenate([[0.0], np.cumsum(_share(np.hypot(*leg.T)) + _share(turn))])
+    progress = np.concatenate([[0.0], np.cumsum(_share(length) + _share(turn))])
     wanted = np.linspace(0.0, progress[-1], n_points)
     chosen = np.unique(np.minimum(np.searchsorted(progress, wanted), len(path) - 1))
     return chosen, float(turn.sum() / len(chosen))
