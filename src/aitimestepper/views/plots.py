@@ -191,10 +191,11 @@ def _run_panels(in_space: bool) -> tuple[Any, Any, Any, list[Any]]:
 
     figure = Figure(figsize=(PAGE_WIDTH, 6.4 if in_space else 4.6), layout="constrained")
     # Grids of their own: rows of one grid would be as far apart on both sides.
-    left, right = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
-    orbits = left.subgridspec(2 if in_space else 1, 1)
+    halves = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
+    orbits = halves[0].subgridspec(2 if in_space else 1, 1)
+    rows = halves[1].subgridspec(3, 1)
     space = figure.add_subplot(orbits[1], projection="3d") if in_space else None
-    return figure, figure.add_subplot(orbits[0]), space, _over_time(figure, list(right.subgridspec(3, 1)))
+    return figure, figure.add_subplot(orbits[0]), space, _over_time(figure, [rows[k] for k in range(3)])
 
 
 def _over_time(figure: Any, places: Sequence[Any]) -> list[Any]:
