@@ -51,6 +51,13 @@ class Motion:
         bulge = s * (1 - s) * ((1 - s) * (h * v0 - (x1 - x0)) - s * (h * v1 - (x1 - x0)))
         return np.where(_too_far(span, x0, x1, v0, v1)[..., None], chord, chord + bulge)
 
+    def times_between(self, start: float, stop: float, most: int) -> Floats:
+        """About `most` times from `start` to `stop`: half of them equally spaced, the others those of states."""
+        start = max(start, self.time[0])
+        inside = self.time[np.searchsorted(self.time, start) : np.searchsorted(self.time, stop)]
+        stride = -(-len(inside) // max(1, most // 2)) or 1
+        return np.union1d(np.linspace(start, stop, max(2, most // 2)), inside[::stride])
+
     def smooth_times(self, most: int) -> Floats:
         """All times of states and, as far as `most` allows, others between them where paths turn."""
         free = most - len(self.time)

@@ -56,11 +56,20 @@ def check_figure(path: Path | str, overwrite: bool) -> None:
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot draw {path}: its suffix must be one of {', '.join(SUFFIXES)}")
+    check_matplotlib()
+    check_output(path, overwrite)
+
+
+def check_matplotlib() -> None:
+    """Say how to get matplotlib, where it is missing.
+
+    Raises:
+        InputError: it is.
+    """
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
         raise InputError("figures need the package matplotlib: pip install 'aitimestepper[plot]'") from None
-    check_output(path, overwrite)
 
 
 def page_style() -> Any:
