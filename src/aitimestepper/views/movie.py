@@ -23,6 +23,8 @@ Dim = Literal[2, 3]
 
 DEFAULT_SIZE = (960, 720)
 _DPI = 120
+_WORDS = 0.06
+"""Part of the height that is left for words."""
 _MOST_TRAILS = 200
 _TRAIL_POINTS = 4000
 """Of all trails of a frame together."""
@@ -155,9 +157,10 @@ class _Stage:
         self._units = units_of(recording)
         even = [pixels + pixels % 2 for pixels in size]
         with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(even[0] / _DPI, even[1] / _DPI), dpi=_DPI, layout="constrained")
+            figure: Any = Figure(figsize=(even[0] / _DPI, even[1] / _DPI), dpi=_DPI)
+            figure.set_layout_engine("constrained", rect=(0.01, _WORDS, 0.98, 0.99 - _WORDS))
             self._canvas = FigureCanvasAgg(figure)
-            self._axes = figure.add_subplot(projection="3d" if in_space else None)
+            self._axes: Any = figure.add_subplot(projection="3d" if in_space else None)
             self._frame()
             self._axes.set_title(title)
             self._groups = self._bodies(recording)
@@ -176,7 +179,7 @@ class _Stage:
         if self._n_dims == 3:
             self._axes.set_box_aspect((1, 1, 1), zoom=0.9)
         else:
-            self._axes.set_aspect("equal", adjustable="datalim")
+            self._axes.set_aspect("equal", adjustable="box")
 
     def _places(self, times: Floats) -> Floats:
         """(K, N, 2 or 3)."""
@@ -192,13 +195,13 @@ class _Stage:
         groups = []
         for number, part in enumerate(parts):
             line = line_style(number)
-            width = 4.0 + 5.0 * float(mass[number] / mass.max()) ** (1 / 3) if few else max(1.5, 5.0 - len(mass) / 250)
-            (trail,) = self._axes.plot(*nothing, **line | {"linewidth": 1.0 if few else 0.6, "alpha": 0.6})
+            width = 4.0 + 5.0 * float(mass[number] / mass.max()) ** (1 / 3) if few else max(1.2, 3.5 - len(mass) / 400)
+            (trail,) = self._axes.plot(*nothing, **line | {"linewidth": 1.0 if few else 0.8, "alpha": 0.6})
             (dots,) = self._axes.plot(*nothing, "o", color=line["color"], markersize=width, markeredgewidth=0)
             groups.append((dots, trail, part))
         if few:
             handles = [dots for dots, _, _ in groups]
-            self._axes.figure.legend(handles, body_names(recording), loc="outside upper right", frameon=False)
+            self._axes.figure.legend(handles, body_names(recording), loc="outside right upper", frameon=False)
         return groups
 
     def picture(self, time: float, trail: float) -> Picture:
@@ -232,4 +235,5 @@ class _Stage:
     def _status(self, time: float) -> str:
         past = np.searchsorted(self._errors.time, time, side="right") - 1
         error = f"{self._errors.value[past]:.1e}" if past >= 0 else "0"
-        return f"t = {time:<12.6g} [{self._units.time}]   |E - E₀| / |E₀| = {error}"
+        decimals = max(0, 4 - math.floor(math.log10(abs(self._motion.time[-1]) or 1.0)))
+        return f"t = {time:.{decimals}f} {self._units.time}   |E - E₀| / |E₀| = {error}"
