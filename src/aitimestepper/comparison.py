@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 NEAR_ENOUGH = 0.05
 """A run whose force evaluations are within this part of the budget has met it."""
@@ -95,6 +96,15 @@ class Comparison:
 
     systems: tuple[SystemComparison, ...]
 
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Self:
+        """The comparison of what `as_dict` gave.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
+        return cls(tuple(_system(entry) for entry in tree["systems"]))
+
     @property
     def rows(self) -> list[Row]:
         """All rows of all systems."""
@@ -107,6 +117,17 @@ class Comparison:
             if system.reference is not None:
                 entry["reference"]["uncertainty"] = finite(system.reference.uncertainty)
         return dict(tree)
+
+
+def _system(entry: Mapping[str, Any]) -> SystemComparison:
+    reference = entry["reference"]
+    return SystemComparison(
+        entry["system"],
+        entry["n_bodies"],
+        entry["duration"],
+        None if reference is None else Reference(**{f.name: reference[f.name] for f in fields(Reference)}),
+        tuple(Row(**row) for row in entry["rows"]),
+    )
 
 
 def finite(value: Any) -> Any:
