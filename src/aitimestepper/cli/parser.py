@@ -25,9 +25,15 @@ COMMANDS = {
     "compare": "compare step criteria and integrators at equal force evaluations",
     "both": "train, then simulate with the model just trained",
     "ic": "write initial conditions, or list those that have a name",
+    "plot": "draw a run, several runs, a training or a comparison",
+    "movie": "make a film of a run",
+    "report": "write a page about runs, a training or a comparison, which opens in a browser",
 }
 
 _IC_KEYS = ("G", "softening", "seed", "overwrite")
+VIEWS = ("plot", "movie", "report")
+"""Subcommands that show files; what they take is no part of a run's configuration."""
+
 CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
 """Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
 
@@ -68,6 +74,8 @@ def keys_of(command: str) -> dict[str, FieldInfo]:
         return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
     if command == "ic":
         return {key: train[key] for key in _IC_KEYS}
+    if command in VIEWS:
+        return {"overwrite": simulate["overwrite"]}
     return fields_of(command)  # type: ignore[arg-type]
 
 

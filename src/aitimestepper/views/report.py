@@ -40,7 +40,7 @@ class Table(NamedTuple):
     """Rows of text under a head; the head may be empty."""
 
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 class Section(NamedTuple):
@@ -118,7 +118,7 @@ def _page(title: str, sections: Sequence[Section]) -> str:
             title=title,
             sections=sections,
             figures=[{"data": figure.data, "layout": figure.layout} for figure in figures],
-            plotly=Markup(get_plotlyjs()),  # noqa: S704
+            plotly=Markup(get_plotlyjs()),
             version=__version__,
         )
     )
@@ -171,7 +171,10 @@ def _verdict(summary: Summary) -> Table:
     )
     return Table(
         ("", "asked", "achieved", "verdict"),
-        [(what, _spelled(asked), _spelled(achieved), verdict or "") for what, asked, achieved, verdict in lines],
+        [
+            (what, _spelled(asked), _spelled(achieved, digits=3), verdict or "")
+            for what, asked, achieved, verdict in lines
+        ],
     )
 
 
@@ -219,7 +222,7 @@ def _rows_of(system: SystemComparison) -> Table:
     rows = sorted(system.rows, key=lambda row: row.budget)
     return Table(
         tuple(column.replace("_", " ") for column in _ROW),
-        [tuple(_spelled(getattr(row, column)) for column in _ROW) for row in rows],
+        [tuple(_spelled(getattr(row, column), digits=4) for column in _ROW) for row in rows],
     )
 
 
@@ -242,9 +245,9 @@ def _facts(values: Mapping[str, Any]) -> Table:
     )
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: Any, digits: int = 6) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{digits}g}"
     return ", ".join(map(_spelled, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -55,59 +55,70 @@ def numbers(values: Any, dtype: str = "f4") -> dict[str, str]:
 
 def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
     """The paths of the bodies: in space, or in the plane and over time; at most about so many bytes."""
-    motion = Motion(recording)
-    n_dims, n_bodies = recording.position.shape[-1], len(recording.mass)
-    most = max(20, n_bytes // (_BYTES_OF_A_PATH_POINT * n_bodies))
-    times = motion.smooth_times(max(most, len(motion.time)))
-    places = motion.at(times)
-    chosen = [along_path(places[:, body], most)[0] for body in range(n_bodies)]
-    paths = [(times[at], places[at, body]) for body, at in enumerate(chosen)]
+    paths = _thinned_paths(recording, max(20, n_bytes // (_BYTES_OF_A_PATH_POINT * len(recording.mass))))
     length, time = (f" [{unit}]" for unit in units_of(recording))
+    turning = "drag to turn, scroll to come nearer."
+    n_dims = recording.position.shape[-1]
     if n_dims == 3:
-        space = _paths([(p, t) for t, p in paths], recording, "scatter3d")
-        scene = {name + "axis": {"title": {"text": name + length}} for name in "xyz"}
-        layout = {"scene": scene | {"aspectmode": "data"}}
-        return [WebFigure("Orbits in space: drag to turn, scroll to come nearer.", space, layout, 600)]
-    flat = [(np.pad(p, ((0, 0), (0, 2 - n_dims))), t) for t, p in paths]
-    plane_layout = {
+        low, high = recording.position.min((0, 1)), recording.position.max((0, 1))
+        middle, half = 0.5 * (low + high), 0.52 * float((high - low).max()) or 1.0
+        ranges = [[float(m - half), float(m + half)] for m in middle]
+        scene = _scene([name + length for name in "xyz"], ranges)
+        return [WebFigure(f"Orbits in space: {turning}", _lines_and_dots(paths, recording, "scatter3d"), scene, 600)]
+    plane = [BodyPath(time, np.pad(places, ((0, 0), (0, 2 - n_dims)))) for time, places in paths]
+    world = [BodyPath(time, np.column_stack([places, time])) for time, places in plane]
+    axes = {
         "xaxis": {"title": {"text": "x" + length}},
         "yaxis": {"title": {"text": "y" + length}, "scaleanchor": "x"},
     }
-    world = [(np.column_stack([p, t]), t) for p, t in flat]
-    names = {"x": "x" + length, "y": "y" + length, "z": "time" + time}
-    scene = {axis + "axis": {"title": {"text": text}} for axis, text in names.items()}
+    scene = _scene(["x" + length, "y" + length, "time" + time])
     return [
-        WebFigure("Orbits in the plane.", _paths(flat, recording, "scatter"), plane_layout, 560),
-        WebFigure(
-            "The same with time upwards: drag to turn, scroll to come nearer.",
-            _paths(world, recording, "scatter3d"),
-            {"scene": scene | {"aspectmode": "cube"}},
-            600,
-        ),
+        WebFigure("Orbits in the plane.", _lines_and_dots(plane, recording, "scatter"), axes, 560),
+        WebFigure(f"The same with time upwards: {turning}", _lines_and_dots(world, recording, "scatter3d"), scene, 600),
     ]
 
 
-def _paths(paths: Sequence[tuple[Floats, Floats]], recording: Recording, kind: str) -> list[dict[str, Any]]:
+class BodyPath(NamedTuple):
+    """The way of one body: times (P,) and places (P, D)."""
+
+    time: Floats
+    places: Floats
+
+
+def _thinned_paths(recording: Recording, most: int) -> list[BodyPath]:
+    motion = Motion(recording)
+    times = motion.smooth_times(most)
+    places = motion.at(times)
+    chosen = [along_path(places[:, body], most)[0] for body in range(places.shape[1])]
+    return [BodyPath(times[rows], places[rows, body]) for body, rows in enumerate(chosen)]
+
+
+def _scene(labels: Sequence[str], ranges: Sequence[list[float]] | None = None) -> dict[str, Any]:
+    """A cube seen from above its corner; of equal scales if the ranges are equally long."""
+    axes: dict[str, Any] = {f"{name}axis": {"title": {"text": text}} for name, text in zip("xyz", labels, strict=True)}
+    for axis, extent in zip(axes.values(), ranges or (), strict=False):
+        axis["range"] = extent
+    return {"scene": axes | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}}}}
+
+
+def _lines_and_dots(paths: Sequence[BodyPath], recording: Recording, kind: str) -> list[dict[str, Any]]:
     """A line for each body and a dot where it starts; with many bodies one line for all."""
     few = len(paths) <= MOST_NAMES
     names = body_names(recording) if few else [f"{len(paths)} bodies"]
     parts = [[path] for path in paths] if few else [list(paths)]
-    traces = []
+    traces: list[dict[str, Any]] = []
     for number, (name, part) in enumerate(zip(names, parts, strict=True)):
-        gap = np.full((1, part[0][0].shape[1]), np.nan)
-        line = np.concatenate([piece for places, _ in part for piece in (places, gap)])
-        time = np.concatenate([piece for _, t in part for piece in (t, [np.nan])])
-        starts = np.array([places[0] for places, _ in part])
-        style = {"color": _colour(number), "dash": _DASHES[number // len(COLOURS) % 3]}
-        common = {"type": kind, "name": name, "legendgroup": name}
+        gap = np.full((1, part[0].places.shape[1]), np.nan)
+        time = np.concatenate([piece for path in part for piece in (path.time, [np.nan])])
+        line = _columns(np.concatenate([piece for path in part for piece in (path.places, gap)]))
+        style = {"color": _colour(number), "dash": _DASHES[number // len(COLOURS) % 3], "width": 2 if few else 1}
         hover = {"customdata": numbers(time), "hovertemplate": "t = %{customdata:.6g}"}
-        traces.append(
-            {**common, **_columns(line), **hover, "mode": "lines", "line": style | {"width": 2 if few else 1}}
-        )
-        dot = {"color": style["color"], "size": (4 if kind == "scatter3d" else 8) if few else 2}
-        traces.append(
-            {**common, **_columns(starts), "mode": "markers", "marker": dot, "showlegend": False, "hoverinfo": "name"}
-        )
+        traces.append(line | hover | {"mode": "lines", "line": style})
+        dot = {"color": _colour(number), "size": (4 if kind == "scatter3d" else 8) if few else 2}
+        starts = _columns(np.array([path.places[0] for path in part]))
+        traces.append(starts | {"mode": "markers", "marker": dot, "showlegend": False, "hoverinfo": "name"})
+        for trace in traces[-2:]:
+            trace.update(type=kind, name=name, legendgroup=name)
     return traces
 
 
@@ -130,19 +141,27 @@ def time_figure(recording: Recording, n_bytes: int) -> WebFigure:
         ("|E − E<sub>0</sub>| / |E<sub>0</sub>|", energy_errors(recording), maxima),
         ("|L − L<sub>0</sub>| / max Σ m|x||v|", angular_momentum_errors(recording), maxima),
     )
-    data, layout = [], {"showlegend": False, "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"}}
-    for number, (label, series, thin) in enumerate(panels, start=1):
-        axis = "y" + str(number) * (number > 1)
-        shown = thin(series.time, series.value, bins) if len(series.time) else []
-        x, y = series.time[shown] if len(shown) else [], series.value[shown] if len(shown) else []
-        data.append(
-            {
-                **{"type": "scatter", "mode": "lines", "x": numbers(x, "f8"), "y": numbers(y), "yaxis": axis},
-                **{"line": {"color": INK, "width": 1}, "hovertemplate": "%{x:.6g}, %{y:.3e}<extra></extra>"},
-            }
-        )
-        layout[f"yaxis{number}".removesuffix("1")] = _log_axis(label, y) | {"domain": _row(number - 1, 3)}
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "showlegend": False,
+        "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"},
+    }
+    for panel, (label, (time, value), thin) in enumerate(panels):
+        number = _nth(panel)
+        shown = thin(time, value, bins) if len(time) else np.empty(0, dtype=np.intp)
+        hover = {"hovertemplate": "%{x:.6g}, %{y:.3e}<extra></extra>", "line": {"color": INK, "width": 1}}
+        data.append(_line(time[shown], value[shown], "f8") | hover | {"yaxis": "y" + number})
+        layout["yaxis" + number] = _log_axis(label, value[shown]) | {"domain": _row(panel, 3)}
     return WebFigure(f"Step, energy error and {spin}: drag to zoom, double click to go back.", data, layout, 720)
+
+
+def _line(x: Floats, y: Floats, dtype: str = "f4") -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "x": numbers(x, dtype), "y": numbers(y)}
+
+
+def _nth(panel: int) -> str:
+    """How the axes of a panel are numbered: the first has no number."""
+    return str(panel + 1) if panel else ""
 
 
 def _row(number: int, count: int) -> list[float]:
@@ -152,11 +171,10 @@ def _row(number: int, count: int) -> list[float]:
     return [max(0.0, bottom), min(1.0, bottom + height)]
 
 
-def _log_axis(label: str, values: Any) -> dict[str, Any]:
+def _log_axis(label: str, values: Floats) -> dict[str, Any]:
     """A logarithmic axis of at least a decade."""
     axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "exponentformat": "power"}
-    positive = np.asarray(values, dtype=float)
-    positive = positive[positive > 0]
+    positive = values[values > 0]
     if len(positive):
         low, high = math.log10(positive.min()), math.log10(positive.max())
         margin = max(0.06 * (high - low), 0.5 * (1.0 - (high - low)))
@@ -170,7 +188,7 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
     for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
-        number = str(panel + 1) * (panel > 0)
+        number = _nth(panel)
         values = []
         for colour, (key, name) in enumerate(curves):
             epoch, value = known_values(metrics, key)
@@ -190,18 +208,10 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
 def _curve(series: Series, name: str, colour: str, bins: int, axes: dict[str, Any]) -> list[dict[str, Any]]:
     shown = extremes(series.time, series.value, bins)
     places, medians = running_median(series.value, max(1, len(series.value) // 20), bins)
-    common = {"type": "scatter", "mode": "lines", "name": name, **axes}
-    return [
-        {
-            **common,
-            **{"x": numbers(series.time[shown]), "y": numbers(series.value[shown])},
-            **{"line": {"color": colour, "width": 1}, "opacity": 0.35, "showlegend": False, "hoverinfo": "skip"},
-        },
-        {
-            **common,
-            **{"x": numbers(series.time[places]), "y": numbers(medians), "line": {"color": colour, "width": 2}},
-        },
-    ]
+    every = _line(series.time[shown], series.value[shown]) | {"line": {"color": colour, "width": 1}, "opacity": 0.35}
+    median = _line(series.time[places], medians) | {"line": {"color": colour, "width": 2}}
+    faint = {"showlegend": False, "hoverinfo": "skip"}
+    return [every | faint | axes, median | {"name": name} | axes]
 
 
 def work_precision_figure(system: SystemComparison) -> WebFigure:
@@ -216,12 +226,18 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
                 if row.method == method and row.force_evaluations is not None and getattr(row, quantity) is not None
             )
             symbol = _SYMBOLS[(number + number // len(COLOURS)) % len(_SYMBOLS)]
-            axis = str(panel + 1) * (panel > 0)
+            axis = _nth(panel)
             data.append(
                 {
-                    **{"type": "scatter", "mode": "lines+markers", "name": method, "legendgroup": method},
-                    **{"x": [p[0] for p in points], "y": [p[1] for p in points]},
-                    **{"xaxis": "x" + axis, "yaxis": "y" + axis, "showlegend": panel == 0},
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": method,
+                    "legendgroup": method,
+                    "x": [p[0] for p in points],
+                    "y": [p[1] for p in points],
+                    "xaxis": "x" + axis,
+                    "yaxis": "y" + axis,
+                    "showlegend": panel == 0,
                     "line": {"color": _colour(number), "width": 1.5, "dash": _DASHES[number // len(COLOURS) % 3]},
                     "marker": {"size": 8, "symbol": [symbol if met else symbol + "-open" for *_, met in points]},
                 }
@@ -230,7 +246,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
     layout: dict[str, Any] = {"legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
     labels = ("max |E − E<sub>0</sub>| / |E<sub>0</sub>|", "position error")
     for panel, label in enumerate(labels):
-        axis = str(panel + 1) * (panel > 0)
+        axis = _nth(panel)
         layout["xaxis" + axis] = cost | {"domain": [0.56 * panel, 0.44 + 0.56 * panel], "anchor": "y" + axis}
         layout["yaxis" + axis] = {
             "type": "log",
@@ -238,7 +254,10 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
             "exponentformat": "power",
             "anchor": "x" + axis,
         }
-    return WebFigure(f"{system.system}: error against cost.", data, layout, 460)
+    caption = f"{system.system}: error against cost; hollow where the budget was not met."
+    if system.reference is not None:
+        caption += f" Position errors below {system.reference.uncertainty:.1e} mean nothing."
+    return WebFigure(caption, data, layout, 460)
 
 
 def ensemble_figure(result: EnsembleResult) -> WebFigure:
@@ -246,8 +265,11 @@ def ensemble_figure(result: EnsembleResult) -> WebFigure:
     errors = np.maximum(result.energy_error_max[result.finished], SMALLEST_ERROR)
     counts, edges = np.histogram(np.log10(errors), bins="sturges") if len(errors) else (np.zeros(0), np.zeros(1))
     bars = {
-        **{"type": "bar", "x": numbers(0.5 * (edges[:-1] + edges[1:])), "y": [int(count) for count in counts]},
-        **{"width": numbers(np.diff(edges)), "marker": {"color": COLOURS[0]}},
+        "type": "bar",
+        "x": numbers(0.5 * (edges[:-1] + edges[1:])),
+        "y": [int(count) for count in counts],
+        "width": numbers(np.diff(edges)),
+        "marker": {"color": COLOURS[0]},
     }
     layout = {
         "xaxis": {

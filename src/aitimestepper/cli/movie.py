@@ -1,0 +1,75 @@
+"""`aitimestepper movie`: a film of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aitimestepper.cli.console import note, simulation_progress
+from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.plot import default_output
+from aitimestepper.errors import InputError
+
+WORTH_SAYING = 0.01
+"""Part of the intervals between states that may hold a passage that was not recorded before the user hears of it."""
+
+_EXAMPLES = """\
+examples:
+  aitimestepper movie run.h5
+  aitimestepper movie run.h5 --seconds 20 --trail 3 --dim 2 --output plane.mp4
+  aitimestepper movie run.h5 --size 1920 1080 --fps 60 --title "Three bodies"
+  aitimestepper movie run.h5 --output small.gif --size 480 360 --fps 15
+
+Frames lie at equal intervals of simulated time, whatever the steps were;
+between two recorded states a body follows the cubic through their places and
+velocities. A run that keeps few states of each revolution looks angular:
+record it with `simulate --every 1` or `--samples N`.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper movie ...`; returns the exit code."""
+    parser = CommandParser("movie", usage="RUN.h5 [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
+    parser.add_argument("path", metavar="RUN.h5", help="the recording of a run")
+    parser.add_argument(
+        "--output", metavar="FILE", help="film, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)"
+    )
+    parser.add_argument("--fps", type=float, metavar="X", help="frames for each second (default: 30)")
+    parser.add_argument("--seconds", type=float, metavar="X", help="length of the film (default: 10)")
+    parser.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
+    parser.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane, or space (default: what the run has)")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="pixels (default: 960 720)")
+    parser.add_argument("--title", metavar="TEXT", help="over the picture")
+    request = parser.parse(words)
+    options = request.own
+    path = options.pop("path")
+    output = options.pop("output", None) or _default_output(path)
+    _film(path, output, options | {"overwrite": request.keys.get("overwrite", False)})
+    print(output)
+    return SUCCESS
+
+
+def _default_output(path: str) -> str:
+    from aitimestepper.views.encoding import find_ffmpeg
+
+    return default_output(path, "movie.mp4" if find_ffmpeg() is not None else "movie.gif")
+
+
+def _film(path: str, output: str, options: dict[str, Any]) -> None:
+    from aitimestepper.recording import Recording
+    from aitimestepper.views.movie import movie
+    from aitimestepper.views.sources import read_source
+
+    recording = read_source(path).content
+    if not isinstance(recording, Recording):
+        raise InputError(f"{path} is no recording of a run, which a film needs; simulate --output writes one")
+    if "size" in options:
+        options["size"] = tuple(options["size"])
+    with simulation_progress("drawing", "drawn") as progress:
+        film = movie(recording, output, progress=progress, **options)
+    if film.cut > WORTH_SAYING:
+        note(
+            f"in {100 * film.cut:.0f} % of the intervals between recorded states a body turns too far for its path to "
+            "be known, and goes straight: record more states with simulate --every 1 or --samples N"
+        )

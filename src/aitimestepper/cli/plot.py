@@ -1,0 +1,96 @@
+"""`aitimestepper plot`: a figure of a run, of several, of a training or of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.errors import InputError
+
+if TYPE_CHECKING:
+    from aitimestepper.views.sources import Source
+
+_EXAMPLES = """\
+examples:
+  aitimestepper plot run.h5
+  aitimestepper plot run.h5 --output orbit.pdf --length-unit au --time-unit yr
+  aitimestepper plot fixed.h5 learned.h5 --output both.svg
+  aitimestepper plot runs/first
+  aitimestepper plot work.json --title "Equal cost"
+
+A recording: orbits in the x-y plane (and in space, if the run has three
+dimensions), step, energy error and error of the angular momentum over time.
+Several recordings: the same of all in one figure, without space and angular
+momentum. The run directory of a training: its metrics. What compare --output
+wrote: errors against force evaluations.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper plot ...`; returns the exit code."""
+    usage = "PATH [PATH ...] [--output F.png|F.pdf|F.svg] [flags]"
+    parser = CommandParser("plot", usage=usage, epilog=_EXAMPLES)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="recordings, a run directory, or a comparison (.json)")
+    parser.add_argument("--output", metavar="FILE", help="figure, by suffix .png, .pdf or .svg (default: beside PATH)")
+    parser.add_argument("--title", metavar="TEXT", help="over the figure")
+    parser.add_argument("--length-unit", metavar="TEXT", help="for the axes (default: what the run says of itself)")
+    parser.add_argument("--time-unit", metavar="TEXT", help="likewise")
+    request = parser.parse(words)
+    own = request.own
+    output = own.pop("output", None) or default_output(own["paths"][0], "plot.png")
+    draw = _drawing(own.pop("paths"), own)
+    draw(output, overwrite=request.keys.get("overwrite", False))
+    print(output)
+    return SUCCESS
+
+
+def default_output(path: str, name: str) -> str:
+    """`RUN.png` beside `RUN.h5`; in a directory, the name."""
+    place = Path(path)
+    return str(place / name if place.is_dir() else place.with_suffix(Path(name).suffix))
+
+
+def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., None]:
+    """What draws the figure into a path."""
+    from aitimestepper.recording import Recording
+    from aitimestepper.views.sources import read_source
+
+    sources = [read_source(path) for path in paths]
+    recordings = [source.content for source in sources if isinstance(source.content, Recording)]
+    if len(recordings) < len(sources):
+        return _of_another_kind(sources, options)
+    from aitimestepper.views.plots import plot_comparison, plot_run
+
+    if len(recordings) == 1:
+        return lambda path, overwrite: plot_run(recordings[0], path, overwrite=overwrite, **options)
+    stems = [Path(path).stem for path in paths]
+    names = stems if len(set(stems)) == len(stems) else list(paths)
+    if len(set(names)) < len(names):
+        raise InputError("a recording is named twice")
+    named = dict(zip(names, recordings, strict=True))
+    return lambda path, overwrite: plot_comparison(named, path, overwrite=overwrite, **options)
+
+
+def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Callable[..., None]:
+    """A training or a comparison, one alone."""
+    from aitimestepper.comparison import Comparison
+    from aitimestepper.ensemble_result import EnsembleResult
+
+    if len(sources) > 1:
+        raise InputError("one figure shows several recordings, or one training, or one comparison; name one of these")
+    path, content = sources[0]
+    if isinstance(content, EnsembleResult):
+        raise InputError(f"{path} is an ensemble, which has no orbits to plot: aitimestepper report {path} shows it")
+    units = [f"--{name.replace('_', '-')}" for name in ("length_unit", "time_unit") if name in options]
+    if units:
+        raise InputError(f"{', '.join(units)} can stand beside recordings only")
+    if isinstance(content, Comparison):
+        from aitimestepper.views.work_precision import plot_work_precision
+
+        return lambda output, overwrite: plot_work_precision(content, output, overwrite=overwrite, **options)
+    from aitimestepper.views.plots import plot_training
+
+    return lambda output, overwrite: plot_training(path, output, overwrite=overwrite, **options)

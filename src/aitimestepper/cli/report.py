@@ -1,0 +1,38 @@
+"""`aitimestepper report`: a web page about runs, which opens without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.plot import default_output
+
+_EXAMPLES = """\
+examples:
+  aitimestepper report run.h5
+  aitimestepper report run.h5 work.json --output run-and-methods.html
+  aitimestepper report runs/first --title "First training"
+  aitimestepper report many.h5
+
+PATH is a recording, an ensemble, a comparison (compare --output F.json), or a
+directory: the training in it and every such file beside it. The page is one
+file with everything inside, and asks nothing of any network.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper report ...`; returns the exit code."""
+    parser = CommandParser("report", usage="PATH [PATH ...] [--output F.html] [flags]", epilog=_EXAMPLES)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="files or directories to show")
+    parser.add_argument("--output", metavar="FILE", help="page, .html (default: beside PATH, or report.html in it)")
+    parser.add_argument("--title", metavar="TEXT", help="of the page")
+    request = parser.parse(words)
+    own = request.own
+    paths = own.pop("paths")
+    output = own.pop("output", None) or default_output(paths[0], "report.html")
+    from aitimestepper.views.report import report
+
+    report(paths, output, overwrite=request.keys.get("overwrite", False), **own)
+    print(output)
+    return SUCCESS
