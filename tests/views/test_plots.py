@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from tests.views.recordings import circling
 
 from aitimestepper import Config
 from aitimestepper.errors import InputError, OutputExistsError
@@ -62,6 +63,49 @@ def test_a_run_names_its_bodies(tmp_path, eccentric):
     )
 
 
+def test_a_run_in_space_is_shown_there_and_in_the_plane(tmp_path):
+    times = np.linspace(0.0, 6.0, 50)
+    plot_run(circling(times, 3, note="au, solar masses, yr; made up"), tmp_path / "f.svg")
+    shown = texts(tmp_path / "f.svg")
+    assert [shown.count(f"{name} [au]") for name in "xyz"] == [2, 2, 1]
+    assert {"step [yr]", "time [yr]"} <= set(shown)
+
+
+def panels(monkeypatch, recording: Recording, path) -> list:
+    """Step, energy error and error of the angular momentum, as they were drawn."""
+    made = []
+    run_panels = plots._run_panels
+    monkeypatch.setattr(plots, "_run_panels", lambda in_space: made.append(run_panels(in_space)) or made[-1])
+    plot_run(recording, path)
+    return made[0][3]
+
+
+def test_what_spans_decades_is_on_logarithmic_axes_of_at_least_one(tmp_path, monkeypatch):
+    for axis in panels(monkeypatch, circling(np.linspace(0.0, 6.0, 50)), tmp_path / "f.png"):
+        low, high = axis.get_ylim()
+        assert axis.get_yscale() == "log"
+        assert high >= 9.99 * low
+        assert axis.get_ylabel()
+
+
+def test_the_angular_momentum_is_that_of_the_frames(tmp_path, monkeypatch):
+    slowing = circling(np.linspace(0.0, 6.0, 50))
+    slowing.angular_momentum[:] *= np.linspace(1.0, 0.5, 50)
+    *_, spin = panels(monkeypatch, slowing, tmp_path / "f.png")
+    assert spin.lines[0].get_ydata()[-1] == pytest.approx(0.5)
+
+
+def test_a_field_from_outside_is_named(tmp_path):
+    plot_run(circling(np.linspace(0, 6, 50), settings={"external_field_mass": 1.0}), tmp_path / "f.svg")
+    assert "not conserved: external field" in texts(tmp_path / "f.svg")
+
+
+def test_paths_between_states_are_smooth():
+    places = plots._paths(circling(np.linspace(0.0, 6.0, 13)))
+    np.testing.assert_allclose(np.hypot(*np.moveaxis(places, -1, 0)), 1.0, atol=1e-3)
+    assert len(places) > 50
+
+
 @pytest.mark.parametrize("n_dims", [1, 2, 3])
 @pytest.mark.parametrize("n_bodies", [1, 12])
 def test_every_number_of_dimensions_and_bodies_can_be_drawn(tmp_path, n_dims, n_bodies):
@@ -100,6 +144,13 @@ def test_thinning_keeps_both_ends_of_every_interval():
     for number in range(50):
         inside, kept = y[interval == number], y[shown[interval[shown] == number]]
         assert (kept.min(), kept.max()) == (inside.min(), inside.max())
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_the_turn_of_a_path_is_that_of_a_circle(n_dims):
+    path = circling(np.linspace(0.0, 2 * np.pi, 1001), n_dims, 1).position[:, 0]
+    chosen, turn = along_path(path, 101)
+    assert turn * len(chosen) == pytest.approx(2 * np.pi, rel=1e-2)
 
 
 def test_a_thinned_path_keeps_its_sharp_turns():

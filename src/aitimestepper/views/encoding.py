@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aitimestepper.errors import InputError, OutputError
+from aitimestepper.views.page import COLOURS
 
 Picture = NDArray[np.uint8]
 """(height, width, 4): red, green, blue, and an alpha that is not used."""
@@ -114,7 +115,20 @@ def _encode_mp4(pictures: Iterable[Picture], path: Path, fps: float) -> None:
 def _encode_gif(pictures: Iterable[Picture], path: Path, fps: float) -> None:
     from PIL import Image
 
+    # One palette for all frames: chosen for each, colours of small bodies would flicker.
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_shades())
     first, *rest = (
-        Image.fromarray(picture[..., :3]).quantize(colors=128, dither=Image.Dither.NONE) for picture in pictures
+        Image.fromarray(np.ascontiguousarray(picture[..., :3])).quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in pictures
     )
     first.save(path, format="GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+
+
+def _shades() -> list[int]:
+    """Red, green and blue of the colours of figures, each in steps up to white."""
+    count = 256 // len(COLOURS)
+    pure = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in COLOURS])
+    towards_white = np.linspace(0.0, 1.0, count)[:, None, None]
+    shades = pure * (1 - towards_white) + 255.0 * towards_white
+    return [int(value) for value in shades.round().ravel()]

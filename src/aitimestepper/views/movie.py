@@ -23,6 +23,9 @@ Dim = Literal[2, 3]
 
 DEFAULT_SIZE = (960, 720)
 _DPI = 120
+"""Pixels to an inch, of which a line of text takes an eighth, in a picture of the usual size."""
+_SHRINK = 0.7
+"""How text follows the size of the picture: 0 not at all, 1 in proportion."""
 _WORDS = 0.06
 """Part of the height that is left for words."""
 _MOST_TRAILS = 200
@@ -157,7 +160,8 @@ class _Stage:
         self._units = units_of(recording)
         even = [pixels + pixels % 2 for pixels in size]
         with matplotlib.rc_context(STYLE):
-            figure: Any = Figure(figsize=(even[0] / _DPI, even[1] / _DPI), dpi=_DPI)
+            dpi = _DPI * (min(even) / min(DEFAULT_SIZE)) ** _SHRINK
+            figure: Any = Figure(figsize=(even[0] / dpi, even[1] / dpi), dpi=dpi)
             figure.set_layout_engine("constrained", rect=(0.01, _WORDS, 0.98, 0.99 - _WORDS))
             self._canvas = FigureCanvasAgg(figure)
             self._axes: Any = figure.add_subplot(projection="3d" if in_space else None)
