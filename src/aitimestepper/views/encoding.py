@@ -126,9 +126,10 @@ def _encode_gif(pictures: Iterable[Picture], path: Path, fps: float) -> None:
 
 
 def _shades() -> list[int]:
-    """Red, green and blue of the colours of figures, each in steps up to white."""
-    count = 256 // len(COLOURS)
+    """Red, green and blue of white, and of the colours of figures, each in steps towards it."""
+    count = 255 // len(COLOURS)
     pure = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in COLOURS])
-    towards_white = np.linspace(0.0, 1.0, count)[:, None, None]
+    # Not close to white: the ground would take a tint, since a palette is searched roughly.
+    towards_white = np.linspace(0.0, 0.92, count)[:, None, None]
     shades = pure * (1 - towards_white) + 255.0 * towards_white
-    return [int(value) for value in shades.round().ravel()]
+    return [255, 255, 255, *(int(value) for value in shades.round().ravel())]

@@ -35,7 +35,8 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "tria
 _BYTES_OF_A_PATH_POINT = 45
 _BYTES_OF_A_BIN = 90
 _BYTES_OF_AN_EPOCH = 430
-_GAP = 0.07
+_HALF_PAGE = ((0.0, 0.44), (0.56, 1.0))
+"""Where the two panels of a row stand."""
 
 
 class WebFigure(NamedTuple):
@@ -164,10 +165,10 @@ def _nth(panel: int) -> str:
     return str(panel + 1) if panel else ""
 
 
-def _row(number: int, count: int) -> list[float]:
+def _row(number: int, count: int, gap: float = 0.07) -> list[float]:
     """The part of the height that a row takes, from the top."""
-    height = (1.0 - (count - 1) * _GAP) / count
-    bottom = 1.0 - number * (height + _GAP) - height
+    height = (1.0 - (count - 1) * gap) / count
+    bottom = 1.0 - number * (height + gap) - height
     return [max(0.0, bottom), min(1.0, bottom + height)]
 
 
@@ -186,7 +187,7 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     """The metrics of a training: every epoch faint, the running median over it."""
     bins = max(50, n_bytes // _BYTES_OF_AN_EPOCH)
     data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
+    layout: dict[str, Any] = {}
     for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
         number = _nth(panel)
         values = []
@@ -194,15 +195,19 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
             epoch, value = known_values(metrics, key)
             if len(value):
                 values.append(value)
-                axes = {"xaxis": "x" + number, "yaxis": "y" + number, "legendgroup": name}
-                data += _curve(Series(epoch, value), name, _colour(colour), bins, axes)
+                axes = {"xaxis": "x" + number, "yaxis": "y" + number, "legend": "legend" + number}
+                data += _curve(Series(epoch, value), name, _colour(colour), bins, axes | {"legendgroup": name + number})
         row, column = divmod(panel, 2)
-        across = {"domain": [0.56 * column, 0.44 + 0.56 * column], "anchor": "y" + number, "matches": "x"}
+        left, up_to = _HALF_PAGE[column]
+        domain = _row(row, 2, gap=0.2)
+        place = {"x": left, "y": domain[1] + 0.01, "xanchor": "left", "yanchor": "bottom"}
+        layout["legend" + number] = place | {"orientation": "h", "font": {"size": 11}}
+        across = {"domain": [left, up_to], "anchor": "y" + number, "matches": "x"}
         layout["xaxis" + number] = across if panel else across | {"matches": None}
         layout["xaxis" + number]["title"] = {"text": "epoch" if row else ""}
         up = _log_axis(label, np.concatenate(values)) if values and scale == "log" else {"title": {"text": label}}
-        layout["yaxis" + number] = up | {"domain": _row(row, 2), "anchor": "x" + number}
-    return WebFigure("Training: each epoch faint, and the running median.", data, layout, 640)
+        layout["yaxis" + number] = up | {"domain": domain, "anchor": "x" + number}
+    return WebFigure("Training: each epoch faint, and the running median.", data, layout, 760)
 
 
 def _curve(series: Series, name: str, colour: str, bins: int, axes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -247,7 +252,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
     labels = ("max |E − E<sub>0</sub>| / |E<sub>0</sub>|", "position error")
     for panel, label in enumerate(labels):
         axis = _nth(panel)
-        layout["xaxis" + axis] = cost | {"domain": [0.56 * panel, 0.44 + 0.56 * panel], "anchor": "y" + axis}
+        layout["xaxis" + axis] = cost | {"domain": list(_HALF_PAGE[panel]), "anchor": "y" + axis}
         layout["yaxis" + axis] = {
             "type": "log",
             "title": {"text": label},
