@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,27 +187,33 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     """The metrics of a training: every epoch faint, the running median over it."""
     bins = max(50, n_bytes // _BYTES_OF_AN_EPOCH)
     data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {}
+    layout: dict[str, Any] = {"showlegend": False, "annotations": []}
     for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
         number = _nth(panel)
-        values = []
-        for colour, (key, name) in enumerate(curves):
-            epoch, value = known_values(metrics, key)
-            if len(value):
-                values.append(value)
-                axes = {"xaxis": "x" + number, "yaxis": "y" + number, "legend": "legend" + number}
-                data += _curve(Series(epoch, value), name, _colour(colour), bins, axes | {"legendgroup": name + number})
+        known = {name: known_values(metrics, key) for key, name in curves}
+        colours = {name: _colour(place) for place, (name, (epoch, _)) in enumerate(known.items()) if len(epoch)}
+        for name, colour in colours.items():
+            axes = {"xaxis": "x" + number, "yaxis": "y" + number}
+            data += _curve(Series(*known[name]), name, colour, bins, axes)
         row, column = divmod(panel, 2)
-        left, up_to = _HALF_PAGE[column]
+        left, right = _HALF_PAGE[column]
         domain = _row(row, 2, gap=0.2)
-        place = {"x": left, "y": domain[1] + 0.01, "xanchor": "left", "yanchor": "bottom"}
-        layout["legend" + number] = place | {"orientation": "h", "font": {"size": 11}}
-        across = {"domain": [left, up_to], "anchor": "y" + number, "matches": "x"}
+        layout["annotations"].append(_names_above(colours, left, domain[1]))
+        across = {"domain": [left, right], "anchor": "y" + number, "matches": "x"}
         layout["xaxis" + number] = across if panel else across | {"matches": None}
         layout["xaxis" + number]["title"] = {"text": "epoch" if row else ""}
-        up = _log_axis(label, np.concatenate(values)) if values and scale == "log" else {"title": {"text": label}}
+        values = np.concatenate([known[name][1] for name in colours] or [np.empty(0)])
+        up = _log_axis(label, values) if scale == "log" else {"title": {"text": label}}
         layout["yaxis" + number] = up | {"domain": domain, "anchor": "x" + number}
     return WebFigure("Training: each epoch faint, and the running median.", data, layout, 760)
+
+
+def _names_above(colours: Mapping[str, str], left: float, top: float) -> dict[str, Any]:
+    """The names of the curves of a panel, two in a line; a legend for each panel is more than plotly.js places well."""
+    spans = [f'<span style="color:{colour}">— {name}</span>' for name, colour in colours.items()] or ["not recorded"]
+    lines = ["   ".join(spans[k : k + 2]) for k in range(0, len(spans), 2)]
+    where = {"xref": "paper", "yref": "paper", "x": left, "y": top + 0.01, "xanchor": "left", "yanchor": "bottom"}
+    return where | {"text": "<br>".join(lines), "align": "left", "showarrow": False, "font": {"size": 12}}
 
 
 def _curve(series: Series, name: str, colour: str, bins: int, axes: dict[str, Any]) -> list[dict[str, Any]]:
