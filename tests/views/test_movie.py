@@ -8,7 +8,8 @@ from tests.views.recordings import circling, drifting
 
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
 from aitimestepper.views import encoding
-from aitimestepper.views.movie import movie, view_box
+from aitimestepper.views.framing import view_box, within
+from aitimestepper.views.movie import movie
 from aitimestepper.views.page import COLOURS
 
 pytest.importorskip("matplotlib")
@@ -97,6 +98,11 @@ def test_a_body_that_is_thrown_out_leaves_the_picture():
     assert 1.0 < half < 1.2
     # An eccentric orbit stays in the picture, although its pericentre is passed quickly.
     assert view_box(np.zeros((5, 1, 2)))[1] == 1.0
+
+
+def test_in_space_what_lies_outside_is_not_drawn():
+    places = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.5]])
+    np.testing.assert_array_equal(within(places, np.zeros(3), 1.0), [[0.0] * 3, [np.nan] * 3])
 
 
 def test_progress_is_told_for_each_frame(tmp_path):

@@ -14,6 +14,7 @@ from aitimestepper.errors import InputError, OutputExistsError
 from aitimestepper.recording import Frames, Recording, RunInfo, Summary
 from aitimestepper.simulate import simulate
 from aitimestepper.views import plots
+from aitimestepper.views.framing import run_box
 from aitimestepper.views.plots import plot_comparison, plot_run, plot_training
 from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
 
@@ -98,6 +99,13 @@ def test_the_angular_momentum_is_that_of_the_frames(tmp_path, monkeypatch):
 def test_a_field_from_outside_is_named(tmp_path):
     plot_run(circling(np.linspace(0, 6, 50), settings={"external_field_mass": 1.0}), tmp_path / "f.svg")
     assert "not conserved: external field" in texts(tmp_path / "f.svg")
+
+
+def test_a_body_far_out_does_not_hide_a_crowd(tmp_path):
+    crowd = circling(np.linspace(0, 6, 20), 3, 60)
+    crowd.position[:, 7] += 1000.0
+    assert run_box(crowd, 3)[1] < 2.0
+    plot_run(crowd, tmp_path / "f.png")
 
 
 def test_paths_between_states_are_smooth():

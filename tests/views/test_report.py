@@ -151,11 +151,17 @@ def test_a_run_in_the_plane_is_shown_there_and_over_time(tmp_path, n_dims):
     assert numbers(world["data"][0]["z"])[:-1].max() == pytest.approx(7.0)
 
 
-@pytest.mark.parametrize(("n_frames", "n_bodies"), [(40_000, 3), (200, 500), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("n_frames", "n_bodies"), [(40_000, 3), (200, 500), (3, 5000), (1, 2), (2, 1)])
 def test_every_length_and_number_of_bodies_stays_small(tmp_path, n_frames, n_bodies):
     times = np.cumsum(np.random.default_rng(1).uniform(0.01, 0.1, n_frames))
     circling(times, 2, n_bodies).save(tmp_path / "f.h5")
     assert len(page_of(tmp_path, tmp_path / "f.h5").source.encode()) < MOST_BYTES
+
+
+def test_of_very_many_bodies_some_are_shown_and_the_page_says_so(tmp_path):
+    circling(np.linspace(0, 1, 5), 3, 5000).save(tmp_path / "f.h5")
+    lines, dots = page_of(tmp_path, tmp_path / "f.h5").figures[0]["data"]
+    assert lines["name"] == f"{len(numbers(dots['x']))} of 5000 bodies"
 
 
 def test_a_field_from_outside_is_named(tmp_path):

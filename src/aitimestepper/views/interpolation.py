@@ -11,6 +11,9 @@ from aitimestepper.views.thinning import Floats
 _LARGEST_BULGE = 0.5
 """A cubic that leaves the chord by more than this part of its length goes through a passage that was not recorded."""
 
+_SAMPLES = 2_000_000
+"""Of all bodies together, to find where they are most of the time."""
+
 _LEGS_TO_A_TURN = 0.1
 """Radians by which a drawn path may turn from one point to the next, where the recording allows it."""
 
@@ -50,6 +53,11 @@ class Motion:
         # The cubic as what it adds to the chord.
         bulge = s * (1 - s) * ((1 - s) * (h * v0 - (x1 - x0)) - s * (h * v1 - (x1 - x0)))
         return np.where(_too_far(span, x0, x1, v0, v1)[..., None], chord, chord + bulge)
+
+    def even_times(self) -> Floats:
+        """Times at equal intervals, both ends included: fewer for very many bodies."""
+        count = int(np.clip(_SAMPLES // self.position.shape[1], 20, 400))
+        return np.linspace(self.time[0], self.time[-1], count)
 
     def times_between(self, start: float, stop: float, most: int) -> Floats:
         """About `most` times from `start` to `stop`: half of them equally spaced, the others those of states."""

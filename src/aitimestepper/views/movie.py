@@ -14,6 +14,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.recording import Recording
 from aitimestepper.storage import check_output
 from aitimestepper.views.encoding import Picture, check_encoder, encode, frame_rate
+from aitimestepper.views.framing import in_dimensions, view_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.page import MOST_NAMES, STYLE, check_matplotlib, line_style
 from aitimestepper.views.series import body_names, energy_errors, units_of
@@ -31,9 +32,6 @@ _WORDS = 0.06
 _MOST_TRAILS = 200
 _TRAIL_POINTS = 4000
 """Of all trails of a frame together."""
-_SAMPLES = 400
-_BULK = 0.025
-_FAR_OUT = 2.0
 
 
 class Film(NamedTuple):
@@ -130,22 +128,6 @@ def _pictures(stage: _Stage, film: Film, progress: Callable[[float], None] | Non
             progress(number / len(film.times))
 
 
-def view_box(places: Floats) -> tuple[Floats, float]:
-    """Centre (D,) and half the width of a cube that shows bodies (K, N, D) at equal times.
-
-    It holds all of them, unless that makes it more than twice as wide as what holds all but 2.5 % at each end: then a
-    body was thrown out, and the bulk is shown.
-    """
-    everything = places.reshape(-1, places.shape[-1])
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    bulk_low, bulk_high = np.quantile(everything, (_BULK, 1.0 - _BULK), axis=0)
-    bulk = (bulk_high - bulk_low).max()
-    if bulk > 0 and (high - low).max() > _FAR_OUT * bulk:
-        margin = 0.25 * bulk
-        low, high = np.maximum(low, bulk_low - margin), np.minimum(high, bulk_high + margin)
-    return 0.5 * (low + high), float(0.54 * (high - low).max()) or 1.0
-
-
 class _Stage:
     """The figure: what never changes is drawn once, bodies and words over it for each frame."""
 
@@ -174,8 +156,7 @@ class _Stage:
             self._background = self._canvas.copy_from_bbox(figure.bbox)
 
     def _frame(self) -> None:
-        times = np.linspace(self._motion.time[0], self._motion.time[-1], _SAMPLES)
-        centre, half = view_box(self._places(times))
+        self._box = centre, half = view_box(self._places(self._motion.even_times()))
         for letter, middle in zip("xyz", centre, strict=False):
             self._axes.set(
                 **{f"{letter}lim": (middle - half, middle + half), f"{letter}label": f"{letter} [{self._units.length}]"}
@@ -187,8 +168,7 @@ class _Stage:
 
     def _places(self, times: Floats) -> Floats:
         """(K, N, 2 or 3)."""
-        places = self._motion.at(times)[..., : self._n_dims]
-        return np.pad(places, ((0, 0), (0, 0), (0, self._n_dims - places.shape[-1])))
+        return in_dimensions(self._motion.at(times), self._n_dims)
 
     def _bodies(self, recording: Recording) -> list[tuple[Any, Any, slice]]:
         """Dots, trails and bodies: one body in each group, or all in one where there are many."""
@@ -226,7 +206,8 @@ class _Stage:
     def _put(self, line: Any, places: Floats) -> None:
         """Give a line the places (K, B, D): one body after the other, with a gap between them."""
         gap = np.full((1, *places.shape[1:]), np.nan)
-        columns = np.concatenate([places, gap]).transpose(2, 1, 0).reshape(self._n_dims, -1)
+        shown = within(places, *self._box) if self._n_dims == 3 else places
+        columns = np.concatenate([shown, gap]).transpose(2, 1, 0).reshape(self._n_dims, -1)
         (line.set_data_3d if self._n_dims == 3 else line.set_data)(*columns)
 
     def _past(self, time: float, trail: float, n_bodies: int) -> Floats:

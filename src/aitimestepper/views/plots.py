@@ -10,6 +10,7 @@ import numpy as np
 
 from aitimestepper.errors import InputError
 from aitimestepper.recording import Recording
+from aitimestepper.views.framing import in_dimensions, run_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values, read_metrics
 from aitimestepper.views.page import (
@@ -39,6 +40,9 @@ from aitimestepper.views.thinning import Floats, along_path, extremes, maxima, r
 
 _BINS = 800
 _PATH_POINTS = 12_000
+_LEAST_POINTS = 200
+_ALL_POINTS = 400_000
+"""Points of all paths together, that are added between states."""
 _SHARPEST_TURN = 0.15
 
 
@@ -76,7 +80,7 @@ def plot_comparison(
         styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(recordings)}
         for depth, (name, recording) in enumerate(reversed(list(recordings.items())), start=3):
             line = styles[name] | {"zorder": depth}
-            _draw_orbits(orbit, _plane(_paths(recording)), [line] * len(recording.mass))
+            _draw_orbits(orbit, in_dimensions(_paths(recording), 2), [line] * len(recording.mass))
             _draw_step(step, recording, line)
             _draw_error(error, energy_errors(recording), line)
         _frame(orbit, list(recordings.values()))
@@ -110,12 +114,13 @@ def plot_run(
         figure, orbit, space, over_time = _run_panels(in_space)
         styles = [line_style(body) for body in range(n_bodies)]
         paths = _paths(recording)
-        _draw_orbits(orbit, _plane(paths), styles)
-        _frame(orbit, [recording])
+        _draw_all(orbit, in_dimensions(paths, 2), styles)
+        _square(orbit, *run_box(recording, 2))
         _label_orbit(orbit, units)
         if in_space:
-            _draw_orbits(space, paths, styles)
-            _frame_space(space, recording, units)
+            box = run_box(recording, 3)
+            _draw_all(space, within(paths, *box), styles)
+            _cube(space, *box, units)
         step, error, spin = over_time
         _draw_step(step, recording, {"color": BLACK})
         _draw_error(error, energy_errors(recording), {"color": BLACK})
@@ -235,15 +240,7 @@ def _in(unit: str) -> str:
 def _paths(recording: Recording) -> Floats:
     """(P, N, D): places of the bodies, so dense that paths are smooth."""
     motion = Motion(recording)
-    return motion.at(motion.smooth_times(_PATH_POINTS))
-
-
-def _plane(places: Floats) -> Floats:
-    """(P, N, 2): places in the x-y plane; a body in one dimension moves along x."""
-    position = places[..., :2]
-    if position.shape[-1] == 1:
-        return np.concatenate([position, np.zeros_like(position)], axis=-1)
-    return position
+    return motion.at(motion.smooth_times(max(_LEAST_POINTS, min(_PATH_POINTS, _ALL_POINTS // len(recording.mass)))))
 
 
 def _draw_orbits(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) -> None:
@@ -257,23 +254,39 @@ def _draw_orbits(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) ->
         axis.plot(*path[:1].T, ".", markersize=4, **line | {"zorder": line.get("zorder", 2) + 0.5})
 
 
+def _draw_all(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) -> None:
+    """Paths and dots of one run (P, N, D); of very many bodies those of one colour are one line, with gaps."""
+    if len(styles) <= MOST_NAMES:
+        _draw_orbits(axis, places, styles)
+        return
+    gap = np.full((1, *places.shape[1:]), np.nan)
+    for number, colour in enumerate(COLOURS):
+        part = places[:, number :: len(COLOURS)]
+        joined = np.concatenate([part, gap[:, : part.shape[1]]]).swapaxes(0, 1).reshape(-1, places.shape[-1])
+        axis.plot(*joined.T, color=colour, linewidth=0.4)
+        axis.plot(*part[0].T, ".", color=colour, markersize=max(0.7, 2.5 - len(styles) / 1000))
+
+
+def _square(axis: Any, centre: Floats, half: float) -> None:
+    axis.set(xlim=(centre[0] - half, centre[0] + half), ylim=(centre[1] - half, centre[1] + half), aspect="equal")
+
+
 def _frame(axis: Any, recordings: Sequence[Recording]) -> None:
     """A square that holds the first run, and of the others what is within twice its size."""
-    corners = [np.array([plane.min((0, 1)), plane.max((0, 1))]) for plane in (_plane(r.position) for r in recordings)]
+    corners = [
+        np.array([plane.min((0, 1)), plane.max((0, 1))]) for plane in (in_dimensions(r.position, 2) for r in recordings)
+    ]
     low, high = corners[0]
     grown = 0.5 * (high - low).max()
     low = np.maximum(np.min([c[0] for c in corners], axis=0), low - grown)
     high = np.minimum(np.max([c[1] for c in corners], axis=0), high + grown)
     centre, half = 0.5 * (low + high), 0.54 * (high - low).max() or 1.0
-    axis.set(xlim=(centre[0] - half, centre[0] + half), ylim=(centre[1] - half, centre[1] + half), aspect="equal")
+    _square(axis, centre, half)
 
 
-def _frame_space(axis: Any, recording: Recording, units: Units) -> None:
-    """A cube that holds the run."""
+def _cube(axis: Any, centre: Floats, half: float, units: Units) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    low, high = recording.position.min((0, 1)), recording.position.max((0, 1))
-    centre, half = 0.5 * (low + high), 0.52 * (high - low).max() or 1.0
     for letter, middle in zip("xyz", centre, strict=True):
         axis.set(**{f"{letter}lim": (middle - half, middle + half), f"{letter}label": letter + _in(units.length)})
         getattr(axis, f"{letter}axis").set_major_locator(MaxNLocator(4))

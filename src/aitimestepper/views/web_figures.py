@@ -12,6 +12,7 @@ import numpy as np
 from aitimestepper.comparison import SystemComparison
 from aitimestepper.ensemble_result import EnsembleResult
 from aitimestepper.recording import Recording
+from aitimestepper.views.framing import in_dimensions, run_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values
 from aitimestepper.views.page import BLACK, COLOURS, MOST_NAMES
@@ -33,6 +34,8 @@ INK = "@ink"
 _DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "triangle-left", "triangle-right")
 _BYTES_OF_A_PATH_POINT = 45
+_LEAST_POINTS = 20
+"""Of a path that is shown at all."""
 _BYTES_OF_A_BIN = 90
 _BYTES_OF_AN_EPOCH = 430
 _HALF_PAGE = ((0.0, 0.44), (0.56, 1.0))
@@ -56,18 +59,18 @@ def numbers(values: Any, dtype: str = "f4") -> dict[str, str]:
 
 def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
     """The paths of the bodies: in space, or in the plane and over time; at most about so many bytes."""
-    paths = _thinned_paths(recording, max(20, n_bytes // (_BYTES_OF_A_PATH_POINT * len(recording.mass))))
+    paths = _thinned_paths(recording, n_bytes // _BYTES_OF_A_PATH_POINT)
     length, time = (f" [{unit}]" for unit in units_of(recording))
     turning = "drag to turn, scroll to come nearer."
     n_dims = recording.position.shape[-1]
     if n_dims == 3:
-        low, high = recording.position.min((0, 1)), recording.position.max((0, 1))
-        middle, half = 0.5 * (low + high), 0.52 * float((high - low).max()) or 1.0
-        ranges = [[float(m - half), float(m + half)] for m in middle]
+        centre, half = run_box(recording, 3)
+        paths = [BodyPath(times, within(places, centre, half)) for times, places in paths]
+        ranges = [[float(middle - half), float(middle + half)] for middle in centre]
         scene = _scene([name + length for name in "xyz"], ranges)
         return [WebFigure(f"Orbits in space: {turning}", _lines_and_dots(paths, recording, "scatter3d"), scene, 600)]
-    plane = [BodyPath(time, np.pad(places, ((0, 0), (0, 2 - n_dims)))) for time, places in paths]
-    world = [BodyPath(time, np.column_stack([places, time])) for time, places in plane]
+    plane = [BodyPath(times, in_dimensions(places, 2)) for times, places in paths]
+    world = [BodyPath(times, np.column_stack([places, times])) for times, places in plane]
     axes = {
         "xaxis": {"title": {"text": "x" + length}},
         "yaxis": {"title": {"text": "y" + length}, "scaleanchor": "x"},
@@ -86,11 +89,15 @@ class BodyPath(NamedTuple):
     places: Floats
 
 
-def _thinned_paths(recording: Recording, most: int) -> list[BodyPath]:
+def _thinned_paths(recording: Recording, n_points: int) -> list[BodyPath]:
+    """Paths of at most about so many points together; of very many bodies some are left out."""
+    n_bodies = len(recording.mass)
+    shown = np.unique(np.linspace(0, n_bodies - 1, min(n_bodies, n_points // _LEAST_POINTS)).astype(np.intp))
+    most = n_points // len(shown)
     motion = Motion(recording)
     times = motion.smooth_times(most)
-    places = motion.at(times)
-    chosen = [along_path(places[:, body], most)[0] for body in range(places.shape[1])]
+    places = motion.at(times)[:, shown]
+    chosen = [along_path(path, most)[0] for path in places.swapaxes(0, 1)]
     return [BodyPath(times[rows], places[rows, body]) for body, rows in enumerate(chosen)]
 
 
@@ -104,8 +111,10 @@ def _scene(labels: Sequence[str], ranges: Sequence[list[float]] | None = None) -
 
 def _lines_and_dots(paths: Sequence[BodyPath], recording: Recording, kind: str) -> list[dict[str, Any]]:
     """A line for each body and a dot where it starts; with many bodies one line for all."""
-    few = len(paths) <= MOST_NAMES
-    names = body_names(recording) if few else [f"{len(paths)} bodies"]
+    few = len(recording.mass) <= MOST_NAMES
+    n_bodies = len(recording.mass)
+    of = "" if len(paths) == n_bodies else f" of {n_bodies}"
+    names = body_names(recording) if few else [f"{len(paths)}{of} bodies"]
     parts = [[path] for path in paths] if few else [list(paths)]
     traces: list[dict[str, Any]] = []
     for number, (name, part) in enumerate(zip(names, parts, strict=True)):
