@@ -50,8 +50,8 @@ def test_the_length_of_the_film_is_the_one_asked_for(tmp_path):
     assert (count, seconds) == (12, pytest.approx(1.2, abs=0.05))
 
 
-@pytest.mark.parametrize(("n_dims", "dim"), [(1, None), (2, None), (2, 2), (3, None), (3, 2), (3, 3)])
-@pytest.mark.parametrize("n_bodies", [1, 3, 300])
+@pytest.mark.parametrize(("n_dims", "dim"), [(1, None), (2, 2), (3, 2), (3, None)])
+@pytest.mark.parametrize("n_bodies", [1, 300])
 def test_every_number_of_bodies_and_dimensions_has_a_film(tmp_path, n_dims, dim, n_bodies):
     settings = SMALL | {"seconds": 0.2}
     movie(circling(np.linspace(0, 1, 5), n_dims, n_bodies), tmp_path / "f.gif", dim=dim, **settings)
