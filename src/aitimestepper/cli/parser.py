@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from aitimestepper._version import __version__
 from aitimestepper.config import fields_of, groups, nearest
 from aitimestepper.errors import InputError
 
@@ -25,9 +26,17 @@ COMMANDS = {
     "compare": "compare step criteria and integrators at equal force evaluations",
     "both": "train, then simulate with the model just trained",
     "ic": "write initial conditions, or list those that have a name",
+    "doctor": "check the installation",
+    "completion": "write a script by which a shell completes commands and flags",
 }
 
-_IC_KEYS = ("G", "softening", "seed", "overwrite")
+_FEW_KEYS = {
+    "ic": ("G", "softening", "seed", "overwrite"),
+    "doctor": ("json",),
+    "completion": (),
+}
+"""Keys of the commands that take only a few of their own."""
+
 CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
 """Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
 
@@ -66,8 +75,8 @@ def keys_of(command: str) -> dict[str, FieldInfo]:
     train, simulate = fields_of("train"), fields_of("simulate")
     if command == "both":
         return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
-    if command == "ic":
-        return {key: train[key] for key in _IC_KEYS}
+    if command in _FEW_KEYS:
+        return {key: (train | simulate)[key] for key in _FEW_KEYS[command]}
     return fields_of(command)  # type: ignore[arg-type]
 
 
@@ -171,6 +180,32 @@ class CommandParser(argparse.ArgumentParser):
         known = [name for name in self._option_string_actions if name.startswith("--")]
         return f"unknown flag {flag}{nearest(flag, known)}"
 
+
+def top_parser(parser_of: Callable[..., Any] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser of the words before those of a subcommand.
+
+    Args:
+        parser_of: makes the parser of a subcommand, for those who want to look into all of them.
+    """
+    parser = argparse.ArgumentParser(
+        prog="aitimestepper",
+        description="Learned, energy-gated time steps for gravitational N-body simulations.",
+        epilog=_TOP_EXAMPLES,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=parser_of)  # type: ignore
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+_TOP_EXAMPLES = """\
+examples:
+  aitimestepper simulate --ic pythagorean --duration 60 --tolerance 1e-6
+  aitimestepper train --ic kepler:e=0.9 --save-name mine
+  aitimestepper simulate --help        every command explains itself
+"""
 
 _UNBROKEN = "\u00a0"
 """A space at which no line is broken: bounds stay in one piece."""
