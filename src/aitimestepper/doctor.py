@@ -61,7 +61,7 @@ def optional_packages() -> dict[str, tuple[str, ...]]:
         requirement, _, marker = line.partition(";")
         extra = marker.partition("extra ==")[2].strip(" '\"")
         name = next(iter(requirement.replace("<", ">").replace("=", ">").replace("[", ">").split(">"))).strip()
-        if extra and extra not in ("all", "dev") and name != "aitimestepper":
+        if extra and extra not in ("all", "dev", "docs") and name != "aitimestepper":
             extras[extra] = (*extras.get(extra, ()), name)
     return extras
 
