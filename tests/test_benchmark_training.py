@@ -54,8 +54,8 @@ def test_a_replayed_sample_is_learnt_from(yardstick):
 
 
 def test_a_quick_run_fills_the_table():
-    words = [sys.executable, str(BENCHMARKS / "training.py"), "--quick", "--only", "one,replay,profile"]
+    words = [sys.executable, str(BENCHMARKS / "training.py"), "--quick", "--only", "one,replay"]
     answer = subprocess.run(words, capture_output=True, text=True, timeout=200)
     assert answer.returncode == 0, answer.stderr
-    for words in ("retrain iterations a second", "accepted steps a second", "replay of 512", "| optimiser |"):
+    for words in ("retrain iterations a second", "accepted steps a second", "replay of 512"):
         assert words in answer.stdout
