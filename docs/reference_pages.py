@@ -16,6 +16,7 @@ from aitimestepper.config import Config, groups
 MODULES = {
     "Simulations": ("simulate", "calibrated", "recording", "recording_file"),
     "Many runs": ("ensemble", "ensemble_result", "compare", "comparison"),
+    "Sweeps": ("sweeping.session", "sweeping.settings", "sweeping.trials"),
     "Training": ("training.session", "training.run", "training.epochs", "training.collect", "training.generalize"),
     "Initial conditions": ("systems.catalogue", "systems.initial"),
     "Other programs": ("bridges.amuse",),

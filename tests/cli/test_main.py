@@ -44,7 +44,7 @@ def test_an_unknown_command_names_the_nearest(call):
     call("trian").refuses("unknown command 'trian'; did you mean train?")
     call("--verson").refuses("unknown flag '--verson'; did you mean --version?")
     call("--epochs", 3, "train").refuses(
-        "unknown flag '--epochs'", "commands: train, simulate, ensemble, compare, both, ic, doctor, completion"
+        "unknown flag '--epochs'", "commands: train, sweep, simulate, ensemble, compare, both, ic, doctor, completion"
     )
 
 

@@ -21,6 +21,7 @@ from aitimestepper.errors import InputError
 
 COMMANDS = {
     "train": "train a network to choose time steps from steps that conserve energy",
+    "sweep": "search for good settings of a training",
     "simulate": "simulate a system with fixed, classical or learned steps",
     "ensemble": "simulate many systems side by side, on all cores",
     "compare": "compare step criteria and integrators at equal force evaluations",
@@ -51,11 +52,13 @@ class OwnFlag(NamedTuple):
 
 _RUNS = ("simulate", "ensemble", "compare")
 _OWN_FLAGS = {
-    "config": OwnFlag(("train", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
+    "config": OwnFlag(("train", "sweep", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
     "resume": OwnFlag(
         ("train", "simulate"), "go on with a stopped run: a run directory (train) or a recording (simulate)", "PATH"
     ),
     "plugin": OwnFlag(_RUNS, "Python file to run first, which registers criteria of your own", "F.py"),
+    "trials": OwnFlag(("sweep",), "trials of the whole study, whoever carries them out", "N"),
+    "timeout": OwnFlag(("sweep",), "seconds after which this process begins no more trials", "X"),
     "output": OwnFlag(("ic",), "file to write, by suffix .csv, .txt, .npy or .h5 (default: a table on stdout)", "FILE"),
     "list": OwnFlag(("ic",), "list the systems that have a name, with their options"),
 }
@@ -75,6 +78,8 @@ def keys_of(command: str) -> dict[str, FieldInfo]:
     train, simulate = fields_of("train"), fields_of("simulate")
     if command == "both":
         return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
+    if command == "sweep":
+        return {key: field for key, field in train.items() if key != "overwrite"} | {"json": simulate["json"]}
     if command in _FEW_KEYS:
         return {key: (train | simulate)[key] for key in _FEW_KEYS[command]}
     return fields_of(command)  # type: ignore[arg-type]
