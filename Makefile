@@ -7,7 +7,7 @@ RUN = .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test validate lint lock clean
+.PHONY: demo test validate docs lint lock clean
 
 demo: .venv/.ready
 	$(RUN) examples/demo.py
@@ -17,6 +17,10 @@ test: .venv/.ready
 
 validate: .venv/.ready
 	$(RUN) -m pytest -m validation
+
+docs: .venv/.ready
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
 
 lint: .venv/.ready
 	$(RUN) -m ruff check .
@@ -36,4 +40,4 @@ lock: .venv/.ready
 	$(RUN) -m pip freeze --exclude-editable | sed -e 's/+cpu//' | grep -v -i -E '^(nvidia-|triton)' > constraints.txt
 
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv runs docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache

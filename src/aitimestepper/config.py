@@ -75,7 +75,7 @@ class Config(  # the last base comes first in the help
         try:
             super().__init__(**keys)
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentences(error))) from None
+            raise ConfigError("; ".join(sentences(error, all_keys()))) from None
 
     @model_validator(mode="after")
     def _rules_between_keys(self) -> Self:
@@ -184,12 +184,13 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return f"; did you mean {spelled[close[0]]}?" if close else ""
 
 
-def _sentences(error: ValidationError) -> list[str]:
+def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
+    """What is wrong with the values of some keys, one sentence each; `known` are the keys that there are."""
     sentences = []
     for item in error.errors():
         key = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
-            sentences.append(f"unknown key {key!r}{nearest(key, all_keys())}")
+            sentences.append(f"unknown key {key!r}{nearest(key, known)}")
         elif not key:
             sentences.append(str(item["ctx"]["error"]) if "ctx" in item else item["msg"])
         else:

@@ -11,6 +11,8 @@ from aitimestepper.config import Config, all_keys, fields_of, nearest
 from aitimestepper.errors import ConfigError
 from aitimestepper.names import COMMANDS, Command
 
+SWEEP_TABLE = "sweep"
+
 
 def read_config(path: Path | str | None, command: Command, flags: Mapping[str, Any] | None = None) -> Config:
     """Merge a TOML file and flags into the configuration of one subcommand.
@@ -24,7 +26,8 @@ def read_config(path: Path | str | None, command: Command, flags: Mapping[str, A
     known = fields_of(command)
     merged: dict[str, Any] = {}
     if path is not None:
-        table = _read_toml(Path(path))
+        table = read_table(Path(path))
+        table.pop(SWEEP_TABLE, None)  # what `sweep` searches, which the other commands do not
         sections = {name: table.pop(name) for name in COMMANDS if isinstance(table.get(name), dict)}
         _check_keys(path, "", table, all_keys())
         for name, section in sections.items():
@@ -41,7 +44,12 @@ def _check_keys(path: Path | str, where: str, table: Mapping[str, Any], allowed:
             raise ConfigError(f"{path}: {where}unknown key {key!r}{other}")
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """The whole of a TOML file.
+
+    Raises:
+        ConfigError: it is missing, or no TOML.
+    """
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)

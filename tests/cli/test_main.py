@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ def process(*words: str, **keywords: object) -> subprocess.CompletedProcess[str]
 def test_help_names_every_command(call):
     answer = call("--help")
     assert answer.code == 0
-    assert all(f"    {name} " in answer.out for name in COMMANDS)
+    assert set(re.findall(r"^    ([a-z]+)\b", answer.out, re.M)) == set(COMMANDS)
 
 
 def test_version(call):
@@ -43,7 +44,7 @@ def test_an_unknown_command_names_the_nearest(call):
     call("trian").refuses("unknown command 'trian'; did you mean train?")
     call("--verson").refuses("unknown flag '--verson'; did you mean --version?")
     call("--epochs", 3, "train").refuses(
-        "unknown flag '--epochs'", "commands: train, simulate, ensemble, compare, both, ic"
+        "unknown flag '--epochs'", f"commands: {', '.join(COMMANDS)}"
     )
 
 
@@ -53,7 +54,7 @@ def test_the_help_fits_into_80_columns_and_gives_examples(call, monkeypatch, com
     answer = call(command, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert max(map(len, answer.out.splitlines())) <= 80
-    assert answer.out.count(f"\n  aitimestepper {command} ") >= 3
+    assert len(re.findall(rf"^  aitimestepper {command}\b", answer.out, re.M)) >= 3
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])

@@ -118,7 +118,11 @@ class TrainingLines(TrainingWatch):
     def _show(self, epoch: int) -> None:
         self._shown = time.monotonic()
         total = "" if self.n_epochs is None else f"/{self.n_epochs}"
-        note(f"epoch {epoch}{total}   {self.status()}   {self._left()}".rstrip())
+        self.say(f"epoch {epoch}{total}   {self.status()}   {self._left()}".rstrip())
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+        note(text)
 
     def _left(self) -> str:
         if self.last_epoch is None or self.n_epochs is None:

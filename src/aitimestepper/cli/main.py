@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import gc
@@ -11,9 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aitimestepper._version import __version__
 from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
-from aitimestepper.cli.parser import COMMANDS
+from aitimestepper.cli.parser import COMMANDS, top_parser
 from aitimestepper.config import nearest
 from aitimestepper.errors import InputError, RunError
 
@@ -67,7 +65,7 @@ def _dispatch(words: list[str]) -> int:
 def _run_command(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
         return int(importlib.import_module(f"aitimestepper.cli.{words[0]}").run(words[1:]))
-    parser = _top_parser()
+    parser = top_parser()
     if not words:
         parser.print_help(sys.stderr)
         return BAD_INPUT
@@ -77,19 +75,6 @@ def _run_command(words: list[str]) -> int:
         raise InputError(f"unknown {what} {words[0]!r}{hint} (commands: {', '.join(COMMANDS)})")
     parser.parse_args(words[:1])
     return SUCCESS
-
-
-def _top_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aitimestepper",
-        description="Learned, energy-gated time steps for gravitational N-body simulations.",
-        epilog="Each command explains itself: aitimestepper train --help",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    return parser
 
 
 def _complain(error: object, code: int) -> int:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from aitimestepper._version import __version__
 from aitimestepper.config import fields_of, groups, nearest
 from aitimestepper.errors import InputError
 
 COMMANDS = {
     "train": "train a network to choose time steps from steps that conserve energy",
+    "sweep": "search for good settings of a training",
     "simulate": "simulate a system with fixed, classical or learned steps",
     "ensemble": "simulate many systems side by side, on all cores",
     "compare": "compare step criteria and integrators at equal force evaluations",
@@ -28,11 +30,19 @@ COMMANDS = {
     "plot": "draw a run, several runs, a training or a comparison",
     "movie": "make a film of a run",
     "report": "write a page about runs, a training or a comparison, which opens in a browser",
+    "doctor": "check the installation",
+    "completion": "write a script by which a shell completes commands and flags",
 }
 
-_IC_KEYS = ("G", "softening", "seed", "overwrite")
-VIEWS = ("plot", "movie", "report")
-"""Subcommands that show files; what they take is no part of a run's configuration."""
+_FEW_KEYS = {
+    "ic": ("G", "softening", "seed", "overwrite"),
+    "plot": ("overwrite",),
+    "movie": ("overwrite",),
+    "report": ("overwrite",),
+    "doctor": ("json",),
+    "completion": (),
+}
+"""Keys of the commands that take only a few of their own."""
 
 CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
 """Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
@@ -48,11 +58,13 @@ class OwnFlag(NamedTuple):
 
 _RUNS = ("simulate", "ensemble", "compare")
 _OWN_FLAGS = {
-    "config": OwnFlag(("train", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
+    "config": OwnFlag(("train", "sweep", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
     "resume": OwnFlag(
         ("train", "simulate"), "go on with a stopped run: a run directory (train) or a recording (simulate)", "PATH"
     ),
     "plugin": OwnFlag(_RUNS, "Python file to run first, which registers criteria of your own", "F.py"),
+    "trials": OwnFlag(("sweep",), "trials of the whole study, whoever carries them out", "N"),
+    "timeout": OwnFlag(("sweep",), "seconds after which this process begins no more trials", "X"),
     "output": OwnFlag(("ic",), "file to write, by suffix .csv, .txt, .npy or .h5 (default: a table on stdout)", "FILE"),
     "list": OwnFlag(("ic",), "list the systems that have a name, with their options"),
 }
@@ -72,10 +84,10 @@ def keys_of(command: str) -> dict[str, FieldInfo]:
     train, simulate = fields_of("train"), fields_of("simulate")
     if command == "both":
         return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
-    if command == "ic":
-        return {key: train[key] for key in _IC_KEYS}
-    if command in VIEWS:
-        return {"overwrite": simulate["overwrite"]}
+    if command == "sweep":
+        return {key: field for key, field in train.items() if key != "overwrite"} | {"json": simulate["json"]}
+    if command in _FEW_KEYS:
+        return {key: (train | simulate)[key] for key in _FEW_KEYS[command]}
     return fields_of(command)  # type: ignore[arg-type]
 
 
@@ -179,6 +191,32 @@ class CommandParser(argparse.ArgumentParser):
         known = [name for name in self._option_string_actions if name.startswith("--")]
         return f"unknown flag {flag}{nearest(flag, known)}"
 
+
+def top_parser(parser_of: Callable[..., Any] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser of the words before those of a subcommand.
+
+    Args:
+        parser_of: makes the parser of a subcommand, for those who want to look into all of them.
+    """
+    parser = argparse.ArgumentParser(
+        prog="aitimestepper",
+        description="Learned, energy-gated time steps for gravitational N-body simulations.",
+        epilog=_TOP_EXAMPLES,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=parser_of)  # type: ignore
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+_TOP_EXAMPLES = """\
+examples:
+  aitimestepper simulate --ic pythagorean --duration 60 --tolerance 1e-6
+  aitimestepper train --ic kepler:e=0.9 --save-name mine
+  aitimestepper simulate --help        every command explains itself
+"""
 
 _UNBROKEN = "\u00a0"
 """A space at which no line is broken: bounds stay in one piece."""

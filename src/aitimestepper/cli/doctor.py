@@ -1,0 +1,36 @@
+"""`aitimestepper doctor`: look at an installation, and say what to do about what is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from aitimestepper.cli.exit_codes import RUN_FAILED, SUCCESS
+from aitimestepper.cli.parser import CommandParser
+
+_EXAMPLES = """\
+examples:
+  aitimestepper doctor
+  aitimestepper doctor --json
+  aitimestepper doctor > installation.txt    for a report of a fault
+
+The exit code is 3 if there is a problem. The trial run at the end compiles
+what has not run on this machine yet, which takes up to a minute once.
+"""
+
+_MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper doctor ...`; returns the exit code."""
+    request = CommandParser("doctor", usage="[--json]", epilog=_EXAMPLES).parse(words)
+    from aitimestepper.doctor import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not request.keys.get("json"):
+            print(f"{_MARKS[finding.verdict]:8} {finding.what:14} {finding.text}", flush=True)
+    if request.keys.get("json"):
+        print(json.dumps([finding._asdict() for finding in findings]))
+    return RUN_FAILED if any(finding.verdict == "problem" for finding in findings) else SUCCESS

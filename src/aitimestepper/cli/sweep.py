@@ -1,0 +1,145 @@
+"""`aitimestepper sweep`: search for good settings of a training, in a study that processes and machines share."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aitimestepper.cli.console import TrainingLines, note
+from aitimestepper.cli.exit_codes import INTERRUPTED, RUN_FAILED, SUCCESS
+from aitimestepper.cli.interrupt import Interrupt
+from aitimestepper.cli.parser import CommandParser
+from aitimestepper.config_file import read_config
+from aitimestepper.errors import InputError
+
+if TYPE_CHECKING:
+    from aitimestepper.sweeping import SweepOutcome, SweepSettings, TrialResult
+
+_EXAMPLES = """\
+examples:
+  aitimestepper sweep --config configs/sweep.toml
+  aitimestepper sweep --config my.toml --trials 100 --timeout 3600
+  aitimestepper sweep --config my.toml --save-name second --epochs 50 --json
+
+The file is that of a training, with a table that says what to search:
+
+  [sweep]
+  trials = 30
+  [sweep.space]
+  lr = {low = 1e-4, high = 1e-2, log = true}
+  hidden_dims = [[32, 32], [64, 64]]
+
+The same command again, here or on another machine that sees the directory,
+joins the study, or goes on with it. Its directory holds best.toml, the best
+weights (model.safetensors) and trials.csv.
+"""
+
+_SHOWN = 5
+_WIDTH = 160
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper sweep ...`; returns the exit code."""
+    usage = "--config F.toml [--trials N] [--timeout X]\n         [--json] [flags]"
+    request = CommandParser("sweep", usage=usage, epilog=_EXAMPLES).parse(words)
+    path = request.own.get("config")
+    if path is None:
+        raise InputError(
+            "sweep needs a file that says what to search: --config F.toml; see 'aitimestepper sweep --help'"
+        )
+    config = read_config(path, "train", {key: value for key, value in request.keys.items() if key != "json"})
+    from aitimestepper.sweeping import read_sweep, sweep
+
+    numbers = {name: _number(name, request.own[name]) for name in ("trials", "timeout") if name in request.own}
+    settings = read_sweep(path, **numbers)
+    with Interrupt() as interrupt:
+        outcome = sweep(
+            config,
+            settings,
+            observers=lambda number: (_TrialLines(number, config.epochs, interrupt),),
+            on_trial=_tell,
+        )
+    _report(outcome, settings, as_json=bool(request.keys.get("json")))
+    if outcome.interrupted:
+        note(f"interrupted; go on with:  aitimestepper sweep {shlex.join(words)}")
+        return INTERRUPTED
+    return SUCCESS if outcome.best is not None else RUN_FAILED
+
+
+class _TrialLines(TrainingLines):
+    """A plain line every ten seconds, with the number of the trial; nothing at the beginning and at the end."""
+
+    def __init__(self, number: int, n_epochs: int, interrupt: Interrupt) -> None:
+        super().__init__(n_epochs, interrupt)
+        self._number = number
+
+    def begin(self, message: str) -> None:
+        """Every trial runs alike."""
+
+    def say(self, text: str) -> None:
+        """A line of this trial."""
+        if self.last_epoch is None or self.last_epoch.epoch < (self.n_epochs or 0):
+            super().say(f"trial {self._number}   {text}")
+
+
+def _tell(result: TrialResult) -> None:
+    values = "  ".join(f"{key} = {_spelled(value)}" for key, value in result.parameters.items())
+    outcome = f"{result.state} after {result.epochs} epochs"
+    if result.state == "failed":
+        outcome = f"failed: {result.reason}"
+    elif result.score is not None:
+        outcome += f", score {result.score:.4g}"
+    note(f"trial {result.number}   {values}   {outcome}")
+
+
+def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) -> None:
+    from aitimestepper.sweeping.trials import BEST_FILE, TABLE_FILE, ranked
+
+    counts = {state: sum(t.state == state for t in outcome.trials) for state in ("complete", "pruned", "failed")}
+    if as_json:
+        best = outcome.best
+        found: dict[str, Any] = {"directory": str(outcome.directory), "metric": settings.metric, **counts}
+        found["best"] = None if best is None else {"trial": best.number, "score": best.score, **best.parameters}
+        print(json.dumps(found, allow_nan=False))
+    else:
+        _print_table(ranked(outcome.trials, maximize=settings.direction != "minimize"), settings.metric)
+    note(
+        ", ".join(f"{count} {state}" for state, count in counts.items()) + f"; all in {outcome.directory / TABLE_FILE}"
+    )
+    if outcome.best is not None:
+        place = shlex.quote(str(outcome.directory / BEST_FILE))
+        note(f"train longer with:  aitimestepper train --config {place} --save-name best")
+        note(f"simulate with:      --timestep learned --model {shlex.quote(str(outcome.directory))}")
+
+
+def _print_table(best: list[TrialResult], metric: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not best:
+        return
+    table = Table(title=f"The best of {len(best)} complete trials, by {metric}", title_justify="left")
+    for title in ("trial", "score", *best[0].parameters, "epochs", "seconds"):
+        table.add_column(title, justify="right")
+    for result in best[:_SHOWN]:
+        seconds = "" if result.seconds is None else f"{result.seconds:.0f}"
+        parameters = map(_spelled, result.parameters.values())
+        table.add_row(str(result.number), f"{result.score:.4g}", *parameters, str(result.epochs), seconds)
+    # In a file there is no edge at which the columns would have to be cut.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--{name} = {text!r} is not allowed: it should be a number") from None

@@ -1,0 +1,9 @@
+"""Sweeps: many trainings with settings from a search space, in one study that processes and machines share."""
+
+from __future__ import annotations
+
+from aitimestepper.sweeping.session import SweepOutcome, sweep
+from aitimestepper.sweeping.settings import SweepSettings, read_sweep
+from aitimestepper.sweeping.trials import TrialResult
+
+__all__ = ["SweepOutcome", "SweepSettings", "TrialResult", "read_sweep", "sweep"]
