@@ -79,9 +79,9 @@ class SharedStudy:
         lock = self._optuna.storages.journal.JournalFileOpenLock
         self._lock = lock(str(directory / LOCK))
         with self.locked():
-            self.study = self._opened(str(directory / JOURNAL), lock)
+            self._open(str(directory / JOURNAL), lock)
 
-    def _opened(self, path: str, lock: Any) -> Study:
+    def _open(self, path: str, lock: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls some of this experimental
             backend = self._optuna.storages.journal.JournalFileBackend(path, lock_obj=lock(path))
@@ -89,6 +89,18 @@ class SharedStudy:
                 self._storage = self._optuna.storages.JournalStorage(backend)
             except (ValueError, KeyError) as error:
                 raise CheckpointError(f"{path} is damaged, or no study: {error}") from None
+        self.study = self._begun()
+        identity = _identity(self._config, self._settings)
+        before = self.study.user_attrs.get("identity", identity)
+        if before != identity:
+            if any(trial.state != self._optuna.trial.TrialState.WAITING for trial in self.finished()):
+                _compare(before, identity)
+            # Nothing has been tried yet, as where the first trial met a mistake in the file that is now corrected.
+            self._optuna.delete_study(study_name=_NAME, storage=self._storage)
+            self.study = self._begun()
+        self.study.set_user_attr("identity", identity)
+
+    def _begun(self) -> Study:
         study: Study = self._optuna.create_study(
             storage=self._storage,
             study_name=_NAME,
@@ -96,11 +108,6 @@ class SharedStudy:
             pruner=self._pruner(),
             load_if_exists=True,
         )
-        identity = _identity(self._config, self._settings)
-        if "identity" in study.user_attrs:
-            _compare(study.user_attrs["identity"], identity)
-        else:
-            study.set_user_attr("identity", identity)
         return study
 
     @contextlib.contextmanager
