@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from aitimestepper import Config, ConfigError, InputError, read_config
+from aitimestepper import Config, ConfigError, InputError, RunError, read_config
 from aitimestepper.checkpoint import read_model
 from aitimestepper.sweeping import SweepSettings, claims, sweep
 from aitimestepper.sweeping.space import points
 from aitimestepper.sweeping.study import SharedStudy
+from aitimestepper.training.observers import EpochObserver, JsonLines
+from aitimestepper.training.results import EpochRecord
 
 SHORT = {
     "num_orbits": 4, "hidden_dims": (8,), "output_scale": "physical", "feature_type": "invariant", "epochs": 3,
@@ -108,6 +110,14 @@ def test_a_sweep_leaves_the_best_configuration_its_weights_and_a_table():
     assert outcome.best.score == pytest.approx(last["progress"])
 
 
+class CtrlC(EpochObserver):
+    """Presses it after the second epoch."""
+
+    def note(self, record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+
 def test_the_same_seed_gives_the_same_trials_in_one_go_and_in_two():
     config = Config(**SHORT)
     whole = sweep(config, settings(trials=4, startup=2))
@@ -118,6 +128,14 @@ def test_the_same_seed_gives_the_same_trials_in_one_go_and_in_two():
     assert [trial.score for trial in whole.trials] == [trial.score for trial in again.trials]
     other = sweep(config.replace(save_name="other"), settings(trials=4, startup=2, seed=1))
     assert parameters(whole) != parameters(other)
+    # Also when it is stopped in the middle of a trial, which is then made again from its start.
+    stopped = config.replace(save_name="stopped")
+    first = sweep(stopped, settings(trials=4, startup=2), observers=lambda number: [CtrlC()] if number == 2 else [])
+    assert (first.interrupted, [trial.state for trial in first.trials]) == (True, ["complete"] * 2 + ["waiting"])
+    again = sweep(stopped, settings(trials=4, startup=2))
+    assert [trial.number for trial in again.trials] == [0, 1, 3, 4]
+    assert parameters(whole) == parameters(again)
+    assert [trial.score for trial in whole.trials] == [trial.score for trial in again.trials]
 
 
 def test_a_study_with_other_settings_is_refused_and_names_them():
@@ -202,14 +220,15 @@ def test_a_trial_that_kills_its_process_is_not_repeated_for_ever():
     assert (left.state.name, left.user_attrs["reason"]) == ("FAIL", "its process died 3 times")
 
 
+@pytest.mark.timeout(60)
 def test_a_lock_that_a_killed_process_left_is_broken():
     """Also where the directory has a relative path, which Optuna's own default lock cannot look through."""
     config, search = Config(**SHORT), settings(trials=1)
-    shared = opened(config, search)
+    killed, shared = opened(config, search), opened(config, search)
+    for lock in (killed._lock, killed._storage._backend._lock):
+        lock.acquire()
     for lock in (shared._lock, shared._storage._backend._lock):
         lock.grace_period = 0.2
-    for name in ("study.lock", "study.journal.lock"):
-        Path("runs/search", name).touch()
     assert shared.next_trial() is not None
 
 
@@ -237,3 +256,15 @@ def test_what_is_wrong_with_all_trials_costs_none(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="not for torchrun"):
         sweep(Config(**SHORT), settings())
+
+
+def test_a_training_whose_numbers_explode_has_failed(tmp_path):
+    values = dict.fromkeys(("energy_error", "accepted_dt", "retrain_iterations", "acceptance_rate", "pass_rate"), 0.5)
+    record = EpochRecord(
+        epoch=1, n_epochs=2, wall_seconds=1.0, part2_iterations=1, skipped=False, converged=False, time=1.0,
+        mean_step_fraction=float("inf"), **values,
+    )  # fmt: skip
+    lines = JsonLines(tmp_path / "metrics.jsonl")
+    with pytest.raises(RunError, match="not finite in epoch 1: mean_step_fraction"):
+        lines.epoch(record)
+    lines.close()
