@@ -52,8 +52,10 @@ def many(quick: bool, n_orbits: int = 64) -> Numbers:
     speed.from_fresh_weights(-1, 1, 1, 1)  # compiles
     steps, rounds = ((2, 2), 1) if quick else ((10, 20), 3)
     fresh = [speed.from_fresh_weights(seed, n_orbits, *steps) for seed in range(rounds)]
+    running = [speed.in_training(seed, n_orbits, 2 * steps[0], steps[1]) for seed in range(rounds)]
     trained = [speed.from_trained_weights(seed, n_orbits, steps[0], 10 * steps[1]) for seed in range(rounds)]
-    return {"fresh": _summary(fresh, "steps"), "trained": _summary(trained, "steps")}
+    regimes = {"fresh": fresh, "running": running, "trained": trained}
+    return {name: _summary(found, "steps") for name, found in regimes.items()}
 
 
 def thousand(quick: bool) -> Numbers:

@@ -17,6 +17,9 @@ Numbers = dict[str, Any]
 LEARNT = {"lr": 3e-4, "output_scale": "physical", "feature_type": "invariant"}
 """A training that soon passes most states at once."""
 
+WARM = 20
+"""Steps of each orbit before the middle of a training: the first bend from steps that are far too long is behind."""
+
 MOST_PLAIN = 64
 """Orbits of the plain loop at most: it is the yardstick of larger batches too."""
 
@@ -40,6 +43,19 @@ def by_package(case: Case) -> tuple[int, float]:
 def from_fresh_weights(seed: int, n_orbits: int, plain_steps: int, steps: int) -> Numbers:
     """One round: both from the same fresh weights, the plain loop on at most 64 orbits."""
     plain, mine = fresh(min(n_orbits, MOST_PLAIN), seed, fused=False), fresh(n_orbits, seed, steps_per_epoch=steps)
+    return _round(timed(lambda: plainly(plain, plain_steps)), timed(lambda: by_package(mine)))
+
+
+def in_training(seed: int, n_orbits: int, plain_steps: int, steps: int) -> Numbers:
+    """One round in the middle of a training: the package has taken `WARM` steps of each orbit, and both go on."""
+    before = fresh(n_orbits, seed, steps_per_epoch=WARM)
+    _, metrics = collect_trajectory(before.model, before.particle, before.optimizer, before.config, before.adapter)
+    reached = metrics["final_particle"]
+    plain, mine = fresh(min(n_orbits, MOST_PLAIN), seed, fused=False), fresh(n_orbits, seed, steps_per_epoch=steps)
+    for case in (plain, mine):
+        case.model.load_state_dict(before.model.state_dict())
+    few = reached.select(torch.arange(MOST_PLAIN)) if n_orbits > MOST_PLAIN else reached
+    plain, mine = plain._replace(particle=few), mine._replace(particle=reached)
     return _round(timed(lambda: plainly(plain, plain_steps)), timed(lambda: by_package(mine)))
 
 

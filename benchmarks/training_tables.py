@@ -54,7 +54,8 @@ def _one(r: Numbers) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _batch(r: Numbers, goal: str, words: str) -> Iterator[tuple[str, str, str, str]]:
-    for name, which in (("fresh", "from fresh weights"), ("trained", "trained weights")):
+    regimes = {"fresh": "from fresh weights", "running": "in training", "trained": "trained weights"}
+    for name, which in regimes.items():
         of = r[name]
         numbers = f"{of['package steps a second']:,.0f} against {of['plain steps a second']:,.0f}"
         numbers += f"; {of['package iterations a step']:.2g} iterations for each accepted step"

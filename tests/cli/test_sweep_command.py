@@ -96,7 +96,7 @@ def test_a_trial_whose_process_was_killed_is_tried_again(start, file):
     shared = SharedStudy(Path("runs/search"), config, search, search.dimensions(config))
     (killed,) = shared.finished()
     assert killed.state.name == "RUNNING"
-    again = shared.next_trial()
+    again, parameters = shared.next_trial()
     assert again.number == 1
-    assert shared.parameters(again) == killed.params
+    assert parameters == killed.params
     assert [trial.number for trial in shared.finished()] == [1]

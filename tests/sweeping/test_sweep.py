@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from aitimestepper import Config, ConfigError, InputError, read_config
+from aitimestepper import Config, ConfigError, InputError, RunError, read_config
 from aitimestepper.checkpoint import read_model
-from aitimestepper.sweeping import SweepSettings, sweep
+from aitimestepper.sweeping import SweepSettings, claims, sweep
 from aitimestepper.sweeping.space import points
 from aitimestepper.sweeping.study import SharedStudy
+from aitimestepper.training.observers import EpochObserver, JsonLines
+from aitimestepper.training.results import EpochRecord
 
 SHORT = {
     "num_orbits": 4, "hidden_dims": (8,), "output_scale": "physical", "feature_type": "invariant", "epochs": 3,
@@ -46,6 +48,10 @@ def parameters(outcome) -> list[dict]:
         ({"lr": {"low": 1e-4, "high": 0.1, "logg": True}}, "unknown 'logg'; did you mean log?"),
         ({"lr": {"low": 1e-4, "high": 0.1, "log": True, "step": 0.1}}, "logarithmic range"),
         ({"lr": {"low": 1e-4, "high": 0.1, "step": 1.0}}, "step = 1.0 does not fit"),
+        ({"lr": {"low": "a", "high": 0.1}}, "lr: 'a' is not allowed"),
+        ({"lr": {"low": 1e-4, "high": 0.1, "log": "yes"}}, "log = 'yes' should be true or false"),
+        ({"replay_batch_size": {"low": 8, "high": 16, "step": 0.5}}, "step = 0.5 should be a whole number"),
+        ({"replay_batch_size": {"low": 8.5, "high": 16}}, "8.5 is not allowed"),
         ({"history_len": [0, "many"]}, "history_len: 'many' is not allowed"),
         ({"activation": {"low": 0, "high": 1}}, "activation is no number: give a list"),
     ],
@@ -93,13 +99,23 @@ def test_a_sweep_leaves_the_best_configuration_its_weights_and_a_table():
         rows = list(csv.DictReader(stream))
     assert [json.loads(row["lr"]) for row in rows] == [trial.parameters["lr"] for trial in outcome.trials]
     best = read_config(folder / "best.toml", "train")
-    assert best == config.replace(**outcome.best.parameters, save_name=best.save_name)
+    expected = {**outcome.best.parameters, "max_retrain_iterations": 5000, "save_name": best.save_name}
+    assert best == config.replace(**expected)
     weights = read_model(folder)
     assert weights.config.lr == outcome.best.parameters["lr"]
     assert weights.about == read_model(folder / f"trial-{outcome.best.number:04d}").about
+    assert weights.config.max_retrain_iterations == 5000
     # The score is what the metrics file of the trial says.
     last = json.loads((folder / f"trial-{outcome.best.number:04d}" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert outcome.best.score == pytest.approx(last["pass_rate"] * last["mean_step_fraction"])
+    assert outcome.best.score == pytest.approx(last["progress"])
+
+
+class CtrlC(EpochObserver):
+    """Presses it after the second epoch."""
+
+    def note(self, record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
 
 
 def test_the_same_seed_gives_the_same_trials_in_one_go_and_in_two():
@@ -112,6 +128,14 @@ def test_the_same_seed_gives_the_same_trials_in_one_go_and_in_two():
     assert [trial.score for trial in whole.trials] == [trial.score for trial in again.trials]
     other = sweep(config.replace(save_name="other"), settings(trials=4, startup=2, seed=1))
     assert parameters(whole) != parameters(other)
+    # Also when it is stopped in the middle of a trial, which is then made again from its start.
+    stopped = config.replace(save_name="stopped")
+    first = sweep(stopped, settings(trials=4, startup=2), observers=lambda number: [CtrlC()] if number == 2 else [])
+    assert (first.interrupted, [trial.state for trial in first.trials]) == (True, ["complete"] * 2 + ["waiting"])
+    again = sweep(stopped, settings(trials=4, startup=2))
+    assert [trial.number for trial in again.trials] == [0, 1, 3, 4]
+    assert parameters(whole) == parameters(again)
+    assert [trial.score for trial in whole.trials] == [trial.score for trial in again.trials]
 
 
 def test_a_study_with_other_settings_is_refused_and_names_them():
@@ -148,32 +172,99 @@ def test_a_metric_of_the_file_and_one_that_is_not_there():
     config = Config(**SHORT)
     outcome = sweep(config, settings(metric="mean_retrain_iterations", direction="minimize"))
     assert outcome.best.score == min(trial.score for trial in outcome.trials)
-    with pytest.raises(InputError, match=r"metric = 'mean_retrain' is none of progress, .*mean_retrain_iterations"):
+    with pytest.raises(InputError, match=r"metric = 'mean_retrain' is none of .*mean_retrain_iterations.*progress"):
         sweep(config.replace(save_name="b"), settings(metric="mean_retrain", direction="minimize"))
 
 
-def test_a_silent_trial_of_another_machine_is_given_up_after_a_while(monkeypatch):
-    config, search = Config(**SHORT), settings(trials=2, stale_after=60.0)
-    sweep(config, settings(trials=1))
-    shared = SharedStudy(Path("runs/search"), config, search, search.dimensions(config))
-    trial = shared.next_trial()
-    trial.set_user_attr("claim", {"host": "elsewhere", "pid": os.getpid(), "seen": time.time() - 30.0})
-    shared._free_what_was_killed()
-    assert shared.finished()[-1].state.name == "RUNNING"
-    trial.set_user_attr("claim", {"host": "elsewhere", "pid": os.getpid(), "seen": time.time() - 61.0})
-    shared._free_what_was_killed()
-    assert [t.state.name for t in shared.finished()] == ["COMPLETE"]
-
-
-def test_no_more_trials_than_asked_for_where_another_process_was_faster():
-    config, search = Config(**SHORT), settings(trials=1)
+def opened(config: Config, search: SweepSettings) -> SharedStudy:
     directory = Path("runs/search")
-    directory.mkdir(parents=True)
-    mine, other = (SharedStudy(directory, config, search, search.dimensions(config)) for _ in range(2))
-    counted = type(mine)._counted
-    mine._counted = lambda: 0  # as if it had looked a moment earlier
-    trial = other.next_trial()
-    assert trial is not None
-    trial.set_user_attr("claim", {"host": "elsewhere", "pid": 1, "seen": time.time()})
-    assert mine.next_trial() is None
-    assert counted(other) == 1
+    directory.mkdir(parents=True, exist_ok=True)
+    return SharedStudy(directory, config, search, search.dimensions(config))
+
+
+def test_a_trial_of_another_machine_is_repeated_when_it_has_been_silent():
+    config, search = Config(**SHORT), settings(trials=1)
+    mine, other = opened(config, search), opened(config, search)
+    _, parameters = other.next_trial()
+    claim = Path("runs/search/claims/0000.json")
+    claim.write_text(json.dumps({"machine": "elsewhere", "pid": 1}))
+    assert mine.next_trial() is None  # no more trials than asked for
+    long_ago = time.time() - 2 * claims.SILENCE
+    os.utime(claim, (long_ago, long_ago))
+    again, same = mine.next_trial()
+    assert (again.number, same) == (1, parameters)
+    assert [trial.number for trial in mine.finished()] == [1]
+    assert other.next_trial() is None
+
+
+def test_a_process_that_lost_its_trial_says_nothing_of_it():
+    config, search = Config(**SHORT), settings(trials=1)
+    mine, other = opened(config, search), opened(config, search)
+    trial, _ = other.next_trial()
+    Path("runs/search/claims/0000.json").unlink()
+    again, _ = mine.next_trial()
+    other.end(trial, "COMPLETE", 9.0)
+    mine.end(again, "COMPLETE", 1.0)
+    assert [trial.value for trial in mine.finished()] == [1.0]
+
+
+def test_a_trial_that_kills_its_process_is_not_repeated_for_ever():
+    config, search = Config(**SHORT), settings(trials=1)
+    shared = opened(config, search)
+    for number in range(3):
+        trial, _ = shared.next_trial()
+        assert trial.number == number
+        Path(f"runs/search/claims/{number:04d}.json").unlink()
+    assert shared.next_trial() is None
+    (left,) = shared.finished()
+    assert (left.state.name, left.user_attrs["reason"]) == ("FAIL", "its process died 3 times")
+
+
+@pytest.mark.timeout(60)
+def test_a_lock_that_a_killed_process_left_is_broken():
+    """Also where the directory has a relative path, which Optuna's own default lock cannot look through."""
+    config, search = Config(**SHORT), settings(trials=1)
+    killed, shared = opened(config, search), opened(config, search)
+    for lock in (killed._lock, killed._storage._backend._lock):
+        lock.acquire()
+    for lock in (shared._lock, shared._storage._backend._lock):
+        lock.grace_period = 0.2
+    assert shared.next_trial() is not None
+
+
+def test_a_grid_that_was_begun_with_fewer_trials_goes_on_where_it_was():
+    space = {"lr": [1e-3, 1e-2], "dim": [2, 3]}
+    some, all_of_it = (settings(trials=trials, sampler="grid", space=space) for trials in (2, None))
+    shared = opened(Config(**SHORT), some)
+    for _ in range(2):
+        shared.end(shared.next_trial()[0], "COMPLETE", 0.0)
+    assert shared.next_trial() is None
+    assert opened(Config(**SHORT), some).next_trial() is None
+    shared = opened(Config(**SHORT), all_of_it)
+    for _ in range(2):
+        shared.end(shared.next_trial()[0], "COMPLETE", 0.0)
+    assert shared.next_trial() is None
+    assert len({tuple(trial.params.values()) for trial in shared.finished()}) == len(shared.finished()) == 4
+
+
+def test_what_is_wrong_with_all_trials_costs_none(monkeypatch):
+    config = Config(ic="nowhere.csv", **{**SHORT, "num_orbits": 1})
+    with pytest.raises(InputError, match=r"cannot read the initial conditions nowhere\.csv"):
+        sweep(config, settings())
+    assert [trial.state.name for trial in opened(config, settings()).finished()] == ["WAITING"]
+    assert opened(Config(**SHORT), settings()).finished() == []  # nothing was tried: the mistake may be corrected
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="not for torchrun"):
+        sweep(Config(**SHORT), settings())
+
+
+def test_a_training_whose_numbers_explode_has_failed(tmp_path):
+    values = dict.fromkeys(("energy_error", "accepted_dt", "retrain_iterations", "acceptance_rate", "pass_rate"), 0.5)
+    record = EpochRecord(
+        epoch=1, n_epochs=2, wall_seconds=1.0, part2_iterations=1, skipped=False, converged=False, time=1.0,
+        mean_step_fraction=float("inf"), **values,
+    )  # fmt: skip
+    lines = JsonLines(tmp_path / "metrics.jsonl")
+    with pytest.raises(RunError, match="not finite in epoch 1: mean_step_fraction"):
+        lines.epoch(record)
+    lines.close()

@@ -62,6 +62,24 @@ def test_step_fraction_is_one_at_the_largest_step_that_passes():
     assert metrics["mean_step_fraction"] == pytest.approx(1.0, abs=0.25)  # the grid's spacing
 
 
+def test_progress_counts_steps_that_pass_and_no_others():
+    """Neither short steps nor long ones can raise it, as a product of means could."""
+    model, optimizer, config, adapter, trajectory = collected(0.001, replay_steps=0)
+
+    def metrics(dt: float) -> dict[str, float]:
+        model.log_dt.data.fill_(torch.tensor(dt).log().item())
+        return generalize_on_trajectory(model, trajectory, optimizer, config, adapter)[2]
+
+    short, long = metrics(1e-4), metrics(3.0)
+    assert short["progress"] == pytest.approx(short["mean_step_fraction"])
+    assert short["progress"] < 0.05
+    assert long["mean_step_fraction"] > 1.0
+    assert long["progress"] == 0.0
+    passing = metrics(0.01)
+    assert passing["final_pass_rate"] == 1.0
+    assert short["progress"] < passing["progress"] <= 1.0
+
+
 def test_stored_states_are_not_modified():
     model, optimizer, config, adapter, trajectory = collected()
     before = [state.position.clone() for state, _ in trajectory]

@@ -98,7 +98,8 @@ def _tell(result: TrialResult) -> None:
 def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) -> None:
     from aitimestepper.sweeping.trials import BEST_FILE, TABLE_FILE, ranked
 
-    counts = {state: sum(t.state == state for t in outcome.trials) for state in ("complete", "pruned", "failed")}
+    states = ("complete", "pruned", "failed", "running")  # the last in other processes
+    counts = {state: sum(t.state == state for t in outcome.trials) for state in states}
     if as_json:
         best = outcome.best
         found: dict[str, Any] = {"directory": str(outcome.directory), "metric": settings.metric, **counts}
@@ -106,9 +107,8 @@ def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) ->
         print(json.dumps(found, allow_nan=False))
     else:
         _print_table(ranked(outcome.trials, maximize=settings.direction != "minimize"), settings.metric)
-    note(
-        ", ".join(f"{count} {state}" for state, count in counts.items()) + f"; all in {outcome.directory / TABLE_FILE}"
-    )
+    words = [f"{count} {state}" for state, count in counts.items() if count or state != "running"]
+    note(f"{', '.join(words)}; all in {outcome.directory / TABLE_FILE}")
     if outcome.best is not None:
         place = shlex.quote(str(outcome.directory / BEST_FILE))
         note(f"train longer with:  aitimestepper train --config {place} --save-name best")

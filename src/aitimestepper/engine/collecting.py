@@ -272,6 +272,23 @@ def collect(
 
 
 @compiled
+def attempt_until_refused(
+    orbits: Orbits, network: Perceptron, scene: Scene, task: Task, accepted: Accepted, most: int
+) -> tuple[int, int]:
+    """Rounds without anything to learn from: up to the first in which a step is refused, or to the `most`-th.
+
+    For processes that train together and have nothing to tell each other before. Arguments and result otherwise as for
+    `attempt_round`.
+    """
+    n_accepted = refused = 0
+    for number in range(most):
+        n_accepted, refused = attempt_round(orbits, network, scene, task, accepted, n_accepted, number)
+        if refused != 0 or n_accepted >= task.quota:
+            break
+    return n_accepted, refused
+
+
+@compiled
 def learn(network: Perceptron, adam: Adam, refused: int) -> int:
     """One step of the optimiser down the mean gradient of the refused steps, if there are any; a status."""
     if refused < 0:

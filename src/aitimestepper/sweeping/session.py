@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import statistics
 import time
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.config import Config
-from aitimestepper.errors import InputError, OutputError, OutputExistsError, RunError
-from aitimestepper.sweeping.settings import DEFAULT_METRIC, SweepSettings
+from aitimestepper.errors import ConfigError, InputError, OutputError, OutputExistsError, RunError
+from aitimestepper.sweeping.settings import SweepSettings
 from aitimestepper.sweeping.study import JOURNAL, SharedStudy
 from aitimestepper.sweeping.trials import TrialResult, result_of, trial_name, write_results
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from aitimestepper.training.observers import Observer
     from aitimestepper.training.results import EpochRecord, StepRecord
 
+MOST_RETRAIN_ITERATIONS = 5000
+"""A network that learns needs some hundreds on its first states."""
+
+_MOST_REPORTS = 100
 _LAST_PART = 10
 """The score of a trial is the mean over the last tenth of its epochs: one epoch may be lucky."""
 
@@ -56,30 +61,47 @@ def sweep(
     Any number of processes may do so at once, on any machines that see the directory.
 
     Args:
-        config: what all trials have in common; the study is in `runs_dir/save_name`.
+        config: what all trials have in common; the study is in `runs_dir/save_name`. Where it leaves
+            `max_retrain_iterations` open a trial has `MOST_RETRAIN_ITERATIONS`, or one that cannot learn would not end.
         settings: the space, and how it is searched.
         observers: told of the steps and epochs of the trial of a number.
         on_trial: told of each trial of this process when it is over.
 
     Raises:
-        InputError: the space does not fit the configuration, the study has other settings, Optuna is missing.
+        InputError: the space does not fit the configuration, the study has other settings, Optuna is missing, or a
+            training cannot be done as asked: its trial is given back.
         OutputExistsError: the directory holds something else than a study.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a sweep is not for torchrun: start the same command several times, each joins the study")
     space = settings.dimensions(config)
     directory = _directory(config)
     shared = SharedStudy(directory, config, settings, space)
+    if "max_retrain_iterations" not in config.explicit().keys() | settings.space.keys():
+        config = config.replace(max_retrain_iterations=MOST_RETRAIN_ITERATIONS)
     began = time.monotonic()
     interrupted = False
     while not interrupted and (settings.timeout is None or time.monotonic() - began < settings.timeout):
-        trial = shared.next_trial()
-        if trial is None:
+        taken = shared.next_trial()
+        if taken is None:
             break
-        interrupted = not _Trial(shared, trial, config, settings, directory).carry_out(observers(trial.number))
+        trial, parameters = taken
+        task = _Trial(shared, trial, settings, directory)
+        interrupted = not task.carry_out(config, parameters, observers(trial.number))
+        _written(shared, directory, config, settings)
         if on_trial is not None and not interrupted:
             on_trial(result_of(shared.study.get_trials(deepcopy=False)[trial.number]))
-    results = [result_of(trial) for trial in shared.finished()]
-    best = write_results(directory, config, results, maximize=settings.direction != "minimize")
+    results, best = _written(shared, directory, config, settings)
     return SweepOutcome(directory, results, best, interrupted)
+
+
+def _written(
+    shared: SharedStudy, directory: Path, config: Config, settings: SweepSettings
+) -> tuple[list[TrialResult], TrialResult | None]:
+    """What has been found so far, which is also on disk now."""
+    with shared.locked():
+        results = [result_of(trial) for trial in shared.finished()]
+        return results, write_results(directory, config, results, maximize=settings.direction != "minimize")
 
 
 def _directory(config: Config) -> Path:
@@ -96,55 +118,51 @@ def _directory(config: Config) -> Path:
 class _Trial:
     """One training of this process."""
 
-    def __init__(
-        self, shared: SharedStudy, trial: Trial, config: Config, settings: SweepSettings, directory: Path
-    ) -> None:
-        self._shared, self._trial, self._config = shared, trial, config
+    def __init__(self, shared: SharedStudy, trial: Trial, settings: SweepSettings, directory: Path) -> None:
+        self._shared, self._trial = shared, trial
         self._settings, self._directory = settings, directory
 
-    def carry_out(self, observers: Sequence[Observer]) -> bool:
+    def carry_out(self, config: Config, parameters: dict[str, Any], observers: Sequence[Observer]) -> bool:
         """Train and tell the study what came of it; whether it was not interrupted.
 
-        A training that fails is a failed trial: the sweep goes on.
+        A training that fails is a failed trial, and so are settings that do not go together: the sweep goes on.
+        Whatever else goes wrong lies not in the trial, which is given back.
         """
-        from aitimestepper.training.session import train
-
-        number = self._trial.number
-        place = self._directory / trial_name(number)
-        watch = _Reporter(self._shared, self._trial, self._settings.metric)
+        place = self._directory / trial_name(self._trial.number)
+        watch = _Reporter(self._trial, self._settings.metric)
         try:
-            parameters = self._shared.parameters(self._trial)
-            own = {"runs_dir": str(self._directory), "save_name": trial_name(number), "overwrite": True}
-            outcome = train(self._config.replace(**parameters, **own), observers=[*observers, watch])
-        except (RunError, InputError) as error:
-            self._fail(" ".join(str(error).split()))
-            if isinstance(error, _UnknownMetric):
-                raise
+            interrupted = self._train(config, {**parameters, "save_name": place.name}, [*observers, watch])
+            if not interrupted:
+                self._shared.end(self._trial, "COMPLETE", watch.score())
+        except _FallenBehind as behind:
+            self._shared.end(self._trial, "PRUNED", reason=str(behind))
             return True
-        except _FallenBehind:
-            self._tell("PRUNED")
+        except (RunError, ConfigError) as error:
+            self._shared.end(self._trial, "FAIL", reason=" ".join(str(error).split()))
             return True
         except KeyboardInterrupt:
-            outcome = None
-        if outcome is None or outcome.interrupted:
-            self._shared.abandon(number, again=True)
+            interrupted = True
+        except BaseException as error:
+            self._shared.give_back(self._trial, f"{type(error).__name__}: {error}")
+            raise
+        if interrupted:
+            self._shared.give_back(self._trial, "interrupted")
             shutil.rmtree(place, ignore_errors=True)
-            return False
-        self._tell("COMPLETE", watch.score())
-        return True
+        return not interrupted
 
-    def _fail(self, reason: str) -> None:
-        self._trial.set_user_attr("reason", reason)
-        self._tell("FAIL")
+    def _train(self, config: Config, keys: dict[str, Any], observers: Sequence[Observer]) -> bool:
+        from aitimestepper.training.session import train
 
-    def _tell(self, state: str, value: float | None = None) -> None:
-        from optuna.trial import TrialState
-
-        self._shared.study.tell(self._trial, value, state=TrialState[state])
+        own = {"runs_dir": str(self._directory), "overwrite": True}
+        return train(config.replace(**keys, **own), observers=observers).interrupted
 
 
-class _FallenBehind(Exception):
+class _FallenBehind(RunError):
     """The trial is so much worse than others were at its epoch that it is ended."""
+
+
+class _Lost(RunError):
+    """The trial was given to another process, after a long silence of this one."""
 
 
 class _UnknownMetric(InputError):
@@ -152,10 +170,10 @@ class _UnknownMetric(InputError):
 
 
 class _Reporter:
-    """An observer that tells the study of every epoch."""
+    """An observer that tells the study how a trial gets on, a hundred times at most: each is a line under a lock."""
 
-    def __init__(self, shared: SharedStudy, trial: Trial, metric: str) -> None:
-        self._shared, self._trial, self._metric = shared, trial, metric
+    def __init__(self, trial: Trial, metric: str) -> None:
+        self._trial, self._metric = trial, metric
         self._values: list[float] = []
 
     def begin(self, message: str) -> None:
@@ -166,12 +184,21 @@ class _Reporter:
 
     def epoch(self, record: EpochRecord) -> None:
         """Report the metric, and end the trial if it has fallen behind."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
         value = _value_of(record, self._metric)
         if not math.isfinite(value):
             raise RunError(f"{self._metric} is {value} in epoch {record.epoch}")
         self._values.append(value)
-        if self._shared.report(self._trial, value, record.epoch):
-            raise _FallenBehind
+        last = record.epoch == record.n_epochs
+        if record.epoch % max(record.n_epochs // _MOST_REPORTS, 1) and not last:
+            return
+        try:
+            self._trial.report(value, record.epoch)
+        except UpdateFinishedTrialError:
+            raise _Lost("another process has taken the trial") from None
+        if not last and self._trial.should_prune():
+            raise _FallenBehind(f"worse than the median at epoch {record.epoch}")
 
     def close(self) -> None:
         """Nothing to close."""
@@ -184,10 +211,8 @@ class _Reporter:
 def _value_of(record: EpochRecord, metric: str) -> float:
     from aitimestepper.training.observers import scalars_of
 
-    if metric == DEFAULT_METRIC:
-        return record.pass_rate * record.mean_step_fraction
     numbers: dict[str, Any] = scalars_of(record)
     if metric not in numbers:
         known = ", ".join(sorted(name for name, value in numbers.items() if isinstance(value, int | float)))
-        raise _UnknownMetric(f"[sweep] metric = {metric!r} is none of {DEFAULT_METRIC}, {known}")
+        raise _UnknownMetric(f"[sweep] metric = {metric!r} is none of {known}")
     return float(numbers[metric])

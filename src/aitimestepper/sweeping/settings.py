@@ -13,8 +13,8 @@ from aitimestepper.errors import ConfigError
 from aitimestepper.sweeping.space import Dimension, dimensions
 
 DEFAULT_METRIC = "progress"
-"""pass_rate x mean_step_fraction: how far steps that pass at once would advance the accepted states, over how far the
-largest steps that pass would. Neither tiny steps, which all pass, nor long ones, which do not, can raise it."""
+"""How far steps that pass at once would advance the accepted states, over how far the largest steps that pass would.
+Neither tiny steps, which all pass, nor long ones, which do not, can raise it."""
 
 
 class SweepSettings(BaseModel):
@@ -35,9 +35,6 @@ class SweepSettings(BaseModel):
     startup: int = Field(5, ge=1, description="trials before anything is learnt from them, and before any is pruned")
     warmup_epochs: int = Field(10, ge=0, description="epochs of a trial before it can be pruned")
     seed: int = Field(0, ge=0, description="seed of the search; the training has its own")
-    stale_after: float = Field(
-        3600.0, gt=0, description="seconds of silence after which a trial of another machine counts as killed"
-    )
     space: dict[str, Any] = Field(description="for each key of a training a range or a list of choices")
 
     def __init__(self, **keys: Any) -> None:

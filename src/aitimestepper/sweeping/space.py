@@ -45,9 +45,7 @@ class Dimension:
         self.low = self.high = 0.0
         self.log, self.step, self.integer = False, None, _kind(field) is int
         if isinstance(values, list) and values:
-            self.choices = tuple(json.dumps(value) for value in values)
-            for value in values:
-                _check(key, value, field)
+            self.choices = tuple(json.dumps(_check(key, value, field)) for value in values)
         elif isinstance(values, dict):
             self._read_range(values, field)
         else:
@@ -62,12 +60,16 @@ class Dimension:
             raise ConfigError(f"{where}: unknown {name!r}{nearest(name, _RANGE)}")
         if _kind(field) not in (int, float):
             raise ConfigError(f"{where} is no number: give a list of choices")
-        if not {"low", "high"} <= values.keys() or not values["low"] < values["high"]:
+        if not {"low", "high"} <= values.keys():
             raise ConfigError(f"{where}: a range needs low < high")
-        for edge in ("low", "high"):
-            _check(self.key, values[edge], field)
-        self.low, self.high = values["low"], values["high"]
-        self.log, self.step = bool(values.get("log", False)), values.get("step")
+        self.low, self.high = (_check(self.key, values[edge], field) for edge in ("low", "high"))
+        self.log, self.step = values.get("log", False), values.get("step")
+        if not self.low < self.high:
+            raise ConfigError(f"{where}: a range needs low < high")
+        if not isinstance(self.log, bool):
+            raise ConfigError(f"{where}: log = {self.log!r} should be true or false")
+        if self.step is not None and (type(self.step) not in (int, float) or (self.integer and self.step % 1)):
+            raise ConfigError(f"{where}: step = {self.step!r} should be a {'whole ' if self.integer else ''}number")
         if self.log and (self.step is not None or not self.low > 0):
             raise ConfigError(f"{where}: a logarithmic range needs low > 0 and has no step")
         if self.step is not None and not 0 < self.step <= self.high - self.low:
@@ -127,10 +129,11 @@ def _kind(field: FieldInfo) -> Any:
     return kinds[0] if NoneType in get_args(field.annotation) and len(kinds) == 1 else field.annotation
 
 
-def _check(key: str, value: Any, field: FieldInfo) -> None:
+def _check(key: str, value: Any, field: FieldInfo) -> Any:
+    """The value as the configuration has it."""
+    kind: Any = Annotated[field.annotation, field]
     try:
-        kind: Any = Annotated[field.annotation, field]
-        TypeAdapter(kind).validate_python(value)
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         rule = error.errors()[0]["msg"]
         raise ConfigError(f"[sweep.space] {key}: {value!r} is not allowed: {rule[0].lower()}{rule[1:]}") from None

@@ -1,20 +1,24 @@
-"""The study: one journal file, which any number of processes on any machines read and append to."""
+"""The study: one journal file, which any number of processes on any machines read and append to.
+
+Whoever takes a trial or gives one back holds the lock of the study, so there are never more trials than asked for, and
+what is tried depends on the seed and the trials before, not on the process.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
-import os
-import socket
-import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aitimestepper.config import Config
-from aitimestepper.errors import InputError
+from aitimestepper.errors import CheckpointError, InputError
+from aitimestepper.sweeping import claims
 from aitimestepper.sweeping.settings import SweepSettings
 from aitimestepper.sweeping.space import Dimension, points
 
@@ -22,14 +26,16 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-JOURNAL = "study.journal"
+JOURNAL, LOCK = "study.journal", "study"
+REASON = "reason"
+"""What a trial notes about its end."""
 DEFAULT_TRIALS = 20
 
 _NAME = "sweep"
-_ABANDONED = "abandoned"
-_CLAIM = "claim"
-_SECONDS_BETWEEN_SIGNS = 30.0
-_SECONDS_TO_OPEN = 60.0
+_REPEATS, _DEATHS = "repeats", "deaths"
+_CLAIMS = "claims"
+_MOST_DEATHS = 3
+"""Deaths of its process after which a trial has failed: it may be what kills them (memory, the end of a job's time)."""
 _NOT_COMPARED = ("runs_dir", "save_name", "overwrite", "log_every", "checkpoint_every", "tensorboard", "wandb")
 
 
@@ -60,125 +66,154 @@ class SharedStudy:
 
         Raises:
             InputError: it was begun with other settings; Optuna is missing.
+            CheckpointError: it is damaged.
         """
-        self._settings, self._space, self._optuna = settings, space, optuna()
-        grid = points(space) if settings.sampler == "grid" else []
-        self.trials = settings.trials or (len(grid) or DEFAULT_TRIALS)
-        journal = self._optuna.storages.journal
+        self._config, self._settings, self._space, self._optuna = config, settings, space, optuna()
+        self._grid = points(space) if settings.sampler == "grid" else None
+        wanted = settings.trials or (DEFAULT_TRIALS if self._grid is None else len(self._grid))
+        self.trials = wanted if self._grid is None else min(wanted, len(self._grid))
+        self._claims = directory / _CLAIMS
+        self._claim: claims.Claim | None = None
+        # To create a file is exclusive on network disks too (NFS 3 and later), where locking one is not. Optuna's other
+        # lock, a link, cannot tell how old it is where the path is relative, and waits for a killed process for ever.
+        lock = self._optuna.storages.journal.JournalFileOpenLock
+        self._lock = lock(str(directory / LOCK))
+        with self.locked():
+            self._open(str(directory / JOURNAL), lock)
+
+    def _open(self, path: str, lock: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls some of this experimental
-            backend = journal.JournalFileBackend(str(directory / JOURNAL))
-            storage = self._optuna.storages.JournalStorage(backend)
-        self.study = self._begun_or_opened(storage, _identity(config, settings), grid)
-        self._sign_given = 0.0
+            backend = self._optuna.storages.journal.JournalFileBackend(path, lock_obj=lock(path))
+            try:
+                self._storage = self._optuna.storages.JournalStorage(backend)
+            except (ValueError, KeyError) as error:
+                raise CheckpointError(f"{path} is damaged, or no study: {error}") from None
+        self.study = self._begun()
+        identity = _identity(self._config, self._settings)
+        before = self.study.user_attrs.get("identity", identity)
+        if before != identity:
+            if any(trial.state != self._optuna.trial.TrialState.WAITING for trial in self.finished()):
+                _compare(before, identity)
+            # Nothing has been tried yet, as where the first trial met a mistake in the file that is now corrected.
+            self._optuna.delete_study(study_name=_NAME, storage=self._storage)
+            self.study = self._begun()
+        self.study.set_user_attr("identity", identity)
 
-    def _begun_or_opened(self, storage: Any, identity: dict[str, Any], grid: list[dict[str, Any]]) -> Study:
-        direction = self._settings.direction or "maximize"
-        try:
-            study: Study = self._optuna.create_study(
-                storage=storage, study_name=_NAME, direction=direction, pruner=self._pruner()
-            )
-        except self._optuna.exceptions.DuplicatedStudyError:
-            study = self._optuna.load_study(storage=storage, study_name=_NAME, pruner=self._pruner())
-            began = time.monotonic()
-            while "identity" not in study.user_attrs and time.monotonic() - began < _SECONDS_TO_OPEN:
-                time.sleep(0.1)  # another process is beginning it
-            _compare(study.user_attrs.get("identity", {}), identity)
-            return study
-        for point in grid:
-            study.enqueue_trial(point)
-        study.set_user_attr("identity", identity)
+    def _begun(self) -> Study:
+        study: Study = self._optuna.create_study(
+            storage=self._storage,
+            study_name=_NAME,
+            direction=self._settings.direction or "maximize",
+            pruner=self._pruner(),
+            load_if_exists=True,
+        )
         return study
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from taking or ending trials."""
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            # Another process takes a lock that is half a minute old for left behind, and gives it to itself.
+            with contextlib.suppress(RuntimeError):
+                self._lock.release()
 
     def _pruner(self) -> Any:
         if self._settings.pruner == "none":
             return self._optuna.pruners.NopPruner()
         return self._optuna.pruners.MedianPruner(self._settings.startup, self._settings.warmup_epochs)
 
-    def _sampler(self) -> Any:
-        """Anew for each trial, from the seed and the number of trials: a study that is taken up again goes on alike."""
-        number = len(self.study.get_trials(deepcopy=False))
+    def _sampler(self, number: int) -> Any:
+        """Anew for each trial, from the seed and the trials before: a study that is taken up again goes on alike."""
         seed = int(np.random.SeedSequence([self._settings.seed, number]).generate_state(1)[0])
         samplers = self._optuna.samplers
         if self._settings.sampler == "tpe":
             return samplers.TPESampler(n_startup_trials=self._settings.startup, seed=seed)
         return samplers.RandomSampler(seed=seed)
 
-    def next_trial(self) -> Trial | None:
-        """A trial for this process, with its claim on it; None if there are enough."""
-        self._free_what_was_killed()
-        if self._counted() >= self.trials and not self._waiting():
-            return None
-        self.study.sampler = self._sampler()
-        trial: Trial = self.study.ask()
-        if self._before(trial.number) >= self.trials:  # another process was faster
-            self.abandon(trial.number, again=False)
-            return None
-        self._sign(trial)
-        return trial
+    def next_trial(self) -> tuple[Trial, dict[str, Any]] | None:
+        """A trial for this process and what it trains with, those to be repeated first; None if there are enough."""
+        waiting = self._optuna.trial.TrialState.WAITING
+        with self.locked():
+            self._take_back()
+            found = self._all()
+            taken = sum(trial.state != waiting for trial in self.finished())
+            if taken >= self.trials:
+                return None
+            if self._grid is not None and all(trial.state != waiting for trial in found):
+                self.study.enqueue_trial(self._grid[taken])
+            self.study.sampler = self._sampler(taken)
+            trial: Trial = self.study.ask()
+            parameters = {dimension.key: dimension.suggest(trial) for dimension in self._space}
+            self._claim = claims.Claim(self._claims, trial.number)
+        return trial, parameters
 
-    def parameters(self, trial: Trial) -> dict[str, Any]:
-        """What the trial is to train with."""
-        return {dimension.key: dimension.suggest(trial) for dimension in self._space}
+    def end(self, trial: Trial, state: str, value: float | None = None, reason: str = "") -> None:
+        """Note how a trial of this process ended: COMPLETE, PRUNED or FAIL.
 
-    def report(self, trial: Trial, value: float, epoch: int) -> bool:
-        """Note where a trial stands; whether it has fallen so far behind that it is to end."""
-        trial.report(value, epoch)
-        if time.monotonic() - self._sign_given > _SECONDS_BETWEEN_SIGNS:
-            self._sign(trial)
-        return trial.should_prune()
+        After a long silence another process may have it; then there is nothing to note.
+        """
+        with self._released(trial.number) as mine:
+            if mine:
+                if reason:
+                    trial.set_user_attr(REASON, reason)
+                self.study.tell(trial, value, self._optuna.trial.TrialState[state])
 
-    def abandon(self, number: int, *, again: bool) -> None:
-        """A trial that nobody will finish; `again` puts its parameters into the queue."""
-        frozen = self.study.get_trials(deepcopy=False)[number]
-        storage = self.study._storage
-        try:
-            storage.set_trial_user_attr(frozen._trial_id, _ABANDONED, True)
-            self.study.tell(number, state=self._optuna.trial.TrialState.FAIL)
-        except (ValueError, self._optuna.exceptions.UpdateFinishedTrialError):
-            return  # another process has seen to it
-        if again and frozen.params:
-            self.study.enqueue_trial(frozen.params)
+    def give_back(self, trial: Trial, reason: str) -> None:
+        """Have a trial of this process repeated, by whoever takes the next one."""
+        with self._released(trial.number) as mine:
+            if mine:
+                frozen = self._all()[trial.number]
+                self._repeat(frozen, reason, deaths=frozen.user_attrs.get(_DEATHS, 0))
 
     def finished(self) -> list[FrozenTrial]:
-        """Trials that count: those that nobody will finish do not."""
-        return [t for t in self.study.get_trials(deepcopy=False) if _ABANDONED not in t.user_attrs]
+        """Trials that count: those that others repeat do not."""
+        found = self._all()
+        repeated = _repeated(found)
+        return [trial for trial in found if trial.number not in repeated]
 
-    def _waiting(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=(self._optuna.trial.TrialState.WAITING,)))
+    def _all(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
 
-    def _counted(self) -> int:
-        waiting = self._optuna.trial.TrialState.WAITING
-        return sum(trial.state != waiting for trial in self.finished())
+    @contextlib.contextmanager
+    def _released(self, number: int) -> Iterator[bool]:
+        """Under the lock: whether a trial is this process's still; afterwards it is no more."""
+        with self.locked():
+            try:
+                yield self._all()[number].state == self._optuna.trial.TrialState.RUNNING
+            finally:
+                if self._claim is not None:
+                    self._claim.release()
 
-    def _before(self, number: int) -> int:
-        waiting = self._optuna.trial.TrialState.WAITING
-        return sum(trial.number < number and trial.state != waiting for trial in self.finished())
+    def _take_back(self) -> None:
+        """Have the trials repeated whose processes died."""
+        states = self._optuna.trial.TrialState
+        for trial in self._all():
+            if trial.state != states.RUNNING or not claims.is_dead(self._claims, trial.number):
+                continue
+            deaths = trial.user_attrs.get(_DEATHS, 0) + 1
+            if deaths < _MOST_DEATHS:
+                self._repeat(trial, "its process died", deaths=deaths)
+            else:
+                self._storage.set_trial_user_attr(trial._trial_id, REASON, f"its process died {deaths} times")
+                self.study.tell(trial.number, state=states.FAIL)
+            claims.forget(self._claims, trial.number)
 
-    def _sign(self, trial: Trial) -> None:
-        self._sign_given = time.monotonic()
-        trial.set_user_attr(_CLAIM, {"host": socket.gethostname(), "pid": os.getpid(), "seen": time.time()})
-
-    def _free_what_was_killed(self) -> None:
-        running = self._optuna.trial.TrialState.RUNNING
-        for trial in self.study.get_trials(deepcopy=False, states=(running,)):
-            claim = trial.user_attrs.get(_CLAIM)
-            if claim is not None and _is_dead(claim, self._settings.stale_after):
-                self.abandon(trial.number, again=True)
+    def _repeat(self, trial: FrozenTrial, reason: str, *, deaths: int) -> None:
+        # One that died between these lines has repeated the trial already, and not ended it.
+        if trial.number not in _repeated(self._all()):
+            parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            self.study.enqueue_trial(parameters, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
+        self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        self.study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
 
-def _is_dead(claim: dict[str, Any], stale_after: float) -> bool:
-    if claim["host"] != socket.gethostname():
-        return bool(time.time() - claim["seen"] > stale_after)
-    if claim["pid"] == os.getpid():
-        return True  # whatever this process had begun before is over
-    try:
-        os.kill(claim["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+def _repeated(found: list[FrozenTrial]) -> set[int]:
+    """Numbers of the trials that others repeat."""
+    return {trial.user_attrs[_REPEATS] for trial in found if _REPEATS in trial.user_attrs}
 
 
 def _identity(config: Config, settings: SweepSettings) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class TrialResult:
         state: complete, pruned, failed, running or waiting.
         score: of the metric; of a pruned trial the last that it reported, None if it has none.
         parameters: what it was trained with.
-        epochs: that it reported.
+        epochs: after which it reported last.
         seconds: that it took, None if it is not over.
         reason: why it failed, or nothing.
     """
@@ -68,7 +68,9 @@ def result_of(trial: FrozenTrial) -> TrialResult:
     seconds = None if trial.duration is None else trial.duration.total_seconds()
     state = _STATES[trial.state.name]
     reason = str(trial.user_attrs.get("reason", ""))
-    return TrialResult(trial.number, state, last if value is None else value, texts, len(reported), seconds, reason)
+    return TrialResult(
+        trial.number, state, last if value is None else value, texts, max(reported, default=0), seconds, reason
+    )
 
 
 def ranked(results: list[TrialResult], *, maximize: bool) -> list[TrialResult]:

@@ -55,6 +55,10 @@ from aitimestepper.training.trajectory import Samples
 _ATTEMPTS_A_CALL = 10_000
 """Attempts after which Python looks at the clock, the limits and Ctrl-C: about a tenth of a second."""
 
+_ROUNDS_ALONE = 16
+"""Rounds that a process may go without the others while none of its steps is refused: an exchange costs as much as the
+attempts of some dozen systems, and while a process waits it does nothing."""
+
 
 def why_not_loop(
     model: nn.Module, optimizer: torch.optim.Optimizer, flock: Flock, config: Config, adapter: ModelAdapter
@@ -143,7 +147,7 @@ def _run(
             goal = task._replace(quota=task.quota - n_accepted)
             status, new = collecting.collect(orbits, network, adam, scene, goal, rest, budget)
         rest.rounds[:new] += n_rounds
-        n_accepted, n_rounds = n_accepted + new, n_rounds + (1 if together else budget)
+        n_accepted, n_rounds = n_accepted + new, n_rounds + (_ROUNDS_ALONE if together else budget)
         worst = orbits.spent[orbits.spent[:, ITERATIONS].argmax()]
         iterations, error, dt = int(worst[ITERATIONS]), float(worst[ERROR_LAST]), float(worst[STEP_LAST])
         if iterations == 0 < n_accepted:  # nothing is being retrained
@@ -163,8 +167,13 @@ def _run(
 def _shared_round(
     orbits: Orbits, network: Perceptron, adam: Adam, scene: Scene, task: collecting.Task, accepted: Accepted
 ) -> tuple[int, int, int]:
-    """One round together with the other processes: status, steps accepted here, and what is left of all their quota."""
-    new, refused = collecting.attempt_round(orbits, network, scene, task, accepted, 0, 0)
+    """Rounds up to one iteration together with the other processes.
+
+    Returns:
+        A status, the steps accepted here, and what is left of the quota of all.
+    """
+    most = 1 if task.once else _ROUNDS_ALONE
+    new, refused = collecting.attempt_until_refused(orbits, network, scene, task, accepted, most)
     counts = [float(new), float(abs(refused)), float(refused < 0)]
     sums = ranks.total(np.concatenate([network.gradient, counts]))
     network.gradient[:] = sums[:-3]

@@ -121,6 +121,7 @@ _NOTHING = {
     "final_pass_rate": 0.0,
     "in_band_rate": 0.0,
     "mean_step_fraction": 0.0,
+    "progress": 0.0,
 }
 
 
@@ -197,16 +198,23 @@ def _evaluation(tried: Attempt | Judged) -> Evaluation:
 
 def _metrics(final: Evaluation, start: Start, config: Config) -> dict[str, float]:
     if start.request is None:
-        fraction = step_fraction(start, final.dt, config)
+        fraction, passed = step_fraction(start, final.dt, config), final.passed[_spread(len(final.passed))]
     else:  # the errors of windows follow the law of their order nearly enough
-        fraction = final.error ** (1.0 / orders(start.request.head))
+        fraction, passed = final.error ** (1.0 / orders(start.request.head)), final.passed
     return {
         "mean_rel_dE": float(final.error.mean()),
         "max_rel_dE": float(final.error.max()),
         "final_pass_rate": float(final.passed.double().mean()),
         "in_band_rate": float((final.losses == 0).double().mean()),
         "mean_step_fraction": float(fraction.mean()),
+        # A step that is refused gains nothing, and one that passes beyond the largest has been lucky.
+        "progress": float(torch.where(passed, fraction.clamp(max=1.0), 0.0).mean()),
     }
+
+
+def _spread(n_states: int) -> Tensor:
+    """Indices of at most 64 states, spread evenly."""
+    return torch.linspace(0, n_states - 1, min(n_states, _FRACTION_SAMPLES)).round().long()
 
 
 @torch.no_grad()
@@ -216,8 +224,7 @@ def step_fraction(start: Start, dt: Tensor, config: Config) -> Tensor:
     The largest step that passes is where the energy error of a growing step first crosses the threshold, or the
     limit of `max_step_fraction`; beyond it a step can only pass by chance.
     """
-    n_states = dt.shape[0]
-    chosen = torch.linspace(0, n_states - 1, min(n_states, _FRACTION_SAMPLES)).round().long()
+    chosen = _spread(dt.shape[0])
     state, energy, dt = start.state.select(chosen), start.energy[chosen], dt[chosen]
     limit = config.max_step_fraction * state.shortest_pair_time(config.G)
     # A system whose steps nothing limits (a lone body in a field) is searched about its own prediction.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from aitimestepper.errors import InputError, OutputError
+from aitimestepper.errors import InputError, OutputError, RunError
 from aitimestepper.training.results import EpochRecord, StepRecord
 
 
@@ -80,8 +81,16 @@ class JsonLines(EpochObserver):
             raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
     def note(self, record: EpochRecord) -> None:
-        """Append a line."""
-        self._stream.write(json.dumps(scalars_of(record), allow_nan=False) + "\n")
+        """Append a line.
+
+        Raises:
+            RunError: a number of this epoch is not finite.
+        """
+        numbers = scalars_of(record)
+        wrong = sorted(name for name, value in numbers.items() if not math.isfinite(value))
+        if wrong:
+            raise RunError(f"the training has diverged: not finite in epoch {record.epoch}: {', '.join(wrong)}")
+        self._stream.write(json.dumps(numbers, allow_nan=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
