@@ -75,7 +75,7 @@ def test_every_named_system_is_listed(call, words):
         (["kepler", "--e", "1.5"], "e = 1.5 is not allowed: it must be >= 0 and < 1"),
         (["figure-eight", "--e", "0.5"], "figure-eight: unknown option 'e'"),
         (["bodies.csv", "--e", "0.5"], "e=0.5 is an option of systems that have a name"),
-        (["kepler", "--lr", "1"], "--lr is a flag of 'train' and 'both', not of 'ic'"),
+        (["kepler", "--lr", "1"], "--lr is a flag of 'train', 'sweep' and 'both', not of 'ic'"),
         (["kepler", "halley"], "unexpected argument 'halley'"),
         (["kepler", "--softening", "-1"], "softening = -1 is not allowed"),
         (["kepler", "--output", "kepler.doc"], "its suffix must be one of"),

@@ -106,7 +106,7 @@ def test_a_run_that_cannot_go_on_is_3_and_keeps_what_was_reached(call):
         (["--ic", "kepler", "--timestep", "learned", "--model", "nowhere", "--steps", "3"], "no model file at nowhere"),
         (["--ic", "kepler", *FIXED, "--output", "missing/run.h5"], "cannot write missing/run.h5"),
         (["--ic", "kepler", *FIXED, "--learning-rate", "1"], "unknown flag --learning-rate"),
-        (["--ic", "kepler", *FIXED, "--epochs", "1"], "--epochs is a flag of 'train' and 'both'"),
+        (["--ic", "kepler", *FIXED, "--epochs", "1"], "--epochs is a flag of 'train', 'sweep' and 'both'"),
         (["--ic", "random:n=3", "--timestep=fixed", "--dt=1", "--periods=2"], "needs a system with an orbital period"),
         (["--ic", "kepler", *FIXED, "--external-field-mass", "1"], "must be set together"),
     ],
