@@ -43,9 +43,7 @@ def test_without_a_command_the_help_goes_to_standard_error(call):
 def test_an_unknown_command_names_the_nearest(call):
     call("trian").refuses("unknown command 'trian'; did you mean train?")
     call("--verson").refuses("unknown flag '--verson'; did you mean --version?")
-    call("--epochs", 3, "train").refuses(
-        "unknown flag '--epochs'", f"commands: {', '.join(COMMANDS)}"
-    )
+    call("--epochs", 3, "train").refuses("unknown flag '--epochs'", f"commands: {', '.join(COMMANDS)}")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
