@@ -24,7 +24,7 @@ LEVELS = {
     "training": 4, "reference": 4, "engine": 4,
     "defaults": 5, "calibrated": 5, "simulate": 5, "recorder": 5, "running": 5, "views": 5,
     "methods": 5, "comparison": 5, "tuning": 5, "rivals": 5, "trials": 5, "references": 5, "contest": 5, "compare": 5,
-    "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5, "bridges": 5, "doctor": 5, "sweeping": 5,
+    "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5, "bridges": 5, "doctor": 5, "sweeping": 5, "exporting": 5,
     "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 """Imports point down or stay on their level."""

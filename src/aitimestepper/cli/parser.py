@@ -30,6 +30,7 @@ COMMANDS = {
     "plot": "draw a run, several runs, a training or a comparison",
     "movie": "make a film of a run",
     "report": "write a page about runs, a training or a comparison, which opens in a browser",
+    "export": "write a model as C source or ONNX",
     "doctor": "check the installation",
     "completion": "write a script by which a shell completes commands and flags",
 }
@@ -39,6 +40,7 @@ _FEW_KEYS = {
     "plot": ("overwrite",),
     "movie": ("overwrite",),
     "report": ("overwrite",),
+    "export": ("overwrite",),
     "doctor": ("json",),
     "completion": (),
 }

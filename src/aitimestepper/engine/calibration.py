@@ -24,6 +24,9 @@ from aitimestepper.engine.layout import MASS, REACH, VX, VY, VZ, Floats, X, Y, Z
 INVARIANTS = 10
 """The first numbers of a description are those of `features.invariant`; twelve more are this module's."""
 
+ROUNDING = 1e-14
+"""What is left of two sums after their common term, if it is below this, is rounding: no pull of others."""
+
 _SOFT = 0.3
 _FLOOR = 1e-12
 _ECCENTRICITY_FLOOR = 1e-3
@@ -148,9 +151,8 @@ def _second_pass(
             shape += share * (1.0 + 2.0 * excess * momentum / (law.G * both * law.G * both))
             energy_sharing += part * part
             overlap += share * part
-            # What is left of two sums after their common term may be a rounding below zero.
             others = (ti + reach[j]) * squared / (both * inverse) - 1.0
-            tide += share * (others if others > 0.0 else 0.0)
+            tide += share * (others if others > ROUNDING else 0.0)
             radial += share * energy / attraction
             light += share * mi * mj / (both * both)
     return (

@@ -75,7 +75,8 @@ _EPSILON = 2.0**-52
 _PLACE_ROUNDING = 8.0 * _EPSILON
 _WHOLE_PHASE, _LEAST_PHASE, _LEAST_STEPS = 2.0, 6.0, 16.0
 """Dynamical times over which local errors are averaged, and between two changes."""
-_LONGEST_FICTITIOUS, _LONGEST_ETA = 1.5, 0.5
+LONGEST_FICTITIOUS, LONGEST_ETA = 1.5, 0.5
+"""Longest steps that are ever taken: over the step that a state sets by itself, and over the fly-by time scale."""
 _FARTHEST = 8.0
 
 
@@ -126,7 +127,7 @@ def consult(
     else:
         books[OUTSIDE] += 1.0
     unit = reference if kind == TTL else 1.0
-    books[LONGEST] = unit * (_LONGEST_FICTITIOUS if kind == TTL else _LONGEST_ETA)
+    books[LONGEST] = unit * (LONGEST_FICTITIOUS if kind == TTL else LONGEST_ETA)
     _choose(books, unit * factor * control.scale)
 
 

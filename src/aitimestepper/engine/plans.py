@@ -143,7 +143,7 @@ def control_of(model: ModelFile, config: Config) -> Control:
     head = HEADS.index((config.integrator, config.order))
     power = 1.0 / config.order
     return Control(
-        _with_ranges(_network(model, head), low, high),
+        with_ranges(network_of(model, head), low, high),
         low,
         high,
         float(model.about["fallback"][head]),
@@ -156,7 +156,7 @@ def control_of(model: ModelFile, config: Config) -> Control:
     )
 
 
-def _with_ranges(network: Network, low: Floats, high: Floats) -> Network:
+def with_ranges(network: Network, low: Floats, high: Floats) -> Network:
     """A network that takes descriptions of states as they are, in place of their place within [low, high]."""
     n_in, n_out = network.widths[2], network.widths[3]
     first = network.weights[: (n_in + 1) * n_out].reshape(n_in + 1, n_out).copy()
@@ -185,7 +185,7 @@ def learner_of(model: ModelFile, system: InitialConditions, law: Law, tolerance:
     sight = Sight(kind, config.history_len, system.n_dims, *(float(scale) for scale in scales))
     ratio = 1.0 if tolerance is None else tolerance / config.energy_threshold
     return Learner(
-        sight, _network(model), config.output_scale == "physical", float(ratio ** (1.0 / ENERGY_ERROR_ORDER))
+        sight, network_of(model), config.output_scale == "physical", float(ratio ** (1.0 / ENERGY_ERROR_ORDER))
     )
 
 
@@ -194,7 +194,7 @@ def past_rows(sight: Sight) -> int:
     return max(sight.history - 1, 0) if sight.kind == features.DELTA_MAG else sight.history
 
 
-def _network(model: ModelFile, head: int = 0) -> Network:
+def network_of(model: ModelFile, head: int = 0) -> Network:
     """The network as arrays, with the output `head` in column 0."""
     config = model.config
     if config.output_scale == "calibrated":
