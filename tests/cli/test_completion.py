@@ -38,6 +38,8 @@ def test_commands_flags_and_values_are_offered(shell, tmp_path):
     assert {"free-fall", "fly-by"} <= offered(shell, "aitimestepper simulate --timestep f", tmp_path)
     assert offered(shell, "aitimestepper simulate --ic figure", tmp_path) == {"figure-eight"}
     assert offered(shell, "aitimestepper ic pytha", tmp_path) == {"pythagorean"}
+    assert {"--fps", "--seconds"} <= offered(shell, "aitimestepper movie --", tmp_path)
+    assert offered(shell, "aitimestepper export --format o", tmp_path) == {"onnx"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -28,10 +28,15 @@ A flag that both commands know goes to both; in the TOML file a [train] and a
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper both`."""
+    usage = "--ic SPEC (--duration T | --periods P | --steps N)\n         [--config F.toml] [flags]"
+    return CommandParser("both", usage=usage, epilog=_EXAMPLES)
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper both ...`; returns the exit code."""
-    usage = "--ic SPEC (--duration T | --periods P | --steps N)\n         [--config F.toml] [flags]"
-    request = CommandParser("both", usage=usage, epilog=_EXAMPLES).parse(words)
+    request = parser().parse(words)
     training = _config("train", request)
     _check_simulation(request, training)
     outcome = train_and_report(training)

@@ -45,15 +45,20 @@ examples:
 """
 
 
-def run(words: Sequence[str]) -> int:
-    """Carry out `aitimestepper compare ...`; returns the exit code."""
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper compare`."""
     usage = (
         "(--ic SPEC | --systems SPEC ...)\n"
         "         (--duration T | --periods P)\n"
         "         [--methods METHOD ...] [--evaluations N ...]\n"
         "         [--figure F.png] [--output F.json] [--json] [flags]"
     )
-    request = CommandParser("compare", usage=usage, epilog=_EXAMPLES).parse(words)
+    return CommandParser("compare", usage=usage, epilog=_EXAMPLES)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper compare ...`; returns the exit code."""
+    request = parser().parse(words)
     run_plugin(request.own)
     config = read_config(request.own.get("config"), "compare", request.keys)
     _check_files(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,18 +24,23 @@ examples, for all later sessions of the shell:
       > ~/.config/fish/completions/aitimestepper.fish
 """
 
-_ARGUMENTS = {"ic": tuple(SOURCES), "completion": SHELLS}
-"""What a command takes besides flags."""
+_VALUES = {"ic": tuple(SOURCES), "NAME": tuple(SOURCES), "SHELL": SHELLS}
+"""What a flag or an argument may be, where its help does not list it."""
 
-_PATHS = ("PATH", "FILE", "F.toml", "F.py", "F.h5", "F.json", "F.png", "DIR")
+_PATHS = ("PATH", "FILE", "F.toml", "F.py", "F.h5", "F.json", "F.png", "RUN.h5")
 """Names in the help of values that are files."""
+
+
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper completion`."""
+    made = CommandParser("completion", usage="(bash | zsh | fish)", epilog=_EXAMPLES)
+    made.add_argument("SHELL", nargs="?", help="bash, zsh or fish")
+    return made
 
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper completion ...`; returns the exit code."""
-    parser = CommandParser("completion", usage="(bash | zsh | fish)", epilog=_EXAMPLES)
-    parser.add_argument("SHELL", nargs="?", help="bash, zsh or fish")
-    shell = parser.parse(words).own.get("SHELL")
+    shell = parser().parse(words).own.get("SHELL")
     if shell not in SHELLS:
         raise InputError(f"completion needs the name of a shell, {', '.join(SHELLS)}, got {shell or 'none'}")
     print(script_for(shell))
@@ -49,19 +55,16 @@ def script_for(shell: str) -> str:
 
 
 def _parser_of(prog: str, **_: Any) -> argparse.ArgumentParser:
-    """The parser of a command, with the values that its flags and its argument may have."""
+    """The parser of a command, with the values that its flags and its arguments may have."""
     import shtab
 
-    command = prog.split()[-1]
-    parser = CommandParser(command, usage="", epilog="")
-    if command in _ARGUMENTS:
-        parser.add_argument("ARGUMENT", choices=_ARGUMENTS[command])
-    for action in parser._actions:
+    made: argparse.ArgumentParser = importlib.import_module(f"aitimestepper.cli.{prog.split()[-1]}").parser()
+    for action in made._actions:
         metavar = str(action.metavar)
-        if action.dest == "ic":
-            action.choices = tuple(SOURCES)
+        if action.dest in _VALUES:
+            action.choices = _VALUES[action.dest]
         elif metavar.startswith("{"):
             action.choices = tuple(metavar[1:-1].split(","))
         elif metavar in _PATHS:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
-    return parser
+    return made

@@ -21,9 +21,14 @@ what has not run on this machine yet, which takes up to a minute once.
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper doctor`."""
+    return CommandParser("doctor", usage="[--json]", epilog=_EXAMPLES)
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper doctor ...`; returns the exit code."""
-    request = CommandParser("doctor", usage="[--json]", epilog=_EXAMPLES).parse(words)
+    request = parser().parse(words)
     from aitimestepper.doctor import examine
 
     findings = []

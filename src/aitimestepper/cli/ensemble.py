@@ -36,8 +36,8 @@ the others are kept. The workers of --scheduler need this package, no files.
 """
 
 
-def run(words: Sequence[str]) -> int:
-    """Carry out `aitimestepper ensemble ...`; returns the exit code."""
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper ensemble`."""
     usage = (
         "--ic SPEC --count N\n"
         "         (--duration T | --periods P | --steps N)\n"
@@ -45,7 +45,12 @@ def run(words: Sequence[str]) -> int:
         "         [--threads N | --scheduler ADDRESS] [--config F.toml]\n"
         "         [--output F.h5] [--json] [flags]"
     )
-    request = CommandParser("ensemble", usage=usage, epilog=_EXAMPLES).parse(words)
+    return CommandParser("ensemble", usage=usage, epilog=_EXAMPLES)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper ensemble ...`; returns the exit code."""
+    request = parser().parse(words)
     run_plugin(request.own)
     config = read_config(request.own.get("config"), "ensemble", request.keys)
     result = _watched(config)

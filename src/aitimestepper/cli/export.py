@@ -26,15 +26,20 @@ see docs/c.md and examples/c. ONNX: the network alone, in double precision.
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper export`."""
+    usage = "--format (c | onnx) --output PATH [--model PATH]\n         [--prefix NAME] [--overwrite]"
+    made = CommandParser("export", usage=usage, epilog=_EXAMPLES)
+    made.add_argument("--format", metavar="{c,onnx}", help="what to write")
+    made.add_argument("--output", metavar="PATH", help="directory (c), or file (onnx)")
+    made.add_argument("--model", metavar="PATH", help="weights: a model file, a run directory, or default (default)")
+    made.add_argument("--prefix", metavar="NAME", help="of all names in C (default: ait)")
+    return made
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper export ...`; returns the exit code."""
-    usage = "--format (c | onnx) --output PATH [--model PATH]\n         [--prefix NAME] [--overwrite]"
-    parser = CommandParser("export", usage=usage, epilog=_EXAMPLES)
-    parser.add_argument("--format", metavar="{c,onnx}", help="what to write")
-    parser.add_argument("--output", metavar="PATH", help="directory (c), or file (onnx)")
-    parser.add_argument("--model", metavar="PATH", help="weights: a model file, a run directory, or default (default)")
-    parser.add_argument("--prefix", metavar="NAME", help="of all names in C (default: ait)")
-    request = parser.parse(words)
+    request = parser().parse(words)
     own = request.own
     if own.get("format") not in FORMATS:
         raise InputError(f"export needs --format {' or '.join(FORMATS)}, got {own.get('format', 'none')}")

@@ -27,24 +27,30 @@ examples:
 systems that have a name, for `ic` and, in the first form, for --ic:
 """
 
+_OPTIONS = tuple(dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"))
+"""Options of systems, each once; the seed of a system is the flag of the run."""
 
-def run(words: Sequence[str]) -> int:
-    """Carry out `aitimestepper ic ...`; returns the exit code."""
-    # Each option once, in order; the seed of a system is the flag of the run.
-    options = list(dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"))
-    parser = CommandParser(
+
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper ic`."""
+    made = CommandParser(
         "ic",
         usage="NAME[:KEY=VALUE,...] [--output FILE] [flags]\n       %(prog)s --list",
         epilog=_EXAMPLES + _listed_systems(),
-        options=options,
+        options=_OPTIONS,
     )
-    parser.add_argument("NAME", nargs="?", help="a name from the list below with its options, or a file to convert")
-    request = parser.parse(words)
+    made.add_argument("NAME", nargs="?", help="a name from the list below with its options, or a file to convert")
+    return made
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper ic ...`; returns the exit code."""
+    request = parser().parse(words)
     if request.own.get("list"):
         print(_listed_systems())
         return SUCCESS
     config = Config(**request.keys)
-    spec = _spec(request.own, options)
+    spec = _spec(request.own, _OPTIONS)
     system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
     _write(system, request.own.get("output"), config)
     _describe(system)

@@ -28,20 +28,23 @@ record it with `simulate --every 1` or `--samples N`.
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper movie`."""
+    made = CommandParser("movie", usage="RUN.h5 [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
+    made.add_argument("path", metavar="RUN.h5", help="the recording of a run")
+    made.add_argument("--output", metavar="FILE", help="film, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)")
+    made.add_argument("--fps", type=float, metavar="X", help="frames for each second (default: 30)")
+    made.add_argument("--seconds", type=float, metavar="X", help="length of the film (default: 10)")
+    made.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
+    made.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane, or space (default: what the run has)")
+    made.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="pixels (default: 960 720)")
+    made.add_argument("--title", metavar="TEXT", help="over the picture")
+    return made
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper movie ...`; returns the exit code."""
-    parser = CommandParser("movie", usage="RUN.h5 [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
-    parser.add_argument("path", metavar="RUN.h5", help="the recording of a run")
-    parser.add_argument(
-        "--output", metavar="FILE", help="film, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)"
-    )
-    parser.add_argument("--fps", type=float, metavar="X", help="frames for each second (default: 30)")
-    parser.add_argument("--seconds", type=float, metavar="X", help="length of the film (default: 10)")
-    parser.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
-    parser.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane, or space (default: what the run has)")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="pixels (default: 960 720)")
-    parser.add_argument("--title", metavar="TEXT", help="over the picture")
-    request = parser.parse(words)
+    request = parser().parse(words)
     options = request.own
     path = options.pop("path")
     output = options.pop("output", None) or _default_output(path)

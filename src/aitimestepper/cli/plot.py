@@ -29,16 +29,21 @@ wrote: errors against force evaluations.
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper plot`."""
+    usage = "PATH [PATH ...] [--output F.png|F.pdf|F.svg] [flags]"
+    made = CommandParser("plot", usage=usage, epilog=_EXAMPLES)
+    made.add_argument("paths", metavar="PATH", nargs="+", help="recordings, a run directory, or a comparison (.json)")
+    made.add_argument("--output", metavar="FILE", help="figure, by suffix .png, .pdf or .svg (default: beside PATH)")
+    made.add_argument("--title", metavar="TEXT", help="over the figure")
+    made.add_argument("--length-unit", metavar="TEXT", help="for the axes (default: what the run says of itself)")
+    made.add_argument("--time-unit", metavar="TEXT", help="likewise")
+    return made
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper plot ...`; returns the exit code."""
-    usage = "PATH [PATH ...] [--output F.png|F.pdf|F.svg] [flags]"
-    parser = CommandParser("plot", usage=usage, epilog=_EXAMPLES)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="recordings, a run directory, or a comparison (.json)")
-    parser.add_argument("--output", metavar="FILE", help="figure, by suffix .png, .pdf or .svg (default: beside PATH)")
-    parser.add_argument("--title", metavar="TEXT", help="over the figure")
-    parser.add_argument("--length-unit", metavar="TEXT", help="for the axes (default: what the run says of itself)")
-    parser.add_argument("--time-unit", metavar="TEXT", help="likewise")
-    request = parser.parse(words)
+    request = parser().parse(words)
     own = request.own
     output = own.pop("output", None) or default_output(own["paths"][0], "plot.png")
     draw = _drawing(own.pop("paths"), own)

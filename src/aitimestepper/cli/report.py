@@ -21,13 +21,18 @@ file with everything inside, and asks nothing of any network.
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper report`."""
+    made = CommandParser("report", usage="PATH [PATH ...] [--output F.html] [flags]", epilog=_EXAMPLES)
+    made.add_argument("paths", metavar="PATH", nargs="+", help="files or directories to show")
+    made.add_argument("--output", metavar="FILE", help="page, .html (default: beside PATH, or report.html in it)")
+    made.add_argument("--title", metavar="TEXT", help="of the page")
+    return made
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper report ...`; returns the exit code."""
-    parser = CommandParser("report", usage="PATH [PATH ...] [--output F.html] [flags]", epilog=_EXAMPLES)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files or directories to show")
-    parser.add_argument("--output", metavar="FILE", help="page, .html (default: beside PATH, or report.html in it)")
-    parser.add_argument("--title", metavar="TEXT", help="of the page")
-    request = parser.parse(words)
+    request = parser().parse(words)
     own = request.own
     paths = own.pop("paths")
     output = own.pop("output", None) or default_output(paths[0], "report.html")

@@ -39,8 +39,8 @@ stand in the TOML file.
 """
 
 
-def run(words: Sequence[str]) -> int:
-    """Carry out `aitimestepper simulate ...`; returns the exit code."""
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper simulate`."""
     usage = (
         "--ic SPEC (--duration T | --periods P | --steps N)\n"
         "         (--tolerance X | --timestep (fixed --dt X | CRITERION --eta X))\n"
@@ -48,7 +48,12 @@ def run(words: Sequence[str]) -> int:
         "       %(prog)s --resume F.h5\n"
         "         [--duration T | --periods P | --steps N]"
     )
-    request = CommandParser("simulate", usage=usage, epilog=_EXAMPLES).parse(words)
+    return CommandParser("simulate", usage=usage, epilog=_EXAMPLES)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out `aitimestepper simulate ...`; returns the exit code."""
+    request = parser().parse(words)
     run_plugin(request.own)
     if "resume" in request.own:
         _resume(request)

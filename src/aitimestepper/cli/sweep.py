@@ -41,10 +41,15 @@ _SHOWN = 5
 _WIDTH = 160
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper sweep`."""
+    usage = "--config F.toml [--trials N] [--timeout X]\n         [--json] [flags]"
+    return CommandParser("sweep", usage=usage, epilog=_EXAMPLES)
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper sweep ...`; returns the exit code."""
-    usage = "--config F.toml [--trials N] [--timeout X]\n         [--json] [flags]"
-    request = CommandParser("sweep", usage=usage, epilog=_EXAMPLES).parse(words)
+    request = parser().parse(words)
     path = request.own.get("config")
     if path is None:
         raise InputError(

@@ -30,10 +30,15 @@ hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets it.
 """
 
 
+def parser() -> CommandParser:
+    """What may stand behind `aitimestepper train`."""
+    usage = "[--config F.toml] [--ic SPEC] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
+    return CommandParser("train", usage=usage, epilog=_EXAMPLES)
+
+
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper train ...`; returns the exit code."""
-    usage = "[--config F.toml] [--ic SPEC] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
-    request = CommandParser("train", usage=usage, epilog=_EXAMPLES).parse(words)
+    request = parser().parse(words)
     resume = request.own.get("resume")
     if resume is not None:
         config = _changes(request.keys, request.own)
