@@ -25,6 +25,7 @@ LEVELS = {
     "defaults": 5, "calibrated": 5, "simulate": 5, "recorder": 5, "running": 5, "views": 5,
     "methods": 5, "comparison": 5, "tuning": 5, "rivals": 5, "trials": 5, "references": 5, "contest": 5, "compare": 5,
     "ensemble": 5, "ensemble_run": 5, "ensemble_cluster": 5,
+    "bridges": 5,
     "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 """Imports point down or stay on their level."""
@@ -40,8 +41,9 @@ TORCH_FREE = (
 ENGINE = ("engine", "calibrated", "recorder", "running", "ensemble_run", "trials", "references", "contest")
 """Parts of the compiled path: numba, but no torch."""
 
-LAZY = {"aitimestepper", "checkpoint"}
-"""Torch-free when loaded, although they can reach torch: the table of public names, and the model file."""
+LAZY = {"aitimestepper", "checkpoint", "bridges"}
+"""Torch-free when loaded, although they can reach torch (the table of public names, and the model file) or, from within
+functions, other programs."""
 
 
 def part_of(module: str) -> str:
