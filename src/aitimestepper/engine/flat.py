@@ -31,13 +31,14 @@ def flat(plan: Plan) -> Floats:
     network = control.network
     sizes = [len(method.stages), len(control.low), len(network.widths), len(network.weights)]
     scalars = [method.kind, network.activation, *sizes, *method.weights, *plan.law, *plan.rule, *control[3:]]
-    arrays = [method.stages, control.low, control.high, network.widths, network.weights]
+    # Whole numbers keep their bits, so that they can be looked at where they are.
+    arrays = [method.stages, control.low, control.high, network.widths.view(np.float64), network.weights]
     return np.concatenate([np.array(scalars, dtype=np.float64), *arrays])
 
 
 @compiled
 def plan_from(vector: Floats) -> Plan:
-    """The plan that `flat` made a vector of; its arrays are parts of it."""
+    """The plan that `flat` made a vector of; its arrays are parts of that, so that this costs next to nothing."""
     kind, activation = int(vector[0]), int(vector[1])
     n_stages, n_traits, n_widths, n_weights = int(vector[2]), int(vector[3]), int(vector[4]), int(vector[5])
     w, f, r, c = vector[6:10], vector[10:16], vector[16:22], vector[22:29]
@@ -45,11 +46,9 @@ def plan_from(vector: Floats) -> Plan:
     high = low + n_traits
     shape = high + n_traits
     start = shape + n_widths
-    widths = np.empty(n_widths, np.int64)
-    for k in range(n_widths):
-        widths[k] = int(vector[shape + k])
+    widths = vector[shape:start].view(np.int64)
     network = Network(widths, vector[start : start + n_weights], activation)
-    nothing = Network(np.zeros(2, np.int64), np.zeros(0), 0)
+    nothing = Network(widths[:0], vector[:0], 0)
     return Plan(
         Method(kind, vector[_SCALARS:low], Weights(w[0], w[1], w[2], w[3])),
         Law(f[0], f[1], f[2], f[3], f[4], f[5]),

@@ -72,7 +72,8 @@ def _last_snapshot(content: bytes) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             archive = rebound.Simulationarchive(content)
-            simulation = archive[-1]
+            # Unlike archive[-1], this reads the bodies of one whose integrator is not known here.
+            simulation = rebound.Simulation(archive, -1)
             if not simulation.is_synchronized:
                 simulation.synchronize()
         except (RuntimeError, ValueError) as error:

@@ -67,5 +67,8 @@ prepare_integrator = _symbol("prepare_integrator")
 prepare_heartbeat = _symbol("prepare_heartbeat")
 """(simulation, 0)."""
 
+ask_function = _symbol("ask_function")
+"""(simulation, 0)."""
+
 fail = _symbol("fail")
 """(simulation, status of the engine)."""

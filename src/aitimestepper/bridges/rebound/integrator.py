@@ -16,6 +16,7 @@ from aitimestepper.bridges.rebound.callbacks import fail, keep, prepare_integrat
 from aitimestepper.bridges.rebound.offsets import (
     DT,
     DT_LAST_DONE,
+    EXACT_FINISH_TIME,
     GENERIC_ERROR,
     GRAVITY,
     LAST_STEP,
@@ -207,9 +208,11 @@ def step(simulation: int, state: int) -> None:
     vector = floats_at(own[RUN], own[RUN_SIZE])
     plan = plan_from(floats_at(own[PLAN], own[PLAN_SIZE]))
     run = run_in(vector)
-    last = short_integers_at(simulation, 2 * SIMULATION_WORDS)[STATUS] == LAST_STEP
+    flags = short_integers_at(simulation, 2 * SIMULATION_WORDS)
+    last, exact = flags[STATUS] == LAST_STEP, flags[EXACT_FINISH_TIME] == 1
     before, end = words[T], words[T] + words[DT]
-    target = vector[DIRECTION] * end
+    target = vector[DIRECTION] * end if exact else math.inf
+    kept = vector.copy()
     nothing = Frames(np.empty((1, 3)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf)
     status, _, _ = advance_controlled(run, plan, Limits(target, math.inf, _LONGEST_CALL if last else 1), nothing)
     if status == AT_TARGET and last:
@@ -218,9 +221,12 @@ def step(simulation: int, state: int) -> None:
         if status == RUNNING:
             note_sample(run, look)
             _show(simulation, vector, look.system, end)
+    elif status == AT_TARGET:
+        # The block would go beyond what REBOUND allows. It allows more when it is asked again.
+        vector[:] = kept
+        status = RUNNING
     else:
         _show(simulation, vector, run.system, vector[DIRECTION] * run.books[TIME])
-        status = RUNNING if status == AT_TARGET else status
     _report(state, run.books)
     if status != RUNNING:
         _end(simulation, status)
@@ -229,13 +235,11 @@ def step(simulation: int, state: int) -> None:
 
 @compiled
 def _look_ahead(words: Floats, before: float, last: float, direction: float) -> None:
-    """How far the next call may go: farther than it will, or the run would be cut into pieces."""
+    """How far the next call may go: farther than it will."""
     covered = abs(words[T] - before)
     words[DT_LAST_DONE] = direction * covered
-    far = max(_BLOCKS_AHEAD * covered, _STEPS_AHEAD * last)
-    if covered == 0.0:
-        far = max(far, 2.0 * abs(words[DT]))
-    words[DT] = direction * far
+    far = _BLOCKS_AHEAD * covered if covered > 0.0 else _BLOCKS_AHEAD * abs(words[DT])
+    words[DT] = direction * max(far, _STEPS_AHEAD * last)
 
 
 @cfunc(types.void(types.int64, types.int64), cache=True)

@@ -14,7 +14,7 @@ from aitimestepper.errors import InputError
 T, GRAVITY, SOFTENING, DT, DT_LAST_DONE, STEPS_DONE = 0, 1, 2, 5, 6, 7
 N, PARTICLES, N_VAR_CONFIG, N_ACTIVE, EXTRAS = 9, 11, 16, 18, 101
 SIMULATION_WORDS = 102
-STATUS = 54
+STATUS, EXACT_FINISH_TIME = 54, 55
 """In words of 4 bytes."""
 
 PARTICLE_X, PARTICLE_VX, PARTICLE_MASS = 0, 3, 9
@@ -27,6 +27,7 @@ _SIMULATION = {
     ("t", T, 8), ("G", GRAVITY, 8), ("softening", SOFTENING, 8), ("dt", DT, 8), ("dt_last_done", DT_LAST_DONE, 8),
     ("steps_done", STEPS_DONE, 8), ("N", N, 8), ("_particles", PARTICLES, 8), ("N_var_config", N_VAR_CONFIG, 8),
     ("N_active", N_ACTIVE, 8), ("extras", EXTRAS, 8), ("_status", STATUS, 4),
+    ("exact_finish_time", EXACT_FINISH_TIME, 4),
 }  # fmt: skip
 _PARTICLE = {
     *((name, PARTICLE_X + k, 8) for k, name in enumerate(("x", "y", "z"))),

@@ -163,6 +163,8 @@ def _prepare(simulation: int, state: int) -> None:
     tolerance = floats[integrator.TOLERANCE]
     _check_tolerance(tolerance)
     check_plain(view)
+    if not view.dt > 0.0 and not view.dt < 0.0:
+        raise InputError(f"sim.dt = {view.dt} does not say which way time goes: set it to 1 or -1")
     plan, vector = _plan(tolerance, view.G, view.softening)
     integers[integrator.PLAN], integers[integrator.PLAN_SIZE] = vector.ctypes.data, len(vector)
     if not integrator.is_current(simulation, state):
@@ -173,15 +175,12 @@ def _prepare(simulation: int, state: int) -> None:
 def _plan(tolerance: float, G: float, softening: float) -> tuple[Any, Floats]:
     """The plan of a tolerance, and the vector that it is for compiled code; it lives as long as the process."""
     from aitimestepper.bridges.rebound.callbacks import keep
-    from aitimestepper.checkpoint import read_model
-    from aitimestepper.config import Config
-    from aitimestepper.defaults import completed
+    from aitimestepper.calibrated import CalibratedStepper
+    from aitimestepper.defaults import order_for
     from aitimestepper.engine.flat import flat
-    from aitimestepper.engine.plans import plan_for
 
-    config = completed(Config(tolerance=tolerance, G=G, softening=softening))
-    some = InitialConditions(np.ones(2), np.array([[-1.0], [1.0]]), np.zeros((2, 1)))
-    plan = plan_for(config, some, read_model(None))
+    stepper = CalibratedStepper.load_default()
+    plan = stepper.plan(tolerance, "ttl", order_for(tolerance), G=G, softening=softening)
     vector = flat(plan)
     keep(vector)
     return plan, vector
