@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from aitimestepper.engine.compilation import inlined
 from aitimestepper.engine.layout import Floats
 
-allocated = types.ExternalFunction("calloc", types.intp(types.intp, types.intp))
+allocated: Any = types.ExternalFunction("calloc", types.intp(types.intp, types.intp))
 """The address of so many zeroed items of so many bytes; 0 if there is no room."""
 
-released = types.ExternalFunction("free", types.void(types.intp))
+released: Any = types.ExternalFunction("free", types.void(types.intp))
 """Gives back what `allocated` gave; 0 is nothing."""
 
 

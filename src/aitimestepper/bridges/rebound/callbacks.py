@@ -13,7 +13,8 @@ from typing import Any
 from llvmlite import binding
 from numba import types
 
-from aitimestepper.errors import AITimeStepperError
+from aitimestepper.engine.driver import FAILURES
+from aitimestepper.errors import AITimeStepperError, RunError
 
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -47,6 +48,14 @@ def _symbol(name: str) -> Any:
     return types.ExternalFunction(symbol, types.int64(types.int64, types.int64))
 
 
+def _fail(simulation: int, status: int) -> None:
+    """Say why a run cannot go on."""
+    import rebound
+
+    time = rebound.Simulation.from_address(simulation).t
+    raise RunError(f"the run stopped at t = {time:.9g}: {FAILURES[status]}")
+
+
 def _report(simulation: int, text: str) -> None:
     """End the integration with a message."""
     import rebound
@@ -72,3 +81,5 @@ ask_function = _symbol("ask_function")
 
 fail = _symbol("fail")
 """(simulation, status of the engine)."""
+
+set_action("fail", _fail)

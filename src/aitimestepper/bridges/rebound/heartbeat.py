@@ -18,7 +18,7 @@ import numpy as np
 from numba import cfunc, types
 from numpy.typing import NDArray
 
-from aitimestepper.bridges.rebound.callbacks import ask_function, keep, prepare_heartbeat
+from aitimestepper.bridges.rebound.callbacks import ask_function, fail, keep, prepare_heartbeat
 from aitimestepper.bridges.rebound.offsets import (
     DT,
     DT_LAST_DONE,
@@ -36,6 +36,7 @@ from aitimestepper.bridges.rebound.offsets import (
     STATUS,
     STEPS_DONE,
     N,
+    T,
 )
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.control import Control, consult, is_quiet, lengthen, parameter, review, settled
@@ -65,7 +66,7 @@ from aitimestepper.engine.layout import (
     X,
 )
 from aitimestepper.engine.memory import floats_at, integers_at, short_integers_at
-from aitimestepper.engine.stepping import mirrored
+from aitimestepper.engine.stepping import BAD_STEP, TOO_SHORT, mirrored
 
 BODIES, OWN_GRAVITY, OWN_SOFTENING, OWN_ACTIVE, NOTED, DIRECTION, CHOSEN, WANTED = range(8)
 REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, THERE, PLAN, PLAN_SIZE = range(8, 15)
@@ -79,6 +80,9 @@ _BETWEEN_REVIEWS, _BETWEEN_CHECKS = 32.0, 64.0
 _TRIGGER, _QUARTER = 0.5, 0.25
 """An error above the first part of what is allowed makes steps shorter, so that a quarter of it would have come; there
 is no going back, so it cannot wait until all of it is used up."""
+_FIRST_CORRECTION, _LEAST_CORRECTION = 0.7, 0.05
+"""The network aims at all of what is allowed, and a run that cannot go back had better not. The smallest one bounds
+what a run may cost that keeps nothing all the same."""
 _UNCHANGED, _TURNED, _CHANGED = range(3)
 
 
@@ -135,8 +139,7 @@ def open_books(simulation: int, vector: Floats, plan: Floats) -> None:
         _consult(system, books, law, control)
         motion(system, books)
         books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
-        # The network aims at all of what is allowed; a run that cannot go back had better not.
-        books[CORRECTION] = _TRIGGER ** (1.0 / control.order)
+        books[CORRECTION] = _FIRST_CORRECTION
         vector[WANTED] = _wanted(system, books, law, vector)
     _set_step(simulation, vector, books)
 
@@ -170,7 +173,7 @@ def _govern(vector: Floats, books: Floats, control: Control) -> None:
     books[REVIEW_ERROR] = max(books[REVIEW_ERROR], error)
     there = vector[THERE]
     bound = max(_TRIGGER, 0.5 * (1.0 + there) if there < 1.0 else 1.5 * there)
-    if error > bound and books[CORRECTION] > control.least_correction:
+    if error > bound and books[CORRECTION] > _LEAST_CORRECTION:
         books[CORRECTION] *= _QUARTER ** (1.0 / control.order)
         books[WISH], books[CHANGED_AT], books[REVIEW_ERROR], books[REVIEW_PHASE] = 1.0, books[STEPS], 0.0, 0.0
         _begin_anew(vector, books, control)
@@ -204,8 +207,15 @@ def _set_step(simulation: int, vector: Floats, books: Floats) -> None:
     rate = vector[WANTED]
     if vector[REVERSIBLE] != 0.0 and books[LAST_RATE] > 0.0:
         rate = mirrored(rate, books[LAST_RATE])
+    words = floats_at(simulation, SIMULATION_WORDS)
+    if not 0.0 < rate < math.inf:
+        fail(simulation, BAD_STEP)
+        _end(simulation)
+    elif words[T] + 1.0 / rate == words[T]:
+        fail(simulation, TOO_SHORT)
+        _end(simulation)
     vector[CHOSEN] = 1.0 / rate
-    floats_at(simulation, SIMULATION_WORDS)[DT] = vector[DIRECTION] * vector[CHOSEN]
+    words[DT] = vector[DIRECTION] * vector[CHOSEN]
 
 
 @compiled

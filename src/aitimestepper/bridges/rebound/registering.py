@@ -12,7 +12,7 @@ import numpy as np
 from aitimestepper.bridges.rebound.conversion import check_plain, state_of
 from aitimestepper.bridges.rebound.offsets import check_layout
 from aitimestepper.bridges.rebound.package import require_rebound
-from aitimestepper.errors import InputError, RunError
+from aitimestepper.errors import InputError
 from aitimestepper.systems.initial import Floats, InitialConditions, check_apart
 
 NAME = "aits"
@@ -85,7 +85,6 @@ def _register_once() -> None:
     from aitimestepper.bridges.rebound.callbacks import keep, set_action
 
     set_action("prepare_integrator", _prepare)
-    set_action("fail", _fail)
     configuration = dict(rebound.Simulation._fields_)["integrator"]
     callbacks = dict(configuration._fields_)["callbacks"]
     descriptors = _descriptors(dict(callbacks._fields_)["field_descriptor_list"])
@@ -133,16 +132,6 @@ def _descriptors(kind: Any) -> Any:
     )
     table = (descriptor * (len(entries) + 1))(*entries)
     return ctypes.cast(table, kind)
-
-
-def _fail(simulation: int, status: int) -> None:
-    """Say why a run cannot go on."""
-    import rebound
-
-    from aitimestepper.engine.driver import FAILURES
-
-    time = rebound.Simulation.from_address(simulation).t
-    raise RunError(f"{NAME} stopped at t = {time:.9g}: {FAILURES[status]}")
 
 
 def _prepare(simulation: int, state: int) -> None:
