@@ -49,7 +49,7 @@ def test_the_energy_error_asked_for_is_kept_and_is_the_one_that_rebound_sees(ord
         simulation.integrate(time)
         worst = max(worst, abs(simulation.energy() / before - 1.0))
     assert simulation.t == pytest.approx(60.0, rel=1e-12)
-    assert 0.001 * tolerance < worst <= driver.energy_error <= tolerance
+    assert 0.001 * tolerance < worst <= driver.energy_error * (1 + 1e-9) <= tolerance
     assert driver.outside_training == 0.0
 
 

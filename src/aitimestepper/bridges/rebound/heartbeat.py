@@ -39,22 +39,27 @@ from aitimestepper.bridges.rebound.offsets import (
     T,
 )
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.control import Control, consult, is_quiet, lengthen, parameter, review, settled
+from aitimestepper.engine.control import Control, consult, parameter, review, settled
 from aitimestepper.engine.criteria import fly_by_rate
 from aitimestepper.engine.flat import plan_from
 from aitimestepper.engine.integrators import LEAPFROG
 from aitimestepper.engine.kernels import Law, forces, motion, potential_energy
 from aitimestepper.engine.layout import (
+    BASE,
     BOOKS,
     CHANGED_AT,
+    CHECKS,
     CORRECTION,
     ENERGY_0,
+    ENERGY_SCALE,
     ERROR_MAX,
     FREE_FALL,
     KINETIC,
     LAST_DT,
     LAST_RATE,
+    LONGEST,
     MASS,
+    OUTSIDE,
     POTENTIAL,
     REVIEW_ERROR,
     REVIEW_PHASE,
@@ -69,12 +74,14 @@ from aitimestepper.engine.memory import floats_at, integers_at, short_integers_a
 from aitimestepper.engine.stepping import BAD_STEP, TOO_SHORT, mirrored
 
 BODIES, OWN_GRAVITY, OWN_SOFTENING, OWN_ACTIVE, NOTED, DIRECTION, CHOSEN, WANTED = range(8)
-REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, THERE, PLAN, PLAN_SIZE = range(8, 15)
-HEAD = 15
+REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, PLAN, PLAN_SIZE = range(8, 14)
+THERE, REFERENCE, FASTEST, WIDEST, CEILING = range(14, 19)
+HEAD = 19
 Integers = NDArray[np.int64]
 """What the vector was made for; REBOUND's steps at the last beat; the direction of time, the step that was chosen and
-the rate that was wanted; what is asked for; how long a step of REBOUND's integrator may be against ours; the energy
-error where the step was last changed; address and length of the plan. Then the books, then the system."""
+the rate that was wanted; what is asked for; how long a step of REBOUND's integrator may be against ours; address and
+length of the plan. Since the last change of the step: its energy error over what is allowed, its energy, and the
+fastest rate; the longest step that the network has wanted, and the one that was too long. Then books and system."""
 
 _BETWEEN_REVIEWS, _BETWEEN_CHECKS = 32.0, 64.0
 _TRIGGER, _QUARTER = 0.5, 0.25
@@ -83,6 +90,9 @@ is no going back, so it cannot wait until all of it is used up."""
 _FIRST_CORRECTION, _LEAST_CORRECTION = 0.7, 0.05
 """The network aims at all of what is allowed, and a run that cannot go back had better not. The smallest one bounds
 what a run may cost that keeps nothing all the same."""
+_TIGHTER, _SLOW, _LONGER_REVIEW = 0.8, 0.5, 0.25
+"""What the network must want for its step to be taken; the part of the fastest rate at which a change costs little
+energy; the weight of phases, which makes reviews some orbits long."""
 _UNCHANGED, _TURNED, _CHANGED = range(3)
 
 
@@ -136,61 +146,70 @@ def open_books(simulation: int, vector: Floats, plan: Floats) -> None:
     vector[NOTED] = float(counts[STEPS_DONE])
     if vector[BY_FUNCTION] == 0.0:
         law, control = plan_from(plan).law, plan_from(plan).control
-        _consult(system, books, law, control)
         motion(system, books)
+        books[POTENTIAL] = potential_energy(system, law)
         books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
-        books[CORRECTION] = _FIRST_CORRECTION
-        vector[WANTED] = _wanted(system, books, law, vector)
+        books[CORRECTION], vector[CEILING] = _FIRST_CORRECTION, math.inf
+        _consult(vector, system, books, law, control)
+        vector[WANTED] = math.sqrt(fly_by_rate(system, law)) / (parameter(books) * vector[UNIT])
     _set_step(simulation, vector, books)
 
 
 @compiled
-def _consult(system: Floats, books: Floats, law: Law, control: Control) -> None:
-    """Ask the network about the state."""
+def _consult(vector: Floats, system: Floats, books: Floats, law: Law, control: Control) -> None:
+    """Ask the network about the state, and take its step if that is a shorter one.
+
+    What it wants varies along an orbit. Steps that followed would cost the drift that reversible ones do not have: the
+    shortest is kept, and the energy tells whether it is shorter than need be.
+    """
     widest = control.low.shape[0] + 1
     for units in control.network.widths:
         widest = max(widest, units)
-    books[POTENTIAL], books[FREE_FALL] = forces(system, law)
+    asked = np.zeros(BOOKS)
+    asked[POTENTIAL], asked[FREE_FALL] = forces(system, law)
     traits, layers = np.empty(control.low.shape[0]), np.empty((2, widest))
-    consult(system, books, LEAPFROG, law, control, traits, layers)
+    consult(system, asked, LEAPFROG, law, control, traits, layers)
+    wish = asked[BASE]
+    books[CHECKS] += 1.0
+    books[OUTSIDE] += asked[OUTSIDE]
+    books[LONGEST] = asked[LONGEST]
+    vector[WIDEST] = max(vector[WIDEST], wish)
+    if books[BASE] == 0.0 or wish < _TIGHTER * books[BASE]:
+        books[BASE] = wish
+        _begin_anew(vector, books, control)
 
 
 @compiled
-def _wanted(system: Floats, books: Floats, law: Law, vector: Floats) -> float:
-    """One over the step that the state wants; the phase of the last step on the way."""
-    rate = math.sqrt(fly_by_rate(system, law))
-    books[REVIEW_PHASE] += rate * books[LAST_DT]
-    return rate / (parameter(books) * vector[UNIT])
-
-
-@compiled
-def _govern(vector: Floats, books: Floats, control: Control) -> None:
+def _govern(vector: Floats, books: Floats, control: Control, rate: float) -> None:
     """Shorter steps where the energy error has come too far, longer ones where it stays small.
 
-    Never longer than the network wants: what they do to places is not measured here.
+    Never longer than the network has wanted: what they do to places is not measured here.
     """
-    error = settled(books, control)
-    books[REVIEW_ERROR] = max(books[REVIEW_ERROR], error)
-    there = vector[THERE]
+    error, there = settled(books, control), vector[THERE]
     bound = max(_TRIGGER, 0.5 * (1.0 + there) if there < 1.0 else 1.5 * there)
     if error > bound and books[CORRECTION] > _LEAST_CORRECTION:
         books[CORRECTION] *= _QUARTER ** (1.0 / control.order)
-        books[WISH], books[CHANGED_AT], books[REVIEW_ERROR], books[REVIEW_PHASE] = 1.0, books[STEPS], 0.0, 0.0
+        vector[CEILING] = parameter(books)
         _begin_anew(vector, books, control)
         return
+    grown = abs(books[KINETIC] + books[POTENTIAL] - vector[REFERENCE]) / (books[ENERGY_SCALE] * control.tolerance)
+    books[REVIEW_ERROR] = max(books[REVIEW_ERROR], grown / max(1.0 - there, 1.0 - _TIGHTER))
+    books[REVIEW_PHASE] += _LONGER_REVIEW * rate * books[LAST_DT]
+    vector[FASTEST] = max(vector[FASTEST], rate)
     if books[STEPS] % _BETWEEN_REVIEWS == 0.0:
         review(books, control)
-    if books[WISH] > 1.0 and books[CORRECTION] < 1.0 and is_quiet(books, control):
-        lengthen(books)
-        books[CORRECTION] = min(books[CORRECTION], 1.0)
+    longest = min(vector[WIDEST], vector[CEILING])
+    if books[WISH] > 1.0 and rate < _SLOW * vector[FASTEST] and parameter(books) < _TIGHTER * longest:
+        books[CORRECTION] = min(books[CORRECTION] * books[WISH], longest / books[BASE])
         _begin_anew(vector, books, control)
 
 
 @compiled
 def _begin_anew(vector: Floats, books: Floats, control: Control) -> None:
-    """The recursion starts again with the next step."""
-    books[LAST_RATE] = 0.0
-    vector[THERE] = settled(books, control)
+    """The step has changed: the recursion and the review start again."""
+    books[LAST_RATE], books[WISH], books[CHANGED_AT] = 0.0, 1.0, books[STEPS]
+    books[REVIEW_ERROR] = books[REVIEW_PHASE] = vector[FASTEST] = 0.0
+    vector[THERE], vector[REFERENCE] = settled(books, control), books[KINETIC] + books[POTENTIAL]
 
 
 @compiled
@@ -283,17 +302,15 @@ def _look(vector: Floats, books: Floats, system: Floats, counts: Integers) -> No
     """The state after a step: its energy, what follows from it, and the step that it wants."""
     plan = plan_from(floats_at(counts[PLAN], counts[PLAN_SIZE]))
     law, control = plan.law, plan.control
+    rate = math.sqrt(fly_by_rate(system, law))
     if vector[GOVERNED] != 0.0:
         books[POTENTIAL] = potential_energy(system, law)
         motion(system, books)
         books[ERROR_MAX] = max(books[ERROR_MAX], abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]))
-        _govern(vector, books, control)
+        _govern(vector, books, control, rate)
     if books[STEPS] % _BETWEEN_CHECKS == 0.0:
-        before = parameter(books)
-        _consult(system, books, law, control)
-        if parameter(books) != before:
-            _begin_anew(vector, books, control)
-    vector[WANTED] = _wanted(system, books, law, vector)
+        _consult(vector, system, books, law, control)
+    vector[WANTED] = rate / (parameter(books) * vector[UNIT])
 
 
 @cfunc(types.void(types.int64), cache=True)

@@ -119,7 +119,16 @@ def _particles(simulation: int) -> Floats:
 
 @compiled
 def is_current(simulation: int, state: int) -> bool:
-    """Whether the run is that of the simulation as it is: nobody has changed a body, a constant or the direction."""
+    """Whether the run is that of the simulation as it is, and goes the same way in time."""
+    if not is_same(simulation, state):
+        return False
+    own = integers_at(state, STATE_WORDS)
+    return floats_at(own[RUN], HEAD)[DIRECTION] * floats_at(simulation, SIMULATION_WORDS)[DT] > 0.0
+
+
+@compiled
+def is_same(simulation: int, state: int) -> bool:
+    """Whether nobody has changed a body, a constant or the tolerance since the run was last shown."""
     words, counts = floats_at(simulation, SIMULATION_WORDS), integers_at(simulation, SIMULATION_WORDS)
     own = integers_at(state, STATE_WORDS)
     n = counts[N]
@@ -128,7 +137,6 @@ def is_current(simulation: int, state: int) -> bool:
     vector = floats_at(own[RUN], own[RUN_SIZE])
     if (
         vector[BODIES] != n
-        or vector[DIRECTION] * words[DT] <= 0.0
         or vector[SHOWN_TIME] != words[T]
         or vector[OWN_GRAVITY] != words[GRAVITY]
         or vector[OWN_SOFTENING] != words[SOFTENING]

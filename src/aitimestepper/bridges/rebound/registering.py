@@ -178,6 +178,7 @@ def _plan(tolerance: float, G: float, softening: float) -> tuple[Any, Floats]:
 def _begin(view: Any, simulation: int, state: int, plan: Any) -> None:
     """A run from the bodies as they are, in the frame of their centre of mass."""
     from aitimestepper.bridges.rebound import integrator
+    from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, ERROR_MAX
     from aitimestepper.engine.plans import new_run
 
     direction = -1.0 if view.dt < 0.0 else 1.0
@@ -187,10 +188,14 @@ def _begin(view: Any, simulation: int, state: int, plan: Any) -> None:
     system = InitialConditions(mass, position, direction * velocity, time=direction * view.t)
     check_apart(system, view.softening)
     run = new_run(system, plan)
-    address = integrator.room_for_run(state, len(mass))
-    if not address:
+    if integrator.is_same(simulation, state):
+        # It turns round: its energy is still to be what it was at the start.
+        before = integrator.run_in(_vector_of(state, integrator)).books
+        for entry in (ENERGY_0, ENERGY_SCALE, ERROR_MAX):
+            run.books[entry] = before[entry]
+    if not integrator.room_for_run(state, len(mass)):
         raise InputError(f"there is no memory for {len(mass)} bodies")
-    vector = np.ctypeslib.as_array((ctypes.c_double * integrator.run_size(len(mass))).from_address(address))
+    vector = _vector_of(state, integrator)
     vector[integrator.BODIES], vector[integrator.DIRECTION] = len(mass), direction
     vector[integrator.OWN_GRAVITY], vector[integrator.OWN_SOFTENING] = view.G, view.softening
     vector[integrator.OWN_TOLERANCE] = plan.control.tolerance
@@ -202,6 +207,12 @@ def _begin(view: Any, simulation: int, state: int, plan: Any) -> None:
     parts = np.concatenate([run.books, run.system, run.anchor])
     vector[integrator.HEAD : integrator.HEAD + len(parts)] = parts
     integrator.note_shown(simulation, vector)
+
+
+def _vector_of(state: int, integrator: Any) -> Floats:
+    """The vector of a state's run, where it is."""
+    own = (ctypes.c_int64 * integrator.STATE_WORDS).from_address(state)
+    return np.ctypeslib.as_array((ctypes.c_double * own[integrator.RUN_SIZE]).from_address(own[integrator.RUN]))
 
 
 def _centre(mass: Floats, before: Floats, after: Floats) -> Floats:
