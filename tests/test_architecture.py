@@ -40,8 +40,9 @@ TORCH_FREE = (
 ENGINE = ("engine", "calibrated", "recorder", "running", "ensemble_run", "trials", "references", "contest")
 """Parts of the compiled path: numba, but no torch."""
 
-LAZY = {"aitimestepper", "checkpoint"}
-"""Torch-free when loaded, although they can reach torch: the table of public names, and the model file."""
+LAZY = {"aitimestepper", "checkpoint", "bridges"}
+"""Torch-free when loaded, although they can reach torch (the table of public names, and the model file) or, from within
+functions, other programs."""
 
 
 def part_of(module: str) -> str:

@@ -18,9 +18,13 @@ from aitimestepper.engine.criteria import fly_by_rate
 from aitimestepper.engine.integrators import TTL
 from aitimestepper.engine.layout import OUTSIDE
 from aitimestepper.engine.plans import new_run, plan_for
+from aitimestepper.engine.rollout import Plan
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.names import Integrator
 from aitimestepper.systems.initial import InitialConditions
+
+_ANY = InitialConditions(np.ones(2), np.array([[-1.0], [1.0]]), np.zeros((2, 1)))
+"""Plans of calibrated runs are the same for all bodies."""
 
 
 class CalibratedStepper:
@@ -96,6 +100,24 @@ class CalibratedStepper:
         """
         return self._asked(mass, position, velocity, 1e-3, "leapfrog", 2, G, softening)[1]
 
+    def plan(self, tolerance: float, integrator: str, order: int, *, G: float = 1.0, softening: float = 0.0) -> Plan:
+        """What the engine needs for a run with such steps, in three dimensions and without an external field.
+
+        Arguments as for `step`.
+
+        Raises:
+            InputError: one is out of range.
+        """
+        if (integrator, order) not in HEADS:
+            raise InputError(f"integrator must be one of {', '.join(get_args(Integrator))} of order 2, 4, 6 or 8")
+        low, high = TOLERANCES
+        if not low <= tolerance <= high:
+            raise InputError(f"tolerance must be between {low:g} and {high:g}, got {tolerance:g}")
+        config = Config(
+            timestep="learned", tolerance=tolerance, integrator=integrator, order=order, G=G, softening=softening
+        )
+        return plan_for(config, _ANY, self._model)
+
     def _asked(
         self,
         mass: ArrayLike,
@@ -107,18 +129,10 @@ class CalibratedStepper:
         G: float,
         softening: float,
     ) -> tuple[float, bool]:
-        if (integrator, order) not in HEADS:
-            raise InputError(f"integrator must be one of {', '.join(get_args(Integrator))} of order 2, 4, 6 or 8")
+        plan = self.plan(tolerance, integrator, order, G=G, softening=softening)
         system = InitialConditions(np.asarray(mass), np.asarray(position), np.asarray(velocity))
-        low, high = TOLERANCES
-        if not low <= tolerance <= high:
-            raise InputError(f"tolerance must be between {low:g} and {high:g}, got {tolerance:g}")
         if system.n_bodies < 2:
             raise InputError("a step needs two bodies that attract each other")
-        config = Config(
-            timestep="learned", tolerance=tolerance, integrator=integrator, order=order, G=G, softening=softening
-        )
-        plan = plan_for(config, system, self._model)
         run = new_run(system, plan)
         traits, layers, _ = scratch(run, plan.control)
         consult(run.system, run.books, plan.method.kind, plan.law, plan.control, traits, layers)

@@ -275,7 +275,11 @@ class OutputKeys(KeyGroup):
     """Output"""
 
     commands = _REPORT
-    output: str | None = Field(None, description="file for the result", json_schema_extra={"metavar": "F.h5"})
+    output: str | None = Field(
+        None,
+        description="file for the result; a recording as .bin is a REBOUND archive",
+        json_schema_extra={"metavar": "F.h5"},
+    )
     json_summary: bool = Field(False, alias="json", description="print the result as one JSON object")
 
 

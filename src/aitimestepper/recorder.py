@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from aitimestepper.engine.rollout import Run
 from aitimestepper.recording import UNFINISHED, Floats, Frames, Recording, RunInfo, StepHistory, Summary
 from aitimestepper.recording_file import StoredRun
 from aitimestepper.storage import RecordingWriter
+from aitimestepper.systems.archives import is_archive
+
+if TYPE_CHECKING:
+    from aitimestepper.bridges.rebound.archive import ArchiveWriter
 
 _SECONDS_OF_A_BLOCK = 1.0
 _BYTES_OF_A_BLOCK = 2**24
@@ -29,17 +33,22 @@ class Recorder:
         self._first = initial_block(run, n_dims)
         self._frames, self._history = [self._first.frames], [self._first.history]
         self._pending: list[Block] = []
-        self._writer: RecordingWriter | None = None
+        self._writer: RecordingWriter | ArchiveWriter | None = None
         self._final = False
         self._began = self._written = time.perf_counter()
         self._note(self._first)
 
     def create(self, path: Path, origin: dict[str, Any], *, overwrite: bool) -> None:
-        """Write a file too.
+        """Write a file too: a REBOUND archive if its suffix is that of one, otherwise a recording.
 
         Raises:
             OutputExistsError, OutputError: it cannot be written.
         """
+        if is_archive(path):
+            from aitimestepper.bridges.rebound.archive import ArchiveWriter
+
+            self._writer = ArchiveWriter(path, self._info, self._first.frames, overwrite=overwrite)
+            return
         summary = self._summary(UNFINISHED)
         self._writer = RecordingWriter(
             path, self._info, self._first.frames, summary, state=self._state, origin=origin, overwrite=overwrite

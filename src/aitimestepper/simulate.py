@@ -14,6 +14,7 @@ from aitimestepper.defaults import TOLERANCES, completed, is_calibrated
 from aitimestepper.errors import InputError
 from aitimestepper.recording import Recording
 from aitimestepper.storage import check_output
+from aitimestepper.systems.archives import is_archive
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, check_apart
 
@@ -109,12 +110,23 @@ def check_request(config: Config, system: InitialConditions | None = None) -> tu
     config = completed(config)
     _check_settings(config)
     if config.output is not None:
-        check_output(config.output, config.overwrite)
+        _check_output(config, config.output)
     system = _system(config, system)
     place = config.external_field_position
     if place is not None and len(place) != system.n_dims:
         raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(place)}")
     return system, _end_time(config, system)
+
+
+def _check_output(config: Config, path: str) -> None:
+    check_output(path, config.overwrite)
+    if not is_archive(path):
+        return
+    from aitimestepper.bridges.rebound.archive import check_archive
+
+    check_archive(path)
+    if config.step_history:
+        raise InputError(f"step_history has no place in a REBOUND archive: write {path} as .h5, or leave it out")
 
 
 def _check_settings(config: Config) -> None:

@@ -15,6 +15,7 @@ from aitimestepper.cli.plugin import run_plugin
 from aitimestepper.config import Config
 from aitimestepper.config_file import read_config
 from aitimestepper.errors import InputError, SimulationError
+from aitimestepper.systems.archives import is_archive
 
 if TYPE_CHECKING:
     from aitimestepper.recording import Recording, Summary
@@ -96,7 +97,7 @@ def _watched(config: Config, run: Callable[[Callable[[float], None]], Recording]
         raise
     except KeyboardInterrupt:
         _say_where(output)
-        if output is not None:
+        if output is not None and not is_archive(output):
             note(f"go on with:     aitimestepper simulate --resume {shlex.quote(output)}")
         raise
     _report(config, recording, output)

@@ -15,7 +15,6 @@ from aitimestepper.engine.criteria import CALIBRATED
 from aitimestepper.engine.layout import (
     ASKED,
     AX,
-    BOOKS,
     CHECKS,
     DRIFT_MAX,
     ENERGY_0,
@@ -44,7 +43,7 @@ from aitimestepper.engine.layout import (
 )
 from aitimestepper.engine.plans import OwnCriterion, copy_of
 from aitimestepper.engine.rollout import Frames as FrameArrays
-from aitimestepper.engine.rollout import Limits, Plan, Run, advance, reach
+from aitimestepper.engine.rollout import Limits, Plan, Run, advance, note_sample, reach
 from aitimestepper.engine.stepping import (
     AT_STEPS,
     AT_TARGET,
@@ -160,7 +159,7 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int) -> I
             if target == goal.end_time:
                 yield Block(frames, history, run, look, final=True)
                 return
-            _note_sample(run, look)
+            note_sample(run, look)
             yield Block(frames, history, run, run)
 
 
@@ -174,15 +173,6 @@ def go(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames: FrameArr
     if plan.rule.criterion == CALIBRATED:
         return advance_controlled(run, plan, limits, frames)
     return advance(run, plan, own, limits, frames)
-
-
-def _note_sample(run: Run, look: Run) -> None:
-    """Enter a look at a copy into the books: what it cost and the errors that it saw."""
-    run.books[SAMPLES] += 1.0
-    for entry in (EVALUATIONS, ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
-        run.books[entry] = look.books[entry]
-    if len(run.anchor):
-        run.anchor[:BOOKS] = run.books  # the loop stopped at an anchor, and this belongs to it
 
 
 def ending(block: Block, n_dims: int) -> Block:

@@ -32,8 +32,11 @@ from aitimestepper.engine.kernels import (
 )
 from aitimestepper.engine.layout import (
     AX,
+    BOOKS,
+    DRIFT_MAX,
     ENERGY_0,
     ENERGY_SCALE,
+    ERROR_MAX,
     EVALUATIONS,
     FREE_FALL,
     KINETIC,
@@ -46,10 +49,12 @@ from aitimestepper.engine.layout import (
     OMEGA,
     POTENTIAL,
     REJECTED,
+    SAMPLES,
     SPEED_SCALE,
     SPEEDS,
     SPIN,
     SPIN_0,
+    SPIN_MAX,
     SPIN_SCALE,
     START_TIME,
     STEPS,
@@ -253,13 +258,25 @@ def reach(run: Run, plan: Plan, target: float) -> int:
                 longest = step * shorter(error, allowed)
             continue
         left = left - elapsed if method.kind == TTL else left - step
-        if not abs(left) > 1e-15 * abs(target):
+        # The time may be 0: what its rounding is depends on where the run came from too.
+        if not abs(left) > 1e-15 * max(abs(target), abs(begin)):
             books[TIME], books[TIME_REST] = target, 0.0
             books[LAST_DT] = target - begin
             books[STEPS] += 1.0
             tally(books)
             return RUNNING
     return GUARDED
+
+
+@compiled
+def note_sample(run: Run, look: Run) -> None:
+    """Enter a look at a copy into the books: what it cost and the errors that it saw."""
+    books = run.books
+    books[SAMPLES] += 1.0
+    for entry in (EVALUATIONS, ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
+        books[entry] = look.books[entry]
+    if run.anchor.shape[0] > 0:
+        run.anchor[:BOOKS] = books  # the loop stopped at an anchor, and this belongs to it
 
 
 @compiled

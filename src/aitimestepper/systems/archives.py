@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 from aitimestepper.errors import InitialConditionsError
 
+SUFFIXES = (".bin", ".rebound", ".archive")
+"""Of files that hold a REBOUND archive."""
+
 SECONDS = 60
 """How long the other process may take before the archive counts as damaged."""
 
@@ -29,6 +32,8 @@ class Snapshot(NamedTuple):
     time: float
     G: float
     softening: float
+    names: list[str]
+    """one for each body, or none"""
     snapshots: int
     """how many the archive holds"""
     complaints: list[str]
@@ -67,11 +72,14 @@ def _last_snapshot(content: bytes) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             archive = rebound.Simulationarchive(content)
-            simulation = archive[-1]
-            simulation.synchronize()
+            # Unlike archive[-1], this reads the bodies of one whose integrator is not known here.
+            simulation = rebound.Simulation(archive, -1)
+            if not simulation.is_synchronized:
+                simulation.synchronize()
         except (RuntimeError, ValueError) as error:
             return {"error": str(error)}
     bodies = list(simulation.particles)
+    names = [body.name for body in bodies if body.name]
     return Snapshot(
         mass=[body.m for body in bodies],
         position=[body.xyz for body in bodies],
@@ -79,9 +87,15 @@ def _last_snapshot(content: bytes) -> dict[str, Any]:
         time=simulation.t,
         G=simulation.G,
         softening=simulation.softening,
+        names=names if len(names) == len(bodies) else [],
         snapshots=len(archive),
         complaints=[str(complaint.message) for complaint in complaints],
     )._asdict()
+
+
+def is_archive(path: Path | str) -> bool:
+    """Whether a file of this name holds a REBOUND archive."""
+    return Path(path).suffix.lower() in SUFFIXES
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 from aitimestepper.atomic import write_atomically
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
-from aitimestepper.systems.archives import read_archive
+from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
 
@@ -163,6 +163,7 @@ def _read_archive(path: Path, G: float) -> InitialConditions:
         position=np.array(snapshot.position),
         velocity=np.array(snapshot.velocity),
         time=snapshot.time,
+        names=tuple(snapshot.names),
         note="; ".join([note, *snapshot.complaints]),
     )
 
@@ -180,9 +181,7 @@ _READERS: dict[str, Reader] = {
     ".npy": _read_npy,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
-    ".bin": _read_archive,
-    ".rebound": _read_archive,
-    ".archive": _read_archive,
+    **dict.fromkeys(SUFFIXES, _read_archive),
 }
 
 _READERS_BY_FIRST_BYTES: dict[bytes, Reader] = {

@@ -1,0 +1,322 @@
+"""The compiled heartbeat that gives one of REBOUND's own integrators its next step.
+
+REBOUND beats before the first step of each call of `integrate` or `steps`, and after every step. What has happened
+since the last beat is told from the number of steps, the last step and the bodies themselves:
+
+- one whole step: the next one follows by the reversible recursion;
+- a shortened step (to an exact time): the recursion begins anew;
+- nothing, with the direction of time or all velocities turned round: the last step is made again, backwards, so that
+  the run goes back the way it came;
+- bodies that were added, removed or changed: Python sets everything up anew.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import cfunc, types
+from numpy.typing import NDArray
+
+from aitimestepper.bridges.rebound.callbacks import ask_function, fail, keep, prepare_heartbeat
+from aitimestepper.bridges.rebound.offsets import (
+    DT,
+    DT_LAST_DONE,
+    EXTRAS,
+    GENERIC_ERROR,
+    GRAVITY,
+    N_ACTIVE,
+    PARTICLE_MASS,
+    PARTICLE_VX,
+    PARTICLE_WORDS,
+    PARTICLE_X,
+    PARTICLES,
+    SIMULATION_WORDS,
+    SOFTENING,
+    STATUS,
+    STEPS_DONE,
+    N,
+    T,
+)
+from aitimestepper.engine.compilation import compiled
+from aitimestepper.engine.control import Control, consult, parameter, review, settled
+from aitimestepper.engine.criteria import fly_by_rate
+from aitimestepper.engine.flat import plan_from
+from aitimestepper.engine.integrators import LEAPFROG
+from aitimestepper.engine.kernels import Law, forces, motion, potential_energy
+from aitimestepper.engine.layout import (
+    BASE,
+    BOOKS,
+    CHANGED_AT,
+    CHECKS,
+    CORRECTION,
+    ENERGY_0,
+    ENERGY_SCALE,
+    ERROR_MAX,
+    FREE_FALL,
+    KINETIC,
+    LAST_DT,
+    LAST_RATE,
+    LONGEST,
+    MASS,
+    OUTSIDE,
+    POTENTIAL,
+    REVIEW_ERROR,
+    REVIEW_PHASE,
+    ROWS,
+    STEPS,
+    VX,
+    WISH,
+    Floats,
+    X,
+)
+from aitimestepper.engine.memory import floats_at, integers_at, short_integers_at
+from aitimestepper.engine.stepping import BAD_STEP, TOO_SHORT, mirrored
+
+BODIES, OWN_GRAVITY, OWN_SOFTENING, OWN_ACTIVE, NOTED, DIRECTION, CHOSEN, WANTED = range(8)
+REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, PLAN, PLAN_SIZE = range(8, 14)
+THERE, REFERENCE, FASTEST, WIDEST, CEILING = range(14, 19)
+HEAD = 19
+Integers = NDArray[np.int64]
+"""What the vector was made for; REBOUND's steps at the last beat; the direction of time, the step that was chosen and
+the rate that was wanted; what is asked for; how long a step of REBOUND's integrator may be against ours; address and
+length of the plan. Since the last change of the step: its energy error over what is allowed, its energy, and the
+fastest rate; the longest step that the network has wanted, and the one that was too long. Then books and system."""
+
+_BETWEEN_REVIEWS, _BETWEEN_CHECKS = 32.0, 64.0
+_TRIGGER, _QUARTER = 0.5, 0.25
+"""An error above the first part of what is allowed makes steps shorter, so that a quarter of it would have come; there
+is no going back, so it cannot wait until all of it is used up."""
+_FIRST_CORRECTION, _LEAST_CORRECTION = 0.7, 0.05
+"""The network aims at all of what is allowed, and a run that cannot go back had better not. The smallest one bounds
+what a run may cost that keeps nothing all the same."""
+_TIGHTER, _SLOW, _LONGER_REVIEW = 0.8, 0.5, 0.25
+"""What the network must want for its step to be taken; the part of the fastest rate at which a change costs little
+energy; the weight of phases, which makes reviews some orbits long."""
+_UNCHANGED, _TURNED, _CHANGED = range(3)
+
+
+@compiled
+def vector_size(n: int) -> int:
+    """Length of the vector."""
+    return HEAD + BOOKS + ROWS * n
+
+
+@compiled
+def _compare(simulation: int, system: Floats) -> int:
+    """What has become of the bodies since they were last looked at."""
+    counts = integers_at(simulation, SIMULATION_WORDS)
+    n = counts[N]
+    n_active = counts[N_ACTIVE] if 0 <= counts[N_ACTIVE] < n else n
+    particles = floats_at(counts[PARTICLES], n * PARTICLE_WORDS)
+    same = turned = True
+    for i in range(n):
+        start = i * PARTICLE_WORDS
+        # Test particles have no mass here.
+        if i < n_active and system[MASS * n + i] != particles[start + PARTICLE_MASS]:
+            return _CHANGED
+        for k in range(3):
+            if system[(X + k) * n + i] != particles[start + PARTICLE_X + k]:
+                return _CHANGED
+            speed = particles[start + PARTICLE_VX + k]
+            same &= system[(VX + k) * n + i] == speed
+            turned &= system[(VX + k) * n + i] == -speed
+    return _UNCHANGED if same else _TURNED if turned else _CHANGED
+
+
+@compiled
+def _load(simulation: int, system: Floats) -> None:
+    """Places and velocities from REBOUND."""
+    counts = integers_at(simulation, SIMULATION_WORDS)
+    n = counts[N]
+    particles = floats_at(counts[PARTICLES], n * PARTICLE_WORDS)
+    for i in range(n):
+        start = i * PARTICLE_WORDS
+        for k in range(3):
+            system[(X + k) * n + i] = particles[start + PARTICLE_X + k]
+            system[(VX + k) * n + i] = particles[start + PARTICLE_VX + k]
+
+
+@compiled
+def open_books(simulation: int, vector: Floats, plan: Floats) -> None:
+    """The first look at the bodies: their energy, and the first step."""
+    books, system = vector[HEAD : HEAD + BOOKS], vector[HEAD + BOOKS :]
+    counts = integers_at(simulation, SIMULATION_WORDS)
+    _load(simulation, system)
+    vector[NOTED] = float(counts[STEPS_DONE])
+    if vector[BY_FUNCTION] == 0.0:
+        law, control = plan_from(plan).law, plan_from(plan).control
+        motion(system, books)
+        books[POTENTIAL] = potential_energy(system, law)
+        books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
+        books[CORRECTION], vector[CEILING] = _FIRST_CORRECTION, math.inf
+        _consult(vector, system, books, law, control)
+        vector[WANTED] = math.sqrt(fly_by_rate(system, law)) / (parameter(books) * vector[UNIT])
+    _set_step(simulation, vector, books)
+
+
+@compiled
+def _consult(vector: Floats, system: Floats, books: Floats, law: Law, control: Control) -> None:
+    """Ask the network about the state, and take its step if that is a shorter one.
+
+    What it wants varies along an orbit. Steps that followed would cost the drift that reversible ones do not have: the
+    shortest is kept, and the energy tells whether it is shorter than need be.
+    """
+    widest = control.low.shape[0] + 1
+    for units in control.network.widths:
+        widest = max(widest, units)
+    asked = np.zeros(BOOKS)
+    asked[POTENTIAL], asked[FREE_FALL] = forces(system, law)
+    traits, layers = np.empty(control.low.shape[0]), np.empty((2, widest))
+    consult(system, asked, LEAPFROG, law, control, traits, layers)
+    wish = asked[BASE]
+    books[CHECKS] += 1.0
+    books[OUTSIDE] += asked[OUTSIDE]
+    books[LONGEST] = asked[LONGEST]
+    vector[WIDEST] = max(vector[WIDEST], wish)
+    if books[BASE] == 0.0 or wish < _TIGHTER * books[BASE]:
+        books[BASE] = wish
+        _begin_anew(vector, books, control)
+
+
+@compiled
+def _govern(vector: Floats, books: Floats, control: Control, rate: float) -> None:
+    """Shorter steps where the energy error has come too far, longer ones where it stays small.
+
+    Never longer than the network has wanted: what they do to places is not measured here.
+    """
+    error, there = settled(books, control), vector[THERE]
+    bound = max(_TRIGGER, 0.5 * (1.0 + there) if there < 1.0 else 1.5 * there)
+    if error > bound and books[CORRECTION] > _LEAST_CORRECTION:
+        books[CORRECTION] *= _QUARTER ** (1.0 / control.order)
+        vector[CEILING] = parameter(books)
+        _begin_anew(vector, books, control)
+        return
+    grown = abs(books[KINETIC] + books[POTENTIAL] - vector[REFERENCE]) / (books[ENERGY_SCALE] * control.tolerance)
+    books[REVIEW_ERROR] = max(books[REVIEW_ERROR], grown / max(1.0 - there, 1.0 - _TIGHTER))
+    books[REVIEW_PHASE] += _LONGER_REVIEW * rate * books[LAST_DT]
+    vector[FASTEST] = max(vector[FASTEST], rate)
+    if books[STEPS] % _BETWEEN_REVIEWS == 0.0:
+        review(books, control)
+    longest = min(vector[WIDEST], vector[CEILING])
+    if books[WISH] > 1.0 and rate < _SLOW * vector[FASTEST] and parameter(books) < _TIGHTER * longest:
+        books[CORRECTION] = min(books[CORRECTION] * books[WISH], longest / books[BASE])
+        _begin_anew(vector, books, control)
+
+
+@compiled
+def _begin_anew(vector: Floats, books: Floats, control: Control) -> None:
+    """The step has changed: the recursion and the review start again."""
+    books[LAST_RATE], books[WISH], books[CHANGED_AT] = 0.0, 1.0, books[STEPS]
+    books[REVIEW_ERROR] = books[REVIEW_PHASE] = vector[FASTEST] = 0.0
+    vector[THERE], vector[REFERENCE] = settled(books, control), books[KINETIC] + books[POTENTIAL]
+
+
+@compiled
+def _choose(simulation: int, vector: Floats, books: Floats) -> None:
+    """The next step, from the one that the state wants and the last one."""
+    if vector[BY_FUNCTION] != 0.0 and ask_function(simulation, 0) == 0:
+        _end(simulation)
+        return
+    _set_step(simulation, vector, books)
+
+
+@compiled
+def _set_step(simulation: int, vector: Floats, books: Floats) -> None:
+    rate = vector[WANTED]
+    if vector[REVERSIBLE] != 0.0 and books[LAST_RATE] > 0.0:
+        rate = mirrored(rate, books[LAST_RATE])
+    words = floats_at(simulation, SIMULATION_WORDS)
+    if not 0.0 < rate < math.inf:
+        fail(simulation, BAD_STEP)
+        _end(simulation)
+    elif words[T] + 1.0 / rate == words[T]:
+        fail(simulation, TOO_SHORT)
+        _end(simulation)
+    vector[CHOSEN] = 1.0 / rate
+    words[DT] = vector[DIRECTION] * vector[CHOSEN]
+
+
+@compiled
+def _end(simulation: int) -> None:
+    """End the integration: the text of the error is set already."""
+    short_integers_at(simulation, 2 * SIMULATION_WORDS)[STATUS] = GENERIC_ERROR
+
+
+@compiled
+def _stands(simulation: int, vector: Floats) -> bool:
+    """Whether the vector is for these numbers of bodies and these constants."""
+    words, counts = floats_at(simulation, SIMULATION_WORDS), integers_at(simulation, SIMULATION_WORDS)
+    return (
+        vector[BODIES] == counts[N]
+        and vector[OWN_GRAVITY] == words[GRAVITY]
+        and vector[OWN_SOFTENING] == words[SOFTENING]
+        and vector[OWN_ACTIVE] == float(counts[N_ACTIVE])
+    )
+
+
+@compiled
+def beat(simulation: int) -> None:
+    """One beat: see the module."""
+    words, counts = floats_at(simulation, SIMULATION_WORDS), integers_at(simulation, SIMULATION_WORDS)
+    address = counts[EXTRAS]
+    if address == 0:
+        return
+    vector = floats_at(address, HEAD)
+    if not _stands(simulation, vector):
+        if prepare_heartbeat(simulation, 0) == 0:
+            _end(simulation)
+        return
+    n = counts[N]
+    vector = floats_at(address, vector_size(n))
+    books, system = vector[HEAD : HEAD + BOOKS], vector[HEAD + BOOKS :]
+    direction = math.copysign(1.0, words[DT])
+    if vector[NOTED] == float(counts[STEPS_DONE]):
+        found = _compare(simulation, system)
+        if found == _CHANGED:
+            if prepare_heartbeat(simulation, 0) == 0:
+                _end(simulation)
+            return
+        turned = (found == _TURNED) != (direction != vector[DIRECTION])
+        vector[DIRECTION] = direction
+        _load(simulation, system)
+        if turned:
+            # Going back, the last step is the one that would have come next.
+            books[LAST_RATE] = 1.0 / vector[CHOSEN]
+            _choose(simulation, vector, books)
+        words[DT] = direction * vector[CHOSEN]
+        return
+    whole = vector[NOTED] + 1.0 == float(counts[STEPS_DONE]) and abs(words[DT_LAST_DONE]) == vector[CHOSEN]
+    books[LAST_RATE] = 1.0 / vector[CHOSEN] if whole else 0.0
+    books[LAST_DT] = abs(words[DT_LAST_DONE])
+    vector[NOTED], vector[DIRECTION] = float(counts[STEPS_DONE]), direction
+    _load(simulation, system)
+    books[STEPS] += 1.0
+    if vector[BY_FUNCTION] == 0.0:
+        _look(vector, books, system, integers_at(address, HEAD))
+    _choose(simulation, vector, books)
+
+
+@compiled
+def _look(vector: Floats, books: Floats, system: Floats, counts: Integers) -> None:
+    """The state after a step: its energy, what follows from it, and the step that it wants."""
+    plan = plan_from(floats_at(counts[PLAN], counts[PLAN_SIZE]))
+    law, control = plan.law, plan.control
+    rate = math.sqrt(fly_by_rate(system, law))
+    if vector[GOVERNED] != 0.0:
+        books[POTENTIAL] = potential_energy(system, law)
+        motion(system, books)
+        books[ERROR_MAX] = max(books[ERROR_MAX], abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]))
+        _govern(vector, books, control, rate)
+    if books[STEPS] % _BETWEEN_CHECKS == 0.0:
+        _consult(vector, system, books, law, control)
+    vector[WANTED] = rate / (parameter(books) * vector[UNIT])
+
+
+@cfunc(types.void(types.int64), cache=True)
+def beat_callback(simulation: int) -> None:
+    """`beat` as REBOUND calls it."""
+    beat(simulation)
+
+
+keep(beat_callback)

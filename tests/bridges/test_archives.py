@@ -1,0 +1,129 @@
+"""Recordings as REBOUND archives, and archives as initial conditions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tests.builders import head_on
+
+from aitimestepper.bridges.rebound import to_simulation, write_archive
+from aitimestepper.cli.main import main
+from aitimestepper.config import Config
+from aitimestepper.errors import InputError, OutputError, OutputExistsError, SimulationError
+from aitimestepper.simulate import simulate
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.files import read_initial_conditions
+from aitimestepper.systems.initial import InitialConditions
+
+rebound = pytest.importorskip("rebound")
+
+
+def states(path) -> np.ndarray:
+    """(S, 1 + 6 N) time, places and velocities of every snapshot."""
+    rows = []
+    for simulation in rebound.Simulationarchive(str(path)):
+        bodies = [[*body.xyz, *body.vxyz] for body in simulation.particles]
+        rows.append([simulation.t, *np.ravel(bodies)])
+    return np.array(rows)
+
+
+def assert_same_frames(path, run) -> None:
+    read = states(path)
+    assert len(read) == len(run.time)
+    np.testing.assert_array_equal(read[:, 0], run.time)
+    bodies = read[:, 1:].reshape(len(read), len(run.mass), 2, 3)[..., : run.position.shape[-1]]
+    np.testing.assert_array_equal(bodies[:, :, 0], run.position)
+    np.testing.assert_array_equal(bodies[:, :, 1], run.velocity)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".rebound", ".archive"])
+def test_an_output_of_that_suffix_holds_every_frame(tmp_path, suffix):
+    path = tmp_path / f"run{suffix}"
+    run = simulate(
+        Config(ic="pythagorean", tolerance=1e-4, duration=3.0, every=7, output=str(path), G=2.0, softening=0.02)
+    )
+    assert_same_frames(path, run)
+    first = rebound.Simulationarchive(str(path))[0]
+    assert (first.G, first.softening) == (2.0, 0.02)
+
+
+def test_a_recording_is_written_later_too_and_read_as_initial_conditions(tmp_path):
+    system = InitialConditions([1, 0.5], [[-1, 0], [2, 0]], [[0, 0.2], [0, -0.4]], names=("a", "b"))
+    run = simulate(Config(tolerance=1e-4, duration=1.0), system=system)
+    path = tmp_path / "run.bin"
+    write_archive(run, path)
+    assert_same_frames(path, run)
+    read = read_initial_conditions(path)
+    assert (read.names, read.time) == (("a", "b"), 1.0)
+    np.testing.assert_allclose(read.position[:, :2], run.position[-1], rtol=0, atol=1e-15)
+    with pytest.raises(OutputExistsError, match="exists already"):
+        write_archive(run, path)
+    write_archive(run, path, overwrite=True)
+    assert_same_frames(path, run)
+
+
+def test_a_simulation_saved_by_rebound_starts_a_run_in_its_own_units(tmp_path, capsys):
+    G = 4 * np.pi**2
+    simulation = to_simulation(initial_conditions("kepler:e=0.3", G=G), G=G)
+    simulation.save_to_file(str(tmp_path / "ic.bin"))
+    assert main(["simulate", "--ic", "ic.bin", "--duration", "1", "--tolerance", "1e-5", "--G", repr(G)]) == 0
+    assert main(["simulate", "--ic", "ic.bin", "--duration", "1", "--tolerance", "1e-5"]) == 2
+    assert f"pass --G {G!r}" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_leaves_what_was_reached(tmp_path):
+    config = Config(timestep="fixed", dt=1e-2, duration=1.0, guard=1e-12, every=1, output=str(tmp_path / "run.bin"))
+    with pytest.raises(SimulationError) as caught:
+        simulate(config, system=head_on())
+    assert_same_frames(tmp_path / "run.bin", caught.value.recording)
+
+
+def test_an_interrupted_run_leaves_an_archive_and_no_promise_to_resume(tmp_path):
+    words = ["--ic", "plummer:n=64", "--duration", "1e6", "--tolerance", "1e-4", "--every", "1", "--output", "run.bin"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "aitimestepper", "simulate", *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    path = tmp_path / "run.bin"
+    deadline = time.monotonic() + 120
+    while not (path.exists() and len(rebound.Simulationarchive(str(path))) > 3) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    errors = child.communicate(timeout=60)[1]
+    assert child.returncode == 130
+    assert "trajectory in run.bin" in errors
+    assert "--resume" not in errors
+    assert len(states(path)) > 3
+
+
+def test_what_cannot_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
+    keys = {"ic": "kepler", "tolerance": 1e-4, "duration": 1.0}
+    with pytest.raises(InputError, match="plain ASCII names only"):
+        simulate(Config(**keys, output=str(tmp_path / "Jägers.bin")))
+    with pytest.raises(InputError, match="step_history has no place in a REBOUND archive"):
+        simulate(Config(**keys, output=str(tmp_path / "a.bin"), step_history=True))
+    with pytest.raises(OutputError, match="there is no directory"):
+        simulate(Config(**keys, output=str(tmp_path / "no" / "a.bin")))
+    monkeypatch.setitem(sys.modules, "rebound", None)
+    with pytest.raises(InputError, match=r"pip install 'aitimestepper\[rebound\]'"):
+        simulate(Config(**keys, output=str(tmp_path / "b.bin")))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_takes_nothing_more_is_noticed(tmp_path, monkeypatch):
+    run = simulate(Config(ic="kepler", tolerance=1e-4, duration=1.0))
+    monkeypatch.setattr(rebound.Simulation, "save_to_file", lambda simulation, name: None)
+    with pytest.raises(OutputError, match=r"cannot go on writing .*a\.bin: the disk is full or read-only"):
+        write_archive(run, tmp_path / "a.bin")
+    assert os.listdir(tmp_path) == []
+
+
+def test_resuming_an_archive_is_refused(tmp_path, capsys):
+    write_archive(simulate(Config(ic="kepler", tolerance=1e-4, duration=1.0)), tmp_path / "a.bin")
+    assert main(["simulate", "--resume", "a.bin"]) == 2
+    assert "cannot read the recording a.bin" in capsys.readouterr().err

@@ -1,0 +1,278 @@
+"""The calibrated run as an integrator of REBOUND."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aitimestepper.bridges.rebound import from_simulation, offsets, register, to_simulation
+from aitimestepper.config import Config
+from aitimestepper.errors import InputError
+from aitimestepper.simulate import simulate
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.files import read_initial_conditions
+
+rebound = pytest.importorskip("rebound")
+
+
+def pythagorean(tolerance: float = 1e-6, **constants) -> rebound.Simulation:
+    simulation = to_simulation(initial_conditions("pythagorean", G=constants.get("G", 1.0)), **constants)
+    register(simulation, tolerance)
+    return simulation
+
+
+def places(simulation) -> np.ndarray:
+    return np.array([body.xyz for body in simulation.particles])
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6, 1e-10])
+def test_it_is_the_run_that_simulate_makes_bit_by_bit(tolerance):
+    system = initial_conditions("random:n=4,dim=3", seed=2)
+    simulation = to_simulation(system)
+    register(simulation, tolerance)
+    simulation.integrate(7.0)
+    run = simulate(Config(tolerance=tolerance, duration=7.0), system=system)
+    np.testing.assert_array_equal(places(simulation), run.position[-1])
+    assert simulation.t == 7.0
+    assert simulation.integrator.energy_error == run.summary.energy_error_max
+    assert simulation.integrator.position_error == run.summary.position_error_max
+    assert simulation.integrator.force_evaluations <= run.summary.force_evaluations
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
+def test_the_energy_that_rebound_sees_is_kept_as_was_asked(tolerance):
+    simulation = pythagorean(tolerance)
+    before, worst = simulation.energy(), 0.0
+    for time in np.linspace(0.5, 40.0, 80):
+        simulation.integrate(time)
+        worst = max(worst, abs(simulation.energy() / before - 1.0))
+    assert 1e-3 * tolerance < worst <= tolerance
+    assert worst <= simulation.integrator.energy_error * (1 + 1e-3)
+
+
+def test_times_are_met_exactly_as_samples_of_simulate_are():
+    system = initial_conditions("pythagorean")
+    run = simulate(Config(tolerance=1e-6, duration=12.0, samples=36), system=system)
+    simulation = pythagorean()
+    for time, position in zip(run.time, run.position, strict=True):
+        simulation.integrate(time)
+        assert simulation.t == pytest.approx(time, rel=1e-15)
+        np.testing.assert_allclose(places(simulation)[:, :2], position, rtol=0, atol=1e-12)
+    assert simulation.integrator.energy_error == pytest.approx(run.summary.energy_error_max)
+
+
+def test_a_run_may_pass_the_time_asked_for():
+    simulation = pythagorean()
+    simulation.integrate(12.0, exact_finish_time=0)
+    assert 12.0 < simulation.t < 15.0
+
+
+def test_a_run_may_end_at_time_zero_and_go_backwards():
+    simulation = pythagorean()
+    simulation.t = -5.0
+    simulation.integrate(0.0)
+    assert simulation.t == 0.0
+    end = places(simulation)
+    other = pythagorean()
+    other.integrate(5.0)
+    np.testing.assert_allclose(end, places(other), atol=1e-9)
+    start = places(pythagorean())
+    simulation.integrate(-5.0)
+    assert simulation.t == -5.0
+    np.testing.assert_allclose(places(simulation), start, atol=1e-4)
+
+
+@pytest.mark.parametrize("constants", [{"G": 4 * np.pi**2}, {"G": 6.674e-8, "softening": 0.05}])
+def test_G_and_softening_are_those_of_the_simulation(constants):
+    system = initial_conditions("pythagorean", G=constants["G"])
+    simulation = pythagorean(1e-6, **constants)
+    duration = 4.0 / np.sqrt(constants["G"])
+    simulation.integrate(duration)
+    run = simulate(Config(**constants, tolerance=1e-6, duration=duration), system=system)
+    np.testing.assert_array_equal(places(simulation)[:, :2], run.position[-1])
+
+
+def test_a_moving_frame_stays_what_it_is():
+    moving, resting = pythagorean(), pythagorean()
+    for body in moving.particles:
+        body.vx += 7.0
+        body.y += 100.0
+    moving.integrate(6.0)
+    resting.integrate(6.0)
+    np.testing.assert_allclose(places(moving) - [42.0, 100.0, 0.0], places(resting), atol=1e-6)
+    assert moving.integrator.energy_error < 1e-6
+
+
+def test_massless_bodies_and_test_particles_feel_and_are_not_felt():
+    simulation = rebound.Simulation()
+    simulation.add(m=1.0)
+    simulation.add(m=1e-3, a=1.0)
+    simulation.add(m=0.0, a=2.0, e=0.3)
+    simulation.add(m=0.1, a=4.0)
+    simulation.N_active = 2
+    simulation.move_to_com()
+    twin = simulation.copy()
+    register(simulation, 1e-9)
+    twin.integrator = "ias15"
+    simulation.integrate(20.0)
+    twin.integrate(20.0)
+    np.testing.assert_allclose(places(simulation), places(twin), atol=1e-6)
+    assert simulation.particles[3].m == 0.1
+
+
+def test_an_archive_goes_on_bit_by_bit_and_so_does_a_copy(tmp_path):
+    simulation = pythagorean()
+    simulation.integrate(10.0)
+    simulation.save_to_file("run.bin")
+    copy = simulation.copy()
+    back = rebound.Simulation("run.bin")
+    assert back.integrator.tolerance == 1e-6
+    for one in (simulation, copy, back):
+        one.integrate(25.0)
+    np.testing.assert_array_equal(places(back), places(simulation))
+    np.testing.assert_array_equal(places(copy), places(simulation))
+    assert back.integrator.energy_error == simulation.integrator.energy_error
+
+
+def test_an_archive_is_read_as_initial_conditions_by_a_process_that_has_not_registered():
+    simulation = pythagorean()
+    simulation.integrate(10.0)
+    simulation.save_to_file("run.bin")
+    system = read_initial_conditions("run.bin")
+    expected = from_simulation(simulation)[0]
+    np.testing.assert_array_equal(system.position, expected.position)
+    np.testing.assert_array_equal(system.velocity, expected.velocity)
+    assert system.time == 10.0
+
+
+def test_archives_are_written_on_the_way():
+    simulation = pythagorean()
+    simulation.save_to_file("run.bin", interval=2.0)
+    simulation.integrate(20.0)
+    assert len(rebound.Simulationarchive("run.bin")) > 2
+
+
+def test_bodies_may_come_go_and_change_between_two_calls():
+    simulation = pythagorean()
+    simulation.integrate(2.0)
+    simulation.add(m=0.1, x=10.0, vy=0.8)
+    simulation.integrate(3.0)
+    assert simulation.integrator.energy_error < 1e-6
+    simulation.particles[0].vx += 0.1
+    simulation.integrate(4.0)
+    simulation.remove(3)
+    before = simulation.energy()
+    simulation.integrate(6.0)
+    assert abs(simulation.energy() / before - 1.0) < 1e-6
+    while simulation.N > 1:
+        simulation.remove(1)
+    with pytest.raises(RuntimeError, match="aits needs two bodies that attract each other"):
+        simulation.integrate(7.0)
+
+
+def test_the_tolerance_may_change_and_is_checked():
+    simulation = pythagorean(1e-3)
+    simulation.integrate(5.0)
+    loose = simulation.integrator.energy_error
+    simulation.integrator.tolerance = 1e-9
+    simulation.integrate(10.0)
+    assert simulation.integrator.energy_error <= 1e-9 < loose
+    simulation.integrator.tolerance = 5.0
+    with pytest.raises(RuntimeError, match="tolerance must be between"):
+        simulation.integrate(11.0)
+    with pytest.raises(InputError, match=r"tolerance must be between 1e-12 and 0\.1, got 0"):
+        register(simulation, 0.0)
+
+
+def test_the_name_alone_is_enough_once_it_is_registered():
+    register()
+    simulation = to_simulation(initial_conditions("kepler:e=0.5"))
+    simulation.integrator = "aits"
+    simulation.integrate(20.0)
+    assert simulation.integrator.tolerance == 1e-8
+    assert "keep the relative energy error" in simulation.integrator.__doc__
+
+
+def test_several_simulations_run_at_once():
+    several = [(pythagorean(tolerance), tolerance) for tolerance in (1e-3, 1e-6, 1e-9)]
+    for time in (4.0, 8.0):
+        for simulation, _ in several:
+            simulation.integrate(time)
+    for simulation, tolerance in several:
+        alone = pythagorean(tolerance)
+        alone.integrate(4.0)
+        alone.integrate(8.0)
+        np.testing.assert_array_equal(places(simulation), places(alone))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: setattr(s, "additional_forces", lambda p: None), "additional forces"),
+        (lambda s: setattr(s, "collision", "direct"), "collisions cannot be followed"),
+        (lambda s: s.add_variation(), "variational particles"),
+        (lambda s: setattr(s, "dt", 0.0), r"sim\.dt = 0\.0 does not say which way time goes"),
+        (lambda s: setattr(s.particles[0], "x", float("nan")), "position of body 0"),
+        (lambda s: setattr(s.particles[0], "xyz", s.particles[1].xyz), "at one point"),
+    ],
+)
+def test_what_it_cannot_follow_is_refused_in_words(change, message):
+    simulation = pythagorean()
+    change(simulation)
+    with pytest.raises(RuntimeError, match=message):
+        simulation.integrate(1.0)
+
+
+def test_a_head_on_collision_ends_with_a_sentence_or_with_the_energy_kept():
+    simulation = rebound.Simulation()
+    simulation.add(m=1.0, x=-1.0)
+    simulation.add(m=1.0, x=1.0)
+    register(simulation, 1e-6)
+    try:
+        simulation.integrate(10.0)
+    except RuntimeError as error:
+        assert "the run stopped at t = " in str(error)  # noqa: PT017
+    else:
+        assert simulation.integrator.energy_error < 1e-6
+
+
+def test_another_layout_of_rebound_is_refused(monkeypatch):
+    monkeypatch.setattr(offsets, "PARTICLE_WORDS", 13)
+    with pytest.raises(InputError, match=r"keeps the end of Particle elsewhere than 5\.2\.2"):
+        register()
+
+
+def test_a_second_integrator_in_a_process_is_an_error_and_no_hang():
+    code = (
+        "import ctypes, rebound\n"
+        "from aitimestepper.bridges.rebound import register, registering\n"
+        "registering._SECONDS_TO_REGISTER = 1.0\n"
+        "kind = dict(dict(rebound.Simulation._fields_)['integrator']._fields_)['callbacks']\n"
+        "function = rebound.clibrebound.reb_integrator_register\n"
+        "function.argtypes = [kind, ctypes.c_char_p]\n"
+        "function(kind(), b'another')\n"
+        "try:\n    register()\nexcept ValueError as error:\n    print(error, flush=True)\n"
+        "import os; os._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert "REBOUND takes one integrator of users in a process" in done.stdout, done.stderr
+
+
+def test_a_process_ends_well_with_simulations_that_still_run():
+    code = (
+        "import rebound\n"
+        "from aitimestepper.bridges.rebound import drive, register\n"
+        "def pair():\n"
+        "    sim = rebound.Simulation(); sim.add(m=1); sim.add(m=1, x=1, vy=1); return sim\n"
+        "one, other = pair(), pair()\n"
+        "register(one, 1e-6); other.integrator = 'leapfrog'; drive(other, 1e-3)\n"
+        "one.integrate(3); other.integrate(3); print(one.t, other.t)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.path.basename(sys.executable)
+    assert done.stdout.split()[0] == "3.0"
