@@ -16,7 +16,7 @@ import math
 from typing import NamedTuple
 
 from aitimestepper.engine.calibration import describe
-from aitimestepper.engine.compilation import compiled
+from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.integrators import LEAPFROG, TTL, leapfrog_step, ttl_step
 from aitimestepper.engine.kernels import Law, Weights, forces
 from aitimestepper.engine.layout import (
@@ -192,7 +192,13 @@ def _restart_review(books: Floats) -> None:
 @compiled
 def settled(books: Floats, control: Control) -> float:
     """Energy error of a state, over what is allowed."""
-    return abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]) / (books[ENERGY_SCALE] * control.tolerance)
+    return energy_error(books, control.tolerance)
+
+
+@inlined
+def energy_error(books: Floats, tolerance: float) -> float:
+    """The same, of a tolerance."""
+    return abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]) / (books[ENERGY_SCALE] * tolerance)
 
 
 @compiled

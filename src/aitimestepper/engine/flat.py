@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitimestepper.engine.compilation import compiled
+from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.control import Control
 from aitimestepper.engine.criteria import Rule
 from aitimestepper.engine.features import Sight
@@ -36,12 +36,24 @@ def flat(plan: Plan) -> Floats:
     return np.concatenate([np.array(scalars, dtype=np.float64), *arrays])
 
 
+@inlined
+def law_from(vector: Floats) -> Law:
+    """The law alone: what is looked at after every step, where a whole plan takes longer to unfold than it is used."""
+    return Law(vector[10], vector[11], vector[12], vector[13], vector[14], vector[15])
+
+
+@inlined
+def tolerance_from(vector: Floats) -> float:
+    """The tolerance alone."""
+    return vector[23]
+
+
 @compiled
 def plan_from(vector: Floats) -> Plan:
     """The plan that `flat` made a vector of; its arrays are parts of that, so that this costs next to nothing."""
     kind, activation = int(vector[0]), int(vector[1])
     n_stages, n_traits, n_widths, n_weights = int(vector[2]), int(vector[3]), int(vector[4]), int(vector[5])
-    w, f, r, c = vector[6:10], vector[10:16], vector[16:22], vector[22:29]
+    w, r, c = vector[6:10], vector[16:22], vector[22:29]
     low = _SCALARS + n_stages
     high = low + n_traits
     shape = high + n_traits
@@ -51,7 +63,7 @@ def plan_from(vector: Floats) -> Plan:
     nothing = Network(widths[:0], vector[:0], 0)
     return Plan(
         Method(kind, vector[_SCALARS:low], Weights(w[0], w[1], w[2], w[3])),
-        Law(f[0], f[1], f[2], f[3], f[4], f[5]),
+        law_from(vector),
         Rule(int(r[0]), r[1], r[2], r[3], r[4] != 0.0, r[5]),
         Learner(Sight(0, 0, 3, 1.0, 1.0, 1.0, 1.0), nothing, False, 1.0),
         Control(

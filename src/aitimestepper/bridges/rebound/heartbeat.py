@@ -39,11 +39,11 @@ from aitimestepper.bridges.rebound.offsets import (
     T,
 )
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.control import Control, consult, parameter, review, settled
+from aitimestepper.engine.control import consult, energy_error, parameter, review
 from aitimestepper.engine.criteria import fly_by_rate
-from aitimestepper.engine.flat import plan_from
+from aitimestepper.engine.flat import law_from, plan_from, tolerance_from
 from aitimestepper.engine.integrators import LEAPFROG
-from aitimestepper.engine.kernels import Law, forces, motion, potential_energy
+from aitimestepper.engine.kernels import forces, motion, potential_energy
 from aitimestepper.engine.layout import (
     BASE,
     BOOKS,
@@ -145,23 +145,25 @@ def open_books(simulation: int, vector: Floats, plan: Floats) -> None:
     _load(simulation, system)
     vector[NOTED] = float(counts[STEPS_DONE])
     if vector[BY_FUNCTION] == 0.0:
-        law, control = plan_from(plan).law, plan_from(plan).control
+        law = law_from(plan)
         motion(system, books)
         books[POTENTIAL] = potential_energy(system, law)
         books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
         books[CORRECTION], vector[CEILING] = _FIRST_CORRECTION, math.inf
-        _consult(vector, system, books, law, control)
+        _consult(vector, system, books, plan)
         vector[WANTED] = math.sqrt(fly_by_rate(system, law)) / (parameter(books) * vector[UNIT])
     _set_step(simulation, vector, books)
 
 
 @compiled
-def _consult(vector: Floats, system: Floats, books: Floats, law: Law, control: Control) -> None:
+def _consult(vector: Floats, system: Floats, books: Floats, plan_vector: Floats) -> None:
     """Ask the network about the state, and take its step if that is a shorter one.
 
     What it wants varies along an orbit. Steps that followed would cost the drift that reversible ones do not have: the
     shortest is kept, and the energy tells whether it is shorter than need be.
     """
+    plan = plan_from(plan_vector)
+    law, control = plan.law, plan.control
     widest = control.low.shape[0] + 1
     for units in control.network.widths:
         widest = max(widest, units)
@@ -176,40 +178,41 @@ def _consult(vector: Floats, system: Floats, books: Floats, law: Law, control: C
     vector[WIDEST] = max(vector[WIDEST], wish)
     if books[BASE] == 0.0 or wish < _TIGHTER * books[BASE]:
         books[BASE] = wish
-        _begin_anew(vector, books, control)
+        _begin_anew(vector, books, control.tolerance)
 
 
 @compiled
-def _govern(vector: Floats, books: Floats, control: Control, rate: float) -> None:
+def _govern(vector: Floats, books: Floats, plan: Floats, rate: float) -> None:
     """Shorter steps where the energy error has come too far, longer ones where it stays small.
 
     Never longer than the network has wanted: what they do to places is not measured here.
     """
-    error, there = settled(books, control), vector[THERE]
+    tolerance = tolerance_from(plan)
+    error, there = energy_error(books, tolerance), vector[THERE]
     bound = max(_TRIGGER, 0.5 * (1.0 + there) if there < 1.0 else 1.5 * there)
     if error > bound and books[CORRECTION] > _LEAST_CORRECTION:
-        books[CORRECTION] *= _QUARTER ** (1.0 / control.order)
+        books[CORRECTION] *= _QUARTER ** (1.0 / plan_from(plan).control.order)
         vector[CEILING] = parameter(books)
-        _begin_anew(vector, books, control)
+        _begin_anew(vector, books, tolerance)
         return
-    grown = abs(books[KINETIC] + books[POTENTIAL] - vector[REFERENCE]) / (books[ENERGY_SCALE] * control.tolerance)
+    grown = abs(books[KINETIC] + books[POTENTIAL] - vector[REFERENCE]) / (books[ENERGY_SCALE] * tolerance)
     books[REVIEW_ERROR] = max(books[REVIEW_ERROR], grown / max(1.0 - there, 1.0 - _TIGHTER))
     books[REVIEW_PHASE] += _LONGER_REVIEW * rate * books[LAST_DT]
     vector[FASTEST] = max(vector[FASTEST], rate)
     if books[STEPS] % _BETWEEN_REVIEWS == 0.0:
-        review(books, control)
+        review(books, plan_from(plan).control)
     longest = min(vector[WIDEST], vector[CEILING])
     if books[WISH] > 1.0 and rate < _SLOW * vector[FASTEST] and parameter(books) < _TIGHTER * longest:
         books[CORRECTION] = min(books[CORRECTION] * books[WISH], longest / books[BASE])
-        _begin_anew(vector, books, control)
+        _begin_anew(vector, books, tolerance)
 
 
 @compiled
-def _begin_anew(vector: Floats, books: Floats, control: Control) -> None:
+def _begin_anew(vector: Floats, books: Floats, tolerance: float) -> None:
     """The step has changed: the recursion and the review start again."""
     books[LAST_RATE], books[WISH], books[CHANGED_AT] = 0.0, 1.0, books[STEPS]
     books[REVIEW_ERROR] = books[REVIEW_PHASE] = vector[FASTEST] = 0.0
-    vector[THERE], vector[REFERENCE] = settled(books, control), books[KINETIC] + books[POTENTIAL]
+    vector[THERE], vector[REFERENCE] = energy_error(books, tolerance), books[KINETIC] + books[POTENTIAL]
 
 
 @compiled
@@ -300,16 +303,16 @@ def beat(simulation: int) -> None:
 @compiled
 def _look(vector: Floats, books: Floats, system: Floats, counts: Integers) -> None:
     """The state after a step: its energy, what follows from it, and the step that it wants."""
-    plan = plan_from(floats_at(counts[PLAN], counts[PLAN_SIZE]))
-    law, control = plan.law, plan.control
+    plan = floats_at(counts[PLAN], counts[PLAN_SIZE])
+    law = law_from(plan)
     rate = math.sqrt(fly_by_rate(system, law))
     if vector[GOVERNED] != 0.0:
         books[POTENTIAL] = potential_energy(system, law)
         motion(system, books)
         books[ERROR_MAX] = max(books[ERROR_MAX], abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]))
-        _govern(vector, books, control, rate)
+        _govern(vector, books, plan, rate)
     if books[STEPS] % _BETWEEN_CHECKS == 0.0:
-        _consult(vector, system, books, law, control)
+        _consult(vector, system, books, plan)
     vector[WANTED] = rate / (parameter(books) * vector[UNIT])
 
 
