@@ -19,7 +19,15 @@ MODULES = {
     "Sweeps": ("sweeping.session", "sweeping.settings", "sweeping.trials"),
     "Training": ("training.session", "training.run", "training.epochs", "training.collect", "training.generalize"),
     "Initial conditions": ("systems.catalogue", "systems.initial"),
-    "Other programs": ("bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
+    "Other programs": (
+        *(
+            "bridges.rebound.registering",
+            "bridges.rebound.driving",
+            "bridges.rebound.conversion",
+            "bridges.rebound.archive",
+        ),
+        *("bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
+    ),
     "Figures": ("views.plots", "views.work_precision", "views.movie", "views.report"),
 }
 """Modules whose public members are documented whole, under the heading that they belong to."""
