@@ -1,6 +1,6 @@
 """What the REBOUND bridge costs and keeps, as one JSON object on standard output.
 
-    python benchmarks/rebound_bridge.py > benchmarks/results/rebound.json      # about three minutes
+    python benchmarks/rebound_bridge.py > benchmarks/results/rebound.json      # half a minute
     python benchmarks/rebound_bridge.py 20 1                                   # another number of systems, of rounds
 
 Overhead: time of a driven step over that of a step of REBOUND's leapfrog of order 2 with a fixed step, for the compiled
@@ -34,7 +34,7 @@ from aitimestepper.simulate import simulate
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import mixed_system
 
-SYSTEMS, ROUNDS, SEED = 240, 5, 20261125
+SYSTEMS, ROUNDS, SEED = 400, 5, 20261125
 BODIES = (2, 3, 10)
 STEPS, PYTHON_STEPS = 100_000, 5_000
 ASKED = ((2, 1e-3), (4, 1e-5), (6, 1e-6), (8, 1e-8))

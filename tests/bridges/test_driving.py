@@ -225,6 +225,27 @@ def test_several_simulations_are_driven_at_once_and_may_vanish():
         simulation.integrate(1.0)
 
 
+def test_another_integrator_after_the_fact_is_noticed_and_a_drive_can_be_ended():
+    simulation = triple()
+    driver = drive(simulation, 1e-3)
+    simulation.integrate(1.0)
+    simulation.integrator.order = 4
+    simulation.integrate(2.0)
+    fourth = triple(4)
+    for mine, theirs in zip(fourth.particles, simulation.particles, strict=True):
+        mine.xyz, mine.vxyz = theirs.xyz, theirs.vxyz
+    drive(fourth, 1e-3)
+    assert simulation.dt == pytest.approx(fourth.dt, rel=0.5)
+    simulation.integrator = "whfast"
+    with pytest.raises(RuntimeError, match="integrator = whfast cannot be driven"):
+        simulation.integrate(3.0)
+    driver.stop()
+    simulation.dt = 0.05
+    simulation.integrate(3.0)
+    assert simulation.dt == 0.05
+    simulation.heartbeat = lambda pointer: None
+
+
 def test_other_weights_need_to_be_calibrated_and_a_tolerance(tmp_path):
     with pytest.raises(CheckpointError, match="not calibrated"):
         CalibratedStepper.load(untrained(tmp_path / "m.safetensors"))
@@ -279,6 +300,6 @@ def test_a_step_that_does_not_advance_the_time_is_an_error():
 
 
 def test_another_layout_of_rebound_is_refused(monkeypatch):
-    monkeypatch.setattr(offsets, "_SIMULATION", {*offsets._SIMULATION, ("dt", 6, 8), ("gone", 3, 8)})
+    monkeypatch.setattr(offsets, "_SIMULATION", {**offsets._SIMULATION, "dt": 6, "gone": 3})
     with pytest.raises(InputError, match=r"keeps dt, gone elsewhere than 5\.2\.2, .*pip install 'rebound==5\.2\.2'"):
         drive(triple(), 1e-3)

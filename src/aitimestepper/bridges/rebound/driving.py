@@ -72,6 +72,7 @@ def drive(
     if str(simulation.integrator) == "ias15":
         driver.set_first_step()
         return driver
+    _order_of(simulation)
     address = ctypes.addressof(simulation)
     known = _drivers.get(address)
     if simulation.extras and not (known is not None and known.is_of(simulation)):
@@ -97,7 +98,6 @@ class Driver:
         governed: bool,
     ) -> None:
         self._view = type(simulation).from_address(ctypes.addressof(simulation))
-        self._order = _order_of(simulation)
         self._reversible, self._governed = reversible, governed
         self._function: Stepper | None = None
         self._stepper: CalibratedStepper | None = None
@@ -144,6 +144,11 @@ class Driver:
     def _check_known(self) -> None:
         if self._function is not None or not len(self._vector) or not self._governed:
             raise InputError("the run's errors are measured with a calibrated stepper that is governed, and not IAS15")
+
+    def stop(self) -> None:
+        """End the drive: the simulation has no heartbeat then, and keeps the step that it has."""
+        self._view.heartbeat = 0
+        self._view.extras = None
 
     def is_of(self, simulation: Any) -> bool:
         """Whether this is what drives the simulation."""
@@ -201,6 +206,10 @@ class Driver:
         set_action("ask_function", _ask)
         view, n = self._view, self._view.N
         vector = np.zeros(heartbeat.vector_size(n))
+        self._order = _order_of(view)
+        made_for = vector.view(np.int64)
+        made_for[heartbeat.STEP], made_for[heartbeat.ORDER_AT] = view.integrator.callbacks.step, view.integrator.state
+        made_for[heartbeat.ORDER] = self._order
         vector[heartbeat.BODIES] = n
         vector[heartbeat.OWN_GRAVITY], vector[heartbeat.OWN_SOFTENING] = view.G, view.softening
         vector[heartbeat.OWN_ACTIVE] = np.array([view.N_active], dtype=np.uint64).view(np.int64)[0]
@@ -240,7 +249,7 @@ class Driver:
         flat_plan = flat(plan)
         books = vector[heartbeat.HEAD :]
         books[ENERGY_SCALE], books[WISH] = run.books[ENERGY_SCALE], 1.0
-        addresses = vector[: heartbeat.HEAD].view(np.int64)
+        addresses = vector.view(np.int64)
         addresses[heartbeat.PLAN], addresses[heartbeat.PLAN_SIZE] = flat_plan.ctypes.data, len(flat_plan)
         return flat_plan
 
@@ -277,12 +286,11 @@ def _order_of(simulation: Any) -> int:
         InputError: it is not one whose steps may change, or none of ours.
     """
     name = str(simulation.integrator)
-    if name == "ias15":
-        return _IAS15_ORDER
     if name != "leapfrog":
         raise InputError(
-            f"integrator = {name} cannot be driven: its steps must stay as they are, or are its own; set "
-            "sim.integrator = 'leapfrog' (of order 2, 4, 6 or 8) or 'ias15', or use register(sim)"
+            f"integrator = {name} cannot be driven: its steps must stay as they are, or are its own: set "
+            "sim.integrator = 'leapfrog' (of order 2, 4, 6 or 8) or 'ias15'; or end "
+            "a drive that is on with its stop()"
         )
     order = int(simulation.integrator.order)
     if order not in _UNITS:

@@ -25,6 +25,7 @@ from aitimestepper.bridges.rebound.offsets import (
     EXTRAS,
     GENERIC_ERROR,
     GRAVITY,
+    INTEGRATOR_STATE,
     N_ACTIVE,
     PARTICLE_MASS,
     PARTICLE_VX,
@@ -34,6 +35,7 @@ from aitimestepper.bridges.rebound.offsets import (
     SIMULATION_WORDS,
     SOFTENING,
     STATUS,
+    STEP_FUNCTION,
     STEPS_DONE,
     N,
     T,
@@ -73,15 +75,18 @@ from aitimestepper.engine.layout import (
 from aitimestepper.engine.memory import floats_at, integers_at, short_integers_at
 from aitimestepper.engine.stepping import BAD_STEP, TOO_SHORT, mirrored
 
+Integers = NDArray[np.int64]
+
 BODIES, OWN_GRAVITY, OWN_SOFTENING, OWN_ACTIVE, NOTED, DIRECTION, CHOSEN, WANTED = range(8)
 REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, PLAN, PLAN_SIZE = range(8, 14)
 THERE, REFERENCE, FASTEST, WIDEST, CEILING = range(14, 19)
-HEAD = 19
-Integers = NDArray[np.int64]
+STEP, ORDER_AT, ORDER = range(19, 22)
+HEAD = 22
 """What the vector was made for; REBOUND's steps at the last beat; the direction of time, the step that was chosen and
 the rate that was wanted; what is asked for; how long a step of REBOUND's integrator may be against ours; address and
 length of the plan. Since the last change of the step: its energy error over what is allowed, its energy, and the
-fastest rate; the longest step that the network has wanted, and the one that was too long. Then books and system."""
+fastest rate; the longest step that the network has wanted, and the one that was too long. REBOUND's
+function that makes a step, and address and value of its order, whole numbers. Then books and system."""
 
 _BETWEEN_REVIEWS, _BETWEEN_CHECKS = 32.0, 64.0
 _TRIGGER, _QUARTER = 0.5, 0.25
@@ -248,10 +253,14 @@ def _end(simulation: int) -> None:
 
 @compiled
 def _stands(simulation: int, vector: Floats) -> bool:
-    """Whether the vector is for these numbers of bodies and these constants."""
+    """Whether the vector is for this integrator, this number of bodies and these constants."""
     words, counts = floats_at(simulation, SIMULATION_WORDS), integers_at(simulation, SIMULATION_WORDS)
+    made_for = vector.view(np.int64)
     return (
-        vector[BODIES] == counts[N]
+        made_for[STEP] == counts[STEP_FUNCTION]
+        and made_for[ORDER_AT] == counts[INTEGRATOR_STATE]
+        and made_for[ORDER] == short_integers_at(made_for[ORDER_AT], 1)[0]
+        and vector[BODIES] == counts[N]
         and vector[OWN_GRAVITY] == words[GRAVITY]
         and vector[OWN_SOFTENING] == words[SOFTENING]
         and vector[OWN_ACTIVE] == float(counts[N_ACTIVE])
