@@ -87,8 +87,8 @@ def set_state(simulation: Any, position: Floats, velocity: Floats) -> None:
 def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float]]:
     """The bodies of a REBOUND simulation as they are now, and the settings that belong to them.
 
-        system, settings = from_simulation(sim)
-        simulate(Config(**settings, tolerance=1e-6, duration=10.0), system=system)
+    After `system, settings = from_simulation(sim)` a run is
+    `simulate(Config(**settings, tolerance=1e-6, duration=10.0), system=system)`.
 
     Bodies are brought to the centre-of-mass frame, like all initial conditions. Test particles that the others do not
     feel lose what mass they have.
