@@ -9,10 +9,14 @@ import pytest
 from tests.builders import untrained
 
 from aitimestepper.bridges.rebound import drive, offsets
+from aitimestepper.bridges.rebound.path import MOST_BENDS
 from aitimestepper.calibrated import CalibratedStepper
+from aitimestepper.engine.layout import BASE, CORRECTION
 from aitimestepper.errors import CheckpointError, InputError
 
 rebound = pytest.importorskip("rebound")
+
+from aitimestepper.bridges.rebound.heartbeat import HEAD  # noqa: E402
 
 
 def triple(order: int = 2, e: float = 0.5, G: float = 1.0, softening: float = 0.0) -> rebound.Simulation:
@@ -29,6 +33,10 @@ def triple(order: int = 2, e: float = 0.5, G: float = 1.0, softening: float = 0.
 
 def state(simulation) -> np.ndarray:
     return np.array([[*body.xyz, *body.vxyz] for body in simulation.particles])
+
+
+def books(driver) -> np.ndarray:
+    return driver._vector[HEAD:]
 
 
 def steps_of(simulation, n: int) -> list[float]:
@@ -100,6 +108,47 @@ def test_a_run_goes_back_the_way_it_came(order, tolerance, turn):
     end = state(simulation)
     end[:, 3:] *= -sign
     assert np.abs(end - start).max() < 1e-11 < moved
+
+
+@pytest.mark.parametrize("outputs", [0, 7])
+def test_a_run_goes_back_through_changes_of_its_scale_and_through_shortened_steps(outputs):
+    simulation = triple(e=0.9)
+    start = state(simulation)
+    driver = drive(simulation, 1e-4)
+    scales = {books(driver)[BASE] * books(driver)[CORRECTION]}
+    for time in np.linspace(0.0, 15.0, outputs + 1)[1:]:
+        simulation.integrate(time)
+    there = steps_of(simulation, 2000 if not outputs else 10)
+    scales.add(books(driver)[BASE] * books(driver)[CORRECTION])
+    n = simulation.steps_done
+    assert n > 1000
+    assert len(scales) == 2
+    simulation.dt = -simulation.dt
+    back = steps_of(simulation, n)
+    np.testing.assert_allclose(-np.array(back)[: len(there)][::-1], there, rtol=1e-9)
+    assert simulation.t == pytest.approx(0.0, abs=1e-10)
+    assert np.abs(state(simulation) - start).max() < 1e-9
+
+
+def test_the_same_output_times_are_met_on_the_way_back():
+    simulation = triple(e=0.7)
+    drive(simulation, 1e-4)
+    times, seen = np.linspace(0.0, 20.0, 9), []
+    for time in times:
+        simulation.integrate(time)
+        seen.append(state(simulation))
+    for time, before in zip(times[::-1], seen[::-1], strict=True):
+        simulation.integrate(time)
+        assert np.abs(state(simulation) - before).max() < 1e-9
+
+
+def test_a_path_with_too_many_bends_is_forgotten_and_the_run_goes_on():
+    simulation = triple()
+    driver = drive(simulation, 1e-3)
+    for time in np.linspace(0.0, 40.0, MOST_BENDS + 50)[1:]:
+        simulation.integrate(time)
+    simulation.integrate(0.0)
+    assert driver.energy_error < 1e-3
 
 
 def test_steps_that_are_not_reversible_are_those_that_each_state_wants():

@@ -5,8 +5,8 @@ since the last beat is told from the number of steps, the last step and the bodi
 
 - one whole step: the next one follows by the reversible recursion;
 - a shortened step (to an exact time): the recursion begins anew;
-- nothing, with the direction of time or all velocities turned round: the last step is made again, backwards, so that
-  the run goes back the way it came;
+- nothing, with the direction of time or all velocities turned round: the last step is made again, backwards, and the
+  run goes back the way it came (`path`);
 - bodies that were added, removed or changed: Python sets everything up anew.
 """
 
@@ -39,6 +39,16 @@ from aitimestepper.bridges.rebound.offsets import (
     STEPS_DONE,
     N,
     T,
+)
+from aitimestepper.bridges.rebound.path import (
+    HEADING,
+    PATH,
+    begin_path,
+    forget,
+    go_on,
+    is_inside,
+    note_bend,
+    step_at_bend,
 )
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.control import consult, energy_error, parameter, review
@@ -73,20 +83,22 @@ from aitimestepper.engine.layout import (
     X,
 )
 from aitimestepper.engine.memory import floats_at, integers_at, short_integers_at
-from aitimestepper.engine.stepping import BAD_STEP, TOO_SHORT, mirrored
+from aitimestepper.engine.stepping import BAD_STEP, SLOWEST_TURN, TOO_SHORT, mirrored
 
 Integers = NDArray[np.int64]
 
 BODIES, OWN_GRAVITY, OWN_SOFTENING, OWN_ACTIVE, NOTED, DIRECTION, CHOSEN, WANTED = range(8)
 REVERSIBLE, GOVERNED, BY_FUNCTION, UNIT, PLAN, PLAN_SIZE = range(8, 14)
 THERE, REFERENCE, FASTEST, WIDEST, CEILING = range(14, 19)
-STEP, ORDER_AT, ORDER = range(19, 22)
-HEAD = 22
+STEP, ORDER_AT, ORDER, LED_HERE = range(19, 23)
+_PATH = 23
+HEAD = _PATH + PATH
 """What the vector was made for; REBOUND's steps at the last beat; the direction of time, the step that was chosen and
 the rate that was wanted; what is asked for; how long a step of REBOUND's integrator may be against ours; address and
 length of the plan. Since the last change of the step: its energy error over what is allowed, its energy, and the
 fastest rate; the longest step that the network has wanted, and the one that was too long. REBOUND's
-function that makes a step, and address and value of its order, whole numbers. Then books and system."""
+function that makes a step, and address and value of its order, whole numbers; the step that led to the state. Then the
+path, books and system."""
 
 _BETWEEN_REVIEWS, _BETWEEN_CHECKS = 32.0, 64.0
 _TRIGGER, _QUARTER = 0.5, 0.25
@@ -98,6 +110,9 @@ what a run may cost that keeps nothing all the same."""
 _TIGHTER, _SLOW, _LONGER_REVIEW = 0.8, 0.5, 0.25
 """What the network must want for its step to be taken; the part of the fastest rate at which a change costs little
 energy; the weight of phases, which makes reviews some orbits long."""
+_ROUNDING = 1e-9
+"""Part by which a step that was made may differ from the one that was chosen, and below which it is none."""
+_BOUNDED = SLOWEST_TURN * (1.0 + 1e-12)
 _UNCHANGED, _TURNED, _CHANGED = range(3)
 
 
@@ -149,6 +164,7 @@ def open_books(simulation: int, vector: Floats, plan: Floats) -> None:
     counts = integers_at(simulation, SIMULATION_WORDS)
     _load(simulation, system)
     vector[NOTED] = float(counts[STEPS_DONE])
+    begin_path(vector[_PATH:HEAD])
     if vector[BY_FUNCTION] == 0.0:
         law = law_from(plan)
         motion(system, books)
@@ -293,25 +309,60 @@ def beat(simulation: int) -> None:
         vector[DIRECTION] = direction
         _load(simulation, system)
         if turned:
-            # Going back, the last step is the one that would have come next.
-            books[LAST_RATE] = 1.0 / vector[CHOSEN]
-            _choose(simulation, vector, books)
+            vector[_PATH + HEADING] *= -1.0
+            if vector[LED_HERE] > 0.0 and vector[REVERSIBLE] != 0.0:
+                vector[CHOSEN], vector[LED_HERE] = vector[LED_HERE], vector[CHOSEN]
         words[DT] = direction * vector[CHOSEN]
         return
-    whole = vector[NOTED] + 1.0 == float(counts[STEPS_DONE]) and abs(words[DT_LAST_DONE]) == vector[CHOSEN]
-    books[LAST_RATE] = 1.0 / vector[CHOSEN] if whole else 0.0
-    books[LAST_DT] = abs(words[DT_LAST_DONE])
+    elapsed, alone = abs(words[DT_LAST_DONE]), vector[NOTED] + 1.0 == float(counts[STEPS_DONE])
     vector[NOTED], vector[DIRECTION] = float(counts[STEPS_DONE]), direction
     _load(simulation, system)
+    if alone and elapsed < _ROUNDING * vector[CHOSEN]:
+        # What rounding had left of the way to an exact time.
+        words[DT] = direction * vector[CHOSEN]
+        return
     books[STEPS] += 1.0
-    if vector[BY_FUNCTION] == 0.0:
-        _look(vector, books, system, integers_at(address, HEAD))
-    _choose(simulation, vector, books)
+    _pass(simulation, vector, books, system, elapsed, alone)
 
 
 @compiled
-def _look(vector: Floats, books: Floats, system: Floats, counts: Integers) -> None:
-    """The state after a step: its energy, what follows from it, and the step that it wants."""
+def _pass(simulation: int, vector: Floats, books: Floats, system: Floats, elapsed: float, alone: bool) -> None:
+    """Choose the step behind a state that a step has led to.
+
+    Args:
+        simulation: address.
+        vector, books, system: of the drive.
+        elapsed: the step that was made.
+        alone: whether it was the only one since the last beat.
+    """
+    path, before = vector[_PATH:HEAD], (books[BASE], books[CORRECTION])
+    whole = alone and abs(elapsed - vector[CHOSEN]) <= _ROUNDING * vector[CHOSEN]
+    known = whole and is_inside(path) and vector[REVERSIBLE] != 0.0
+    if not alone or (is_inside(path) and not whole):
+        forget(path)
+    elif not whole and vector[REVERSIBLE] != 0.0:
+        # The step that was chosen where this one began was another one.
+        note_bend(path, books, vector[LED_HERE], elapsed, before)
+    go_on(path)
+    vector[LED_HERE] = vector[CHOSEN] if whole else elapsed
+    books[LAST_RATE] = 1.0 / vector[LED_HERE] if whole else 0.0
+    books[LAST_DT] = elapsed
+    if vector[BY_FUNCTION] == 0.0:
+        _look(vector, books, system, integers_at(integers_at(simulation, SIMULATION_WORDS)[EXTRAS], HEAD), known)
+    bend = step_at_bend(path, books) if known else 0.0
+    if bend > 0.0:
+        vector[CHOSEN] = bend
+        floats_at(simulation, SIMULATION_WORDS)[DT] = vector[DIRECTION] * bend
+        return
+    _choose(simulation, vector, books)
+    follows = books[LAST_RATE] > 0.0 and 1.0 / vector[CHOSEN] > _BOUNDED * vector[WANTED]
+    if vector[REVERSIBLE] != 0.0 and not follows:
+        note_bend(path, books, vector[LED_HERE], vector[CHOSEN], before)
+
+
+@compiled
+def _look(vector: Floats, books: Floats, system: Floats, counts: Integers, known: bool) -> None:
+    """The state after a step: its energy, what follows from it if it was not known, and the step that it wants."""
     plan = floats_at(counts[PLAN], counts[PLAN_SIZE])
     law = law_from(plan)
     rate = math.sqrt(fly_by_rate(system, law))
@@ -319,8 +370,9 @@ def _look(vector: Floats, books: Floats, system: Floats, counts: Integers) -> No
         books[POTENTIAL] = potential_energy(system, law)
         motion(system, books)
         books[ERROR_MAX] = max(books[ERROR_MAX], abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]))
-        _govern(vector, books, plan, rate)
-    if books[STEPS] % _BETWEEN_CHECKS == 0.0:
+        if not known:
+            _govern(vector, books, plan, rate)
+    if books[STEPS] % _BETWEEN_CHECKS == 0.0 and not known:
         _consult(vector, system, books, plan)
     vector[WANTED] = rate / (parameter(books) * vector[UNIT])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from functools import cache, lru_cache
 from typing import Any
 
@@ -34,8 +33,6 @@ _FIELDS = {
 }
 _DOUBLE, _POINTER = 1, 10
 """REBOUND's kinds of fields."""
-
-_SECONDS_TO_REGISTER = 10.0
 
 
 def register(simulation: Any = None, tolerance: float = DEFAULT_TOLERANCE) -> None:
@@ -81,6 +78,7 @@ def _register_once() -> None:
     """Register the compiled functions: REBOUND takes one integrator of users in a process, once."""
     import rebound
 
+    _check_room(rebound)
     from aitimestepper.bridges.rebound import integrator
     from aitimestepper.bridges.rebound.callbacks import keep, set_action
 
@@ -100,14 +98,26 @@ def _register_once() -> None:
     function.argtypes, function.restype = [callbacks, ctypes.c_char_p], None
     for thing in (entry, name, descriptors):
         keep(thing)
-    # REBOUND 5.2.2 never comes back from a second registration: better a lost thread than a hang without a word.
-    thread = threading.Thread(target=function, args=(entry, name), daemon=True)
-    thread.start()
-    thread.join(_SECONDS_TO_REGISTER)
-    if thread.is_alive():
+    function(entry, name)
+
+
+def _check_room(rebound: Any) -> None:
+    """Refuse a second registration, from which REBOUND 5.2.2 never comes back.
+
+    Raises:
+        InputError: names the integrator that is there; or this REBOUND does not say which are.
+    """
+    try:
+        known = ctypes.c_void_p.in_dll(rebound.clibrebound, "reb_integrator_configurations_custom").value
+    except ValueError:
         raise InputError(
-            "REBOUND takes one integrator of users in a process, and has one already: register this one alone, in "
-            "another process (a thread of this one is lost until it ends)"
+            f"REBOUND {rebound.__version__} keeps integrators of users in another way than 5.2.2: install that one"
+        ) from None
+    if known:
+        name = (ctypes.c_char_p.from_address(known).value or b"").decode("utf-8", "replace")
+        raise InputError(
+            f"REBOUND takes one integrator of users in a process, and has {name!r} already: register this one in "
+            "another process"
         )
 
 
