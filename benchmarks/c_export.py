@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from aitimestepper.checkpoint import read_model
 from aitimestepper.exporting import export_c
+from aitimestepper.weights.file import read_model
 
 PROGRAM = """
 #include "ait_timestep.h"

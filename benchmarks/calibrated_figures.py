@@ -13,9 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from aitimestepper import Config
-from aitimestepper.recording import Recording
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, Recording, simulate
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

@@ -19,9 +19,8 @@ from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from aitimestepper import Config
-from aitimestepper.compare import compare
-from aitimestepper.comparison import Comparison, Row, SystemComparison
+from aitimestepper import Comparison, Config, compare
+from aitimestepper.comparison.result import Row, SystemComparison
 from aitimestepper.systems.three_body import PERIODIC_ORBITS
 from aitimestepper.views.work_precision import plot_work_precision
 

@@ -17,7 +17,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from aitimestepper import Config, simulate_ensemble
-from aitimestepper.ensemble import available_cores
+from aitimestepper.cores import available_cores
 
 SYSTEMS = 1000
 ROUNDS = 5

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aitimestepper import Config, ModelAdapter, ParticleTorch
 from aitimestepper.physics.conserved import relative_energy_error
-from aitimestepper.training.losses import log_band_loss, step_limit_loss
+from aitimestepper.training.steps.losses import log_band_loss, step_limit_loss
 
 
 def attempt(

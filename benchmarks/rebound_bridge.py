@@ -28,9 +28,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import rebound
 
-from aitimestepper import Config
+from aitimestepper import Config, simulate
 from aitimestepper.bridges.rebound import drive, from_simulation, register, to_simulation
-from aitimestepper.simulate import simulate
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import mixed_system
 

@@ -26,11 +26,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from aitimestepper import Config
-from aitimestepper.checkpoint import ModelFile, load_stepper, write_model
-from aitimestepper.engine.rollout import Frames, Limits, advance
-from aitimestepper.running import Prepared
-from aitimestepper.simulate import check_request
+from aitimestepper import Config, load_stepper
+from aitimestepper.engine.run.rollout import advance
+from aitimestepper.engine.run.state import Frames, Limits
+from aitimestepper.simulation.planning import planned
+from aitimestepper.simulation.request import bodies_of
+from aitimestepper.simulation.run import requested
+from aitimestepper.weights.file import ModelFile, write_model
 
 SYSTEMS = {
     2: ("kepler:e=0.3", 200_000),
@@ -47,8 +49,8 @@ FEATURES = ("basic", "delta_mag", "invariant")
 
 def contestant(config: Config, steps: int) -> Callable[[], float]:
     """A function that integrates `steps` steps and returns the seconds for one."""
-    system, end = check_request(config.replace(steps=steps))
-    prepared = Prepared(config, system, end)
+    prepared = planned(requested(config.replace(steps=steps)))
+    system = prepared.request.system
     frames = Frames(np.empty((1, 3)), np.empty((1, 6 * system.n_bodies)), np.empty((0, 3)), 0, math.inf)
 
     def go() -> float:
@@ -65,7 +67,7 @@ def rebound_leapfrog(config: Config, steps: int) -> Callable[[], float]:
     """REBOUND's leapfrog with a fixed step, without energies."""
     import rebound
 
-    system, _ = check_request(config.replace(steps=steps))
+    system = bodies_of(config)
     simulation = rebound.Simulation()
     simulation.integrator, simulation.softening, simulation.dt = "leapfrog", config.softening, 1e-5
     for mass, place, velocity in zip(system.mass, system.position, system.velocity, strict=True):
@@ -85,7 +87,7 @@ def reference_loop(ic: str, model: str, steps: int) -> Callable[[], float]:
     import torch
 
     from aitimestepper import ParticleTorch
-    from aitimestepper.reference import LearnedStep, reference_steps
+    from aitimestepper.model.reference import LearnedStep, reference_steps
     from aitimestepper.systems.catalogue import initial_conditions
 
     torch.set_num_threads(1)

@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 
 from suite_systems import Case
 
-from aitimestepper import Config
-from aitimestepper.engine.integrators import STAGES
-from aitimestepper.errors import SimulationError
-from aitimestepper.methods import ORDERS, ComparedMethod, parse_method
-from aitimestepper.recording import Floats, Recording
-from aitimestepper.references import ReferenceRun, distance, reference_run
-from aitimestepper.rivals import Rival
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, Recording, SimulationError, simulate
+from aitimestepper.arrays import Floats
+from aitimestepper.comparison.methods import ORDERS, ComparedMethod, parse_method
+from aitimestepper.comparison.own_runs import Arena
+from aitimestepper.comparison.rebound_runs import Rival
+from aitimestepper.comparison.reference import ReferenceRun, distance, reference_run
+from aitimestepper.comparison.tuning import Tuned, tune
+from aitimestepper.engine.physics.integrators import STAGES
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.trials import Arena
-from aitimestepper.tuning import Tuned, tune
 
 Entry = dict[str, Any]
 

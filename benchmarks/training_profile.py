@@ -11,13 +11,13 @@ import torch
 from numba import njit
 from training_cases import fresh
 
-from aitimestepper.engine import collecting, perceptron
-from aitimestepper.engine.gate import VERDICT, judge
-from aitimestepper.engine.kernels import Floats
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.training import collecting, perceptron
+from aitimestepper.engine.training.gate import VERDICT, judge
 from aitimestepper.physics.conserved import relative_energy_error
-from aitimestepper.training.collect import _flock
-from aitimestepper.training.compiled_loop import _opened, _scene, borrowed
-from aitimestepper.training.losses import log_band_loss
+from aitimestepper.training.part_one.collect import _flock
+from aitimestepper.training.part_one.compiled_loop import _opened, _scene, borrowed
+from aitimestepper.training.steps.losses import log_band_loss
 
 Shares = dict[str, float]
 

@@ -9,10 +9,10 @@ import torch
 from training_cases import SETTINGS
 
 from aitimestepper import Config, ParticleTorch
-from aitimestepper.training.epochs import epochs
-from aitimestepper.training.generalize import _FRACTION_DECADES, _FRACTION_GRID
-from aitimestepper.training.session import build_training, training_systems
-from aitimestepper.training.step import Start, attempt
+from aitimestepper.training.part_two.generalize import _FRACTION_DECADES, _FRACTION_GRID
+from aitimestepper.training.session.epochs import epochs
+from aitimestepper.training.session.session import build_training, training_systems
+from aitimestepper.training.steps.attempt import Start, attempt
 
 Numbers = dict[str, Any]
 

@@ -10,8 +10,8 @@ import torch
 from training_cases import Case, Measured, fresh, timed
 
 from aitimestepper import collect_trajectory
-from aitimestepper.training.generalize import _learn_from
-from aitimestepper.training.trajectory import ReplayMemory
+from aitimestepper.training.part_two.generalize import _learn_from
+from aitimestepper.training.steps.trajectory import ReplayMemory
 
 Numbers = dict[str, Any]
 LEARNT = {"lr": 3e-4, "output_scale": "physical", "feature_type": "invariant"}

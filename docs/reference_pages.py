@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aitimestepper
+from aitimestepper import Config
 from aitimestepper.cli.parser import COMMANDS
-from aitimestepper.config import Config, groups
+from aitimestepper.config.schema import groups
 
 MODULES = {
     "Simulations": ("simulate", "calibrated", "recording", "recording_file"),

@@ -15,11 +15,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from aitimestepper import Config, read_config
+from aitimestepper import Config, Recording, read_config, simulate, train
 from aitimestepper.cli.console import simulation_progress, training_progress
-from aitimestepper.recording import Recording
-from aitimestepper.simulate import simulate
-from aitimestepper.training.session import train
 from aitimestepper.views.plots import plot_comparison, plot_training
 
 CONFIG = Path(__file__).parent.parent / "configs" / "demo.toml"

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aitimestepper.checkpoint import ModelFile, write_model
-from aitimestepper.config import Config
+from aitimestepper import Config, FullyConnectedNN
 from aitimestepper.features.build import feature_length
-from aitimestepper.networks import FullyConnectedNN
 from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.weights.file import ModelFile, write_model
 
 
 def head_on() -> InitialConditions:

@@ -10,13 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aitimestepper import CheckpointError, Config
-from aitimestepper.checkpoint import load_stepper
+from aitimestepper import CheckpointError, Config, Recording, load_stepper, simulate, train
 from aitimestepper.cli.main import main
-from aitimestepper.recording import Recording
-from aitimestepper.simulate import simulate
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.training.session import train
 
 SMALL = {"epochs": 2, "hidden_dims": (8,), "output_scale": "physical", "replay_steps": 3, "tensorboard": False}
 
@@ -79,7 +75,7 @@ def test_requested_steps_and_duration_were_ignored_for_a_bound_pair(end, steps, 
 
 def test_a_checkpoint_of_another_network_size_ended_in_a_traceback(capsys):
     """Known fault 17: one clear line, from a file that is small and that nothing unsafe has to open."""
-    from aitimestepper.checkpoint import read_model, write_model
+    from aitimestepper.weights.file import read_model, write_model
 
     outcome = train(Config(save_name="m", **SMALL))
     file = read_model(outcome.model_path)

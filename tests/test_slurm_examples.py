@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aitimestepper import read_config
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.config_file import read_config
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "examples" / "slurm").glob("*.sbatch"))

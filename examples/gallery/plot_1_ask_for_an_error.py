@@ -12,8 +12,7 @@ One system, seven tolerances, nothing tuned: the largest energy error of each ru
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, simulate
 
 tolerances = [10.0**-k for k in range(3, 10)]
 runs = []

@@ -13,8 +13,7 @@ eccentric triple.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, simulate
 
 system = {"ic": "hierarchical-triple:e_in=0.8,a_out=10", "periods": 100}
 calibrated = simulate(Config(**system, tolerance=1e-6, samples=2000))

@@ -13,9 +13,7 @@ import tempfile
 
 import matplotlib.pyplot as plt
 
-from aitimestepper import Config
-from aitimestepper.simulate import simulate
-from aitimestepper.training.session import train
+from aitimestepper import Config, simulate, train
 
 place = tempfile.TemporaryDirectory()
 outcome = train(

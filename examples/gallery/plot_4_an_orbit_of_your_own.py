@@ -8,8 +8,7 @@ Planets around a star, from arrays, in au, years and solar masses.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, simulate
 from aitimestepper.systems.initial import InitialConditions
 
 # %%

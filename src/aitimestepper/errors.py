@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aitimestepper.recording import Recording
+    pass
 
 
 class AITimeStepperError(Exception):
@@ -82,20 +82,6 @@ class NoGradientError(RunError):
                 f"the gradient of the loss {loss:.3g} is not finite, so the network cannot learn from this state; "
                 "the weights are those before it"
             )
-
-
-class SimulationError(RunError):
-    """A simulation that could not go on.
-
-    Attributes:
-        recording: everything up to the last state that is finite.
-        time: simulated time of that state.
-    """
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.time = recording.summary.time
-        super().__init__(recording.summary.outcome)
 
 
 class RetrainWarning(UserWarning):

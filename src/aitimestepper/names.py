@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
@@ -39,3 +41,10 @@ SYSTEM_NAMES = (
     "solar-system",
 )
 """Initial conditions that `--ic` builds; anything else is taken for a file."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """'; did you mean X?' for the nearest choice, or nothing."""
+    close = difflib.get_close_matches(word.lower(), {c.lower(): c for c in choices}, n=1, cutoff=0.6)
+    spelled = {c.lower(): c for c in choices}
+    return f"; did you mean {spelled[close[0]]}?" if close else ""

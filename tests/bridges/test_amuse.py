@@ -7,11 +7,8 @@ import pytest
 from tests.bridges.amuse_stand_in import AU, MSun, Particles, Unit, kg, kms, m, s, yr
 from tests.bridges.amuse_stand_in import G as NEWTON
 
-from aitimestepper import InputError
+from aitimestepper import CalibratedStepper, Config, InputError, simulate
 from aitimestepper.bridges.amuse import Gravity, timestep
-from aitimestepper.calibrated import CalibratedStepper
-from aitimestepper.config import Config
-from aitimestepper.simulate import simulate
 from aitimestepper.systems.initial import InitialConditions
 
 MASS = np.array([1.0, 9.5e-4, 2.9e-4])

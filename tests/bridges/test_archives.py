@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from tests.builders import head_on
 
+from aitimestepper import Config, InputError, OutputError, OutputExistsError, SimulationError, simulate
 from aitimestepper.bridges.rebound import to_simulation, write_archive
 from aitimestepper.cli.main import main
-from aitimestepper.config import Config
-from aitimestepper.errors import InputError, OutputError, OutputExistsError, SimulationError
-from aitimestepper.simulate import simulate
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.initial import InitialConditions

@@ -7,10 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from aitimestepper import Config, InitialConditionsError, InputError, simulate
 from aitimestepper.bridges.rebound import from_simulation, to_simulation
-from aitimestepper.config import Config
-from aitimestepper.errors import InitialConditionsError, InputError
-from aitimestepper.simulate import simulate
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 

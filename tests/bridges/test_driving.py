@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tests.builders import untrained
 
-from aitimestepper.bridges.rebound import drive, offsets
+from aitimestepper import CalibratedStepper, CheckpointError, InputError
+from aitimestepper.bridges.rebound import drive
+from aitimestepper.bridges.rebound import structures as offsets
 from aitimestepper.bridges.rebound.path import MOST_BENDS
-from aitimestepper.calibrated import CalibratedStepper
 from aitimestepper.engine.layout import BASE, CORRECTION
-from aitimestepper.errors import CheckpointError, InputError
 
 rebound = pytest.importorskip("rebound")
 

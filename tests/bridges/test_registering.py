@@ -9,10 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from aitimestepper.bridges.rebound import from_simulation, offsets, register, to_simulation
-from aitimestepper.config import Config
-from aitimestepper.errors import InputError
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, InputError, simulate
+from aitimestepper.bridges.rebound import from_simulation, register, to_simulation
+from aitimestepper.bridges.rebound import structures as offsets
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling
 
-from aitimestepper.ensemble_result import EnsembleResult, MemberResult
+from aitimestepper import EnsembleResult
+from aitimestepper.ensembles.result import MemberResult
 from aitimestepper.views import encoding
 
 for package in ("matplotlib", "plotly", "imageio_ffmpeg"):

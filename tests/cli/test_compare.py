@@ -106,7 +106,7 @@ def test_bad_requests_are_one_line(call, words, fragment):
 
 def test_a_plugin_brings_its_criterion(call):
     Path("p.py").write_text(
-        "from aitimestepper.own_criteria import register_criterion\n"
+        "from aitimestepper import register_criterion\n"
         "register_criterion('by-plugin', lambda m, x, v, a, softening, G: 0.2)\n"
     )
     answer = call(*ORBIT, "--plugin", "p.py", "--methods", "leapfrog:by-plugin", "--evaluations", 300, "--json")

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from aitimestepper import doctor
-from aitimestepper.doctor import CORE, Finding, examine, optional_packages
+from aitimestepper.cli import installation as doctor
+from aitimestepper.cli.installation import CORE, Finding, examine, optional_packages
 
 
 def finding(what: str) -> Finding:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from aitimestepper import Config, InputError
 from aitimestepper.cli.parser import CommandParser, flag_of, keys_of
-from aitimestepper.config import Config, all_keys, fields_of
-from aitimestepper.errors import InputError
+from aitimestepper.config.schema import all_keys, fields_of
 
 COMMANDS = ("train", "simulate", "ensemble", "compare", "both")
 

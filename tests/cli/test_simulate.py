@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitimestepper.checkpoint import read_model
+from aitimestepper import Recording
 from aitimestepper.cli.simulate import as_json
-from aitimestepper.recording import Recording, Summary
+from aitimestepper.recordings.parts import Summary
+from aitimestepper.weights.file import read_model
 
 SUMMARY_KEYS = [
     "steps", "force_evaluations", "rejected_steps", "time", "energy_initial", "energy_final", "energy_error_max",

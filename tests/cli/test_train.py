@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from aitimestepper.checkpoint import read_model
 from aitimestepper.cli import console
 from aitimestepper.cli.interrupt import Interrupt
-from aitimestepper.training.results import EpochRecord, StepRecord
+from aitimestepper.training.steps.records import EpochRecord, StepRecord
+from aitimestepper.weights.file import read_model
 
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
 

@@ -8,9 +8,11 @@ import numpy as np
 from tests.conftest import random_bodies
 
 from aitimestepper import ParticleTorch, PointMassTidalField
-from aitimestepper.engine import kernels
-from aitimestepper.engine.kernels import Law, Weights
-from aitimestepper.engine.layout import AX, GX, MASS, ROWS, VX, Floats, X, rows_of
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.layout import AX, GX, MASS, ROWS, VX, X, rows_of
+from aitimestepper.engine.physics import gravity
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.omega import Weights
 
 MAX_OMEGA = Weights(4.0, 1.0, 0.0, 0.0)
 OMEGAS = {
@@ -74,4 +76,4 @@ def rows(system: Floats, first: int, last: int) -> Floats:
 
 def energy(system: Floats, of_law: Law) -> float:
     mass, velocity = rows(system, MASS, X)[0], rows(system, VX, AX)
-    return 0.5 * float((mass * velocity**2).sum()) + kernels.potential_energy(system, of_law)
+    return 0.5 * float((mass * velocity**2).sum()) + gravity.potential_energy(system, of_law)

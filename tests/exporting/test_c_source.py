@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from aitimestepper import Config, InputError, ModelAdapter, ParticleTorch
-from aitimestepper.calibrated import CalibratedStepper
-from aitimestepper.checkpoint import HEADS, ModelFile, build_network, read_model
-from aitimestepper.errors import OutputExistsError
+from aitimestepper import CalibratedStepper, Config, InputError, ModelAdapter, OutputExistsError, ParticleTorch
 from aitimestepper.exporting import export_c
+from aitimestepper.model.loading import build_network
 from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.weights.calibrated import HEADS
+from aitimestepper.weights.file import ModelFile, read_model
 
 COMPILER = shutil.which("cc")
 WARNINGS = ("-Wall", "-Wextra", "-pedantic", "-Werror")

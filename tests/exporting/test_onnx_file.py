@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from aitimestepper import Config, FullyConnectedNN
-from aitimestepper.checkpoint import HEADS, TRAITS, ModelFile, build_network, read_model
-from aitimestepper.errors import OutputExistsError
+from aitimestepper import Config, FullyConnectedNN, OutputExistsError
+from aitimestepper.constants import TRAITS
 from aitimestepper.exporting import export_onnx
+from aitimestepper.model.loading import build_network
+from aitimestepper.weights.calibrated import HEADS
+from aitimestepper.weights.file import ModelFile, read_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from aitimestepper import Config, ConfigError, InputError, RunError, read_config
-from aitimestepper.checkpoint import read_model
 from aitimestepper.sweeping import SweepSettings, claims, sweep
 from aitimestepper.sweeping.space import points
 from aitimestepper.sweeping.study import SharedStudy
-from aitimestepper.training.observers import EpochObserver, JsonLines
-from aitimestepper.training.results import EpochRecord
+from aitimestepper.training.session.observers import EpochObserver, JsonLines
+from aitimestepper.training.steps.records import EpochRecord
+from aitimestepper.weights.file import read_model
 
 SHORT = {
     "num_orbits": 4, "hidden_dims": (8,), "output_scale": "physical", "feature_type": "invariant", "epochs": 3,

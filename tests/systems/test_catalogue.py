@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from aitimestepper.errors import InitialConditionsError
+from aitimestepper import InitialConditionsError
 from aitimestepper.names import SYSTEM_NAMES
 from aitimestepper.systems.catalogue import describe_systems, initial_conditions
 from aitimestepper.systems.clusters import kinetic_energy, potential_energy

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions, write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aitimestepper.errors import InitialConditionsError
+from aitimestepper import InitialConditionsError
 from aitimestepper.systems.initial import FRAME_TOLERANCE, InitialConditions, check_apart
 
 MASS = [1.0, 2.0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitimestepper.errors import InitialConditionsError
+from aitimestepper import InitialConditionsError
 from aitimestepper.systems.clusters import kinetic_energy, potential_energy
 from aitimestepper.systems.orbits import (
     Elements,

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from aitimestepper.errors import InitialConditionsError
+from aitimestepper import InitialConditionsError
 from aitimestepper.systems.solar_system import GAUSS, INVERSE_MASSES, NAMES, solar_system
 
 pytest.importorskip("astropy")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.recording import Frames, Recording, RunInfo, Summary, angular_momentum
+from aitimestepper import Recording
+from aitimestepper.recordings.parts import Frames, RunInfo, Summary
+from aitimestepper.systems.conserved import angular_momentum
 
 SUMMARY: dict[str, Any] = {
     "steps": 9,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling, drifting
 
-from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper import InputError, OutputError, OutputExistsError
 from aitimestepper.views import encoding
 from aitimestepper.views.framing import view_box, within
 from aitimestepper.views.movie import movie

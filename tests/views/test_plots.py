@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling
 
-from aitimestepper import Config
-from aitimestepper.errors import InputError, OutputExistsError
-from aitimestepper.recording import Frames, Recording, RunInfo, Summary
-from aitimestepper.simulate import simulate
+from aitimestepper import Config, InputError, OutputExistsError, Recording, simulate
+from aitimestepper.recordings.parts import Frames, RunInfo, Summary
 from aitimestepper.views import plots
 from aitimestepper.views.framing import run_box
 from aitimestepper.views.plots import plot_comparison, plot_run, plot_training

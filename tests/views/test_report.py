@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.views.recordings import SUMMARY, circling
 
-from aitimestepper.comparison import Comparison, Reference, Row, SystemComparison
-from aitimestepper.ensemble_result import EnsembleResult, MemberResult
-from aitimestepper.errors import InputError, OutputExistsError
-from aitimestepper.recording import Summary
+from aitimestepper import Comparison, EnsembleResult, InputError, OutputExistsError
+from aitimestepper.comparison.result import Reference, Row, SystemComparison
+from aitimestepper.ensembles.result import MemberResult
+from aitimestepper.recordings.parts import Summary
 
 pytest.importorskip("plotly")
 pytest.importorskip("jinja2")

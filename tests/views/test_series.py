@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling, recorded
 
-from aitimestepper.recording import StepHistory
+from aitimestepper.recordings.parts import StepHistory
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.views.series import (
     CODE_UNITS,

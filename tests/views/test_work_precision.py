@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from aitimestepper.comparison import Comparison, Reference, Row, SystemComparison
-from aitimestepper.errors import InputError, OutputExistsError
+from aitimestepper import Comparison, InputError, OutputExistsError
+from aitimestepper.comparison.result import Reference, Row, SystemComparison
 
 pytest.importorskip("matplotlib")
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aitimestepper.calibrated import CalibratedStepper
-from aitimestepper.config import Config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import Integrator
-from aitimestepper.recording import Summary
-from aitimestepper.simulate import simulate
+from aitimestepper.recordings.parts import Summary
+from aitimestepper.simulation.run import simulate
+from aitimestepper.simulation.stepper import CalibratedStepper
 from aitimestepper.systems.initial import InitialConditions
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, Request
 from aitimestepper.cli.simulate import simulate_and_report
 from aitimestepper.cli.train import train_and_report
-from aitimestepper.config import Config, fields_of
-from aitimestepper.config_file import read_config
+from aitimestepper.config.reading import read_config
+from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import InputError
 from aitimestepper.names import Command
 
@@ -57,7 +57,8 @@ def _config(command: Command, request: Request, **decided: Any) -> Config:
 
 def _check_simulation(request: Request, training: Config) -> None:
     """Refuse before hours of training what would be refused after them."""
-    from aitimestepper.simulate import check_request
+    from aitimestepper.simulation.request import Settings, bodies_of, checked, request_of
+    from aitimestepper.simulation.run import check_simulation_output
 
     wished = _config("simulate", request)
     for key in ("timestep", "model", "dt", "eta"):
@@ -66,4 +67,7 @@ def _check_simulation(request: Request, training: Config) -> None:
             raise InputError(f"{key} = {value} is not for `both`, which takes the steps of the model that it trains")
     if wished.ic is None:
         raise InputError("both needs a system to simulate: set ic, in the [simulate] table if it is not to train on")
-    check_request(_config("simulate", request, timestep="learned", model=training.save_name))
+    wished = _config("simulate", request, timestep="learned", model=training.save_name)
+    wished = checked(wished, calibrated=training.output_scale == "calibrated")
+    check_simulation_output(wished)
+    request_of(Settings(wished), bodies_of(wished))

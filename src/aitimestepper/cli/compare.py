@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aitimestepper.atomic import write_atomically
 from aitimestepper.cli.console import note, simulation_progress
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config import Config
-from aitimestepper.config_file import read_config
+from aitimestepper.config.reading import read_config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
+from aitimestepper.outputs import write_atomically
 
 if TYPE_CHECKING:
-    from aitimestepper.comparison import Comparison, Reference, Row, SystemComparison
+    from aitimestepper.comparison.result import Comparison, Reference, Row, SystemComparison
 
 _EXAMPLES = """\
 A method is INTEGRATOR[ORDER]:STEP[/OPTION]... (default: leapfrog:fixed
@@ -91,7 +91,7 @@ def _check_files(config: Config) -> None:
 
 
 def _compared(config: Config) -> Comparison:
-    from aitimestepper.compare import compare
+    from aitimestepper.comparison.compare import compare
 
     with simulation_progress("comparing", "compared") as progress:
         return compare(config, progress)

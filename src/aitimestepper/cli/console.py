@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
 
-    from aitimestepper.training.results import EpochRecord, StepRecord
+    from aitimestepper.training.steps.records import EpochRecord, StepRecord
 
 SECONDS_BETWEEN_LINES = 10.0
 """Where standard error is no terminal, a plain line appears this often instead of a bar."""

@@ -29,7 +29,7 @@ def parser() -> CommandParser:
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper doctor ...`; returns the exit code."""
     request = parser().parse(words)
-    from aitimestepper.doctor import examine
+    from aitimestepper.cli.installation import examine
 
     findings = []
     for finding in examine():

@@ -11,13 +11,12 @@ from aitimestepper.cli.console import note, simulation_progress
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config import Config
-from aitimestepper.config_file import read_config
-from aitimestepper.defaults import completed
+from aitimestepper.config.reading import read_config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import RunError
 
 if TYPE_CHECKING:
-    from aitimestepper.ensemble_result import EnsembleResult, Failure
+    from aitimestepper.ensembles.result import EnsembleResult, Failure
 
 MOST_FAILURES_SHOWN = 5
 
@@ -57,7 +56,7 @@ def run(words: Sequence[str]) -> int:
     if config.json_summary:
         print(as_json(result))
     else:
-        _print(config, result)
+        _print(result)
     if config.output is not None:
         note(f"ensemble in {config.output}")
     failures = result.failures
@@ -67,7 +66,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _watched(config: Config) -> EnsembleResult:
-    from aitimestepper.ensemble import simulate_ensemble
+    from aitimestepper.ensembles.ensemble import simulate_ensemble
 
     try:
         with simulation_progress() as progress:
@@ -96,12 +95,12 @@ def as_json(result: EnsembleResult) -> str:
 
 
 def _spread(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
-    from aitimestepper.ensemble_result import SHOWN, quantiles
+    from aitimestepper.ensembles.result import SHOWN, quantiles
 
     return {name: quantiles(getattr(result, name)[result.finished]) for name in SHOWN}
 
 
-def _print(config: Config, result: EnsembleResult) -> None:
+def _print(result: EnsembleResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -115,9 +114,8 @@ def _print(config: Config, result: EnsembleResult) -> None:
         table.add_row("  " + name.replace("_", " "), *cells)
     failures = result.failures
     console = Console(highlight=False, markup=False)
-    config = completed(config)
-    order = "" if config.order is None else f" of order {config.order}"
-    integrator = f"{config.integrator}{order}"
+    config = Config(**result.settings)
+    integrator = f"{config.integrator} of order {config.order}"
     title = f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s"
     console.print(title, style="bold", soft_wrap=True)
     console.print(table, soft_wrap=True)

@@ -47,9 +47,9 @@ def run(words: Sequence[str]) -> int:
         raise InputError("export needs --output: a directory for c, a file for onnx")
     if "prefix" in own and own["format"] != "c":
         raise InputError("--prefix is for names in C: it does nothing with --format onnx")
-    from aitimestepper.checkpoint import read_model
     from aitimestepper.exporting import export_c, export_onnx
     from aitimestepper.exporting.c_source import DEFAULT_PREFIX
+    from aitimestepper.weights.file import read_model
 
     name = own.get("model", "default")
     model = read_model(None if name == "default" else name)

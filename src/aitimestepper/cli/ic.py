@@ -10,7 +10,7 @@ from typing import Any
 
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.config import Config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.systems.catalogue import describe_systems, initial_conditions
 from aitimestepper.systems.files import write_initial_conditions

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
 from aitimestepper.cli.parser import COMMANDS, top_parser
-from aitimestepper.config import nearest
 from aitimestepper.errors import InputError, RunError
+from aitimestepper.names import nearest
 
 _SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),

@@ -60,7 +60,7 @@ def _default_output(path: str) -> str:
 
 
 def _film(path: str, output: str, options: dict[str, Any]) -> None:
-    from aitimestepper.recording import Recording
+    from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.movie import movie
     from aitimestepper.views.sources import read_source
 

@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from aitimestepper._version import __version__
-from aitimestepper.config import fields_of, groups, nearest
+from aitimestepper.config.schema import fields_of, groups
 from aitimestepper.errors import InputError
+from aitimestepper.names import nearest
 
 COMMANDS = {
     "train": "train a network to choose time steps from steps that conserve energy",

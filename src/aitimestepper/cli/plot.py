@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser
+from aitimestepper.comparison.result import Comparison
 from aitimestepper.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def default_output(path: str, name: str) -> str:
 
 def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., None]:
     """What draws the figure into a path."""
-    from aitimestepper.recording import Recording
+    from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.sources import read_source
 
     sources = [read_source(path) for path in paths]
@@ -81,8 +82,7 @@ def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., Non
 
 def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Callable[..., None]:
     """A training or a comparison, one alone."""
-    from aitimestepper.comparison import Comparison
-    from aitimestepper.ensemble_result import EnsembleResult
+    from aitimestepper.ensembles.result import EnsembleResult
 
     if len(sources) > 1:
         raise InputError("one figure shows several recordings, or one training, or one comparison; name one of these")

@@ -12,13 +12,13 @@ from aitimestepper.cli.console import note, print_table, simulation_progress
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.parser import CommandParser, Request, flag_of
 from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config import Config
-from aitimestepper.config_file import read_config
-from aitimestepper.errors import InputError, SimulationError
+from aitimestepper.config.reading import read_config
+from aitimestepper.config.schema import Config
+from aitimestepper.errors import InputError
 from aitimestepper.systems.archives import is_archive
 
 if TYPE_CHECKING:
-    from aitimestepper.recording import Recording, Summary
+    from aitimestepper.recordings.parts import RunInfo, Summary
 
 _EXAMPLES = """\
 examples:
@@ -65,7 +65,7 @@ def run(words: Sequence[str]) -> int:
 
 def _resume(request: Request) -> None:
     """Go on with a recording, to its own end or another."""
-    from aitimestepper.simulate import RESUMABLE, resume
+    from aitimestepper.simulation.run import RESUMABLE, resume_in_output
 
     path = request.own["resume"]
     wishes = {key: value for key, value in request.keys.items() if key != "json"}
@@ -73,8 +73,8 @@ def _resume(request: Request) -> None:
     if others:
         allowed = ", ".join(map(flag_of, (*RESUMABLE, "json")))
         raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {allowed}")
-    as_it_was = Config(json=request.keys.get("json", False))
-    _watched(as_it_was, lambda progress: resume(path, Config(**wishes), progress), path)
+    as_json = request.keys.get("json", False)
+    _watched(lambda progress: resume_in_output(path, Config(**wishes), progress), path, in_json=as_json)
 
 
 def simulate_and_report(config: Config) -> None:
@@ -83,31 +83,35 @@ def simulate_and_report(config: Config) -> None:
     Raises:
         SimulationError: the run could not go on; the summary of what was reached is printed all the same.
     """
-    from aitimestepper.simulate import simulate
+    from aitimestepper.simulation.run import simulate_to_output
 
-    _watched(config, lambda progress: simulate(config, progress=progress), config.output)
+    _watched(lambda progress: simulate_to_output(config, progress), config.output, in_json=config.json_summary)
 
 
-def _watched(config: Config, run: Callable[[Callable[[float], None]], Recording], output: str | None) -> None:
+def _watched(
+    run: Callable[[Callable[[float], None]], tuple[RunInfo, Summary]], output: str | None, *, in_json: bool
+) -> None:
+    from aitimestepper.recordings.recording import SimulationError
+
     try:
         with simulation_progress() as progress:
-            recording = run(progress)
+            info, summary = run(progress)
     except SimulationError as error:
-        _report(config, error.recording, output)
+        _report(error.info, error.summary, output, in_json=in_json)
         raise
     except KeyboardInterrupt:
         _say_where(output)
         if output is not None and not is_archive(output):
             note(f"go on with:     aitimestepper simulate --resume {shlex.quote(output)}")
         raise
-    _report(config, recording, output)
+    _report(info, summary, output, in_json=in_json)
 
 
-def _report(config: Config, recording: Recording, output: str | None) -> None:
-    if config.json_summary:
-        print(as_json(recording.summary))
+def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: bool) -> None:
+    if in_json:
+        print(as_json(summary))
     else:
-        print_table(_title(recording), recording.summary.as_dict())
+        print_table(_title(info), summary.as_dict())
     _say_where(output)
 
 
@@ -123,11 +127,11 @@ def as_json(summary: Summary) -> str:
     return json.dumps(finite, allow_nan=False)
 
 
-def _title(recording: Recording) -> str:
+def _title(info: RunInfo) -> str:
     """System, integrator and steps in a line."""
-    config = Config(**recording.settings)
+    config = Config(**info.settings)
     keys = ("dt", "h", "eta", "tolerance", "model")
     parameters = [f"{key} = {getattr(config, key)}" for key in keys if getattr(config, key) is not None]
     integrator = f"{config.integrator} of order {config.order}"
     system = config.ic or "bodies"
-    return f"{system}: {len(recording.mass)} bodies, {integrator}, {config.timestep} steps ({', '.join(parameters)})"
+    return f"{system}: {len(info.mass)} bodies, {integrator}, {config.timestep} steps ({', '.join(parameters)})"

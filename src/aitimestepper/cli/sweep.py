@@ -12,7 +12,7 @@ from aitimestepper.cli.console import TrainingLines, note
 from aitimestepper.cli.exit_codes import INTERRUPTED, RUN_FAILED, SUCCESS
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.config_file import read_config
+from aitimestepper.config.reading import read_config
 from aitimestepper.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from aitimestepper.cli.console import note, training_progress
 from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
 from aitimestepper.cli.parser import CommandParser, flag_of
-from aitimestepper.config import Config
-from aitimestepper.config_file import read_config
-from aitimestepper.config_keys import PhysicsKeys
+from aitimestepper.config.keys import PhysicsKeys
+from aitimestepper.config.reading import read_config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from aitimestepper.training.session import TrainingOutcome
+    from aitimestepper.training.session.session import TrainingOutcome
 
 _EXAMPLES = """\
 examples:
@@ -54,8 +54,8 @@ def run(words: Sequence[str]) -> int:
 
 def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
     """Train with progress on standard error, and say there what came of it and how to go on."""
-    from aitimestepper.training.resume import RESUME_FILE
-    from aitimestepper.training.session import train
+    from aitimestepper.training.session.resume import RESUME_FILE
+    from aitimestepper.training.session.session import train
 
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
     with training_progress(config.epochs if resume is None or "epochs" in config.explicit() else None) as watch:
@@ -74,7 +74,7 @@ def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOu
 
 def _changes(keys: dict[str, Any], own: dict[str, Any]) -> Config:
     """What may differ from the run that is taken up again."""
-    from aitimestepper.training.session import RESUMABLE
+    from aitimestepper.training.session.session import RESUMABLE
 
     fixed = sorted(flag_of(key) for key in keys.keys() - RESUMABLE) + ["--config"] * ("config" in own)
     if fixed:
@@ -96,7 +96,7 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
 
 def _same_system(run_dir: Path) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
-    from aitimestepper.training.session import CONFIG_FILE
+    from aitimestepper.training.session.session import CONFIG_FILE
 
     config = read_config(run_dir / CONFIG_FILE, "train")
     flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]

@@ -1,30 +1,84 @@
-"""How the functions of the engine are compiled."""
+"""How the functions of the engine are compiled, and when what has been compiled is out of date.
+
+numba keeps compiled functions beside their source and compiles anew where that one file has changed; what a function
+calls from other files it does not see. So each cache is stamped with a digest of all files that compiled functions
+may reach: after any change in one of them, all are compiled anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core import ccallback, sigutils
 from numba.extending import intrinsic
 
-_COMMON: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_PACKAGE = Path(__file__).parents[1]
+_REACHED = ("constants.py", "engine", "bridges/rebound")
+"""Files and folders of the package from which compiled functions take code or numbers."""
 
-compiled = njit(**_COMMON)
+
+def _digest_of_sources() -> str:
+    """SHA-256 of all that compiled functions may reach; about 3 ms."""
+    found = hashlib.sha256()
+    for name in _REACHED:
+        place = _PACKAGE / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            found.update(f"{path.relative_to(_PACKAGE)}\n".encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+_STAMP = _digest_of_sources()
+
+
+def _stamped(made: Any) -> Any:
+    """Let the cache of a compiled function be valid for these sources only.
+
+    The stamp is a private attribute of numba, in which it keeps time and size of the one source file; a test changes a
+    called file in a copy of the package and expects to see it.
+    """
+    made._cache._cache_file._source_stamp = _STAMP
+    return made
+
+
+def _compiler(**options: Any) -> Callable[[Any], Any]:
+    """The decorator that compiles with these options."""
+    compile_function = njit(cache=True, nogil=True, error_model="numpy", **options)
+    return lambda function: _stamped(compile_function(function))
+
+
+compiled = _compiler()
 """Strict floating point; a division by zero gives infinity instead of an exception."""
 
-compiled_sums = njit(**_COMMON, fastmath={"reassoc", "contract"})
+compiled_sums = _compiler(fastmath={"reassoc", "contract"})
 """The same, but sums may be taken in another order, which the processor's vector units need.
 
 Neither NaN nor infinity is assumed away. The order is the same in every run on one kind of machine, whatever the
 number of threads.
 """
 
-compiled_fused = njit(**_COMMON, fastmath={"contract"})
+compiled_fused = _compiler(fastmath={"contract"})
 """Strict but for products that are added without rounding: for code that relies on the order of its sums."""
 
-inlined = njit(**_COMMON, inline="always")
+inlined = _compiler(inline="always")
 """For helpers of one line: a call, however short, would keep the loops around it from being vectorised."""
+
+
+def callback(signature: Any) -> Callable[[Any], Any]:
+    """The decorator that compiles a function to be called from C; its `address` is what C calls."""
+
+    def compile_function(function: Any) -> Any:
+        made = ccallback.CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
+        made.enable_caching()
+        _stamped(made).compile()  # numba's own decorator compiles before a stamp could be put
+        return made
+
+    return compile_function
 
 
 def _as_any(function: Any) -> Any:

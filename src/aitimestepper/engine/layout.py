@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import inlined
-
-Floats = NDArray[np.float64]
 
 MASS = 0
 X, Y, Z = 1, 2, 3
@@ -95,3 +93,17 @@ def rows_of(vectors: Any) -> Floats:
 def vectors_of(rows: Floats, n_dims: int) -> Floats:
     """(..., 3, N) as (..., N, D)."""
     return np.ascontiguousarray(np.moveaxis(rows[..., :n_dims, :], -2, -1))
+
+
+def flat_system(mass: Any, position: Any, velocity: Any) -> Floats:
+    """Bodies as a flat system, the other rows zero.
+
+    Args:
+        mass: (N,).
+        position, velocity: (N, D).
+    """
+    rows = np.zeros((ROWS, len(mass)))
+    rows[MASS] = mass
+    rows[X : X + 3] = rows_of(position)
+    rows[VX : VX + 3] = rows_of(velocity)
+    return rows.reshape(-1)

@@ -1,7 +1,7 @@
 """A model as one header and one source file in C99.
 
-The texts in the folder `c` are the engine's functions once more (`engine.calibration`, `engine.invariant`,
-`engine.features`, `engine.network`), written to be read beside them; the tests hold both together.
+The texts in the folder `c` are the engine's functions once more (`description`, `invariant` and `summary` of
+`engine.features`, and `engine.networks`), written to be read beside them; the tests hold both together.
 """
 
 from __future__ import annotations
@@ -15,19 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aitimestepper._version import __version__
-from aitimestepper.atomic import write_atomically
-from aitimestepper.checkpoint import TRAITS, ModelFile
-from aitimestepper.config import Config
-from aitimestepper.engine.calibration import ROUNDING
-from aitimestepper.engine.control import (
-    HIGHEST_DEMAND,
-    LONGEST_ETA,
-    LONGEST_FICTITIOUS,
-    LOWEST_DEMAND,
-)
-from aitimestepper.engine.network import Network
-from aitimestepper.engine.plans import network_of, with_ranges
+from aitimestepper.config.schema import Config
+from aitimestepper.constants import TRAITS
+from aitimestepper.engine.features.description import ROUNDING
+from aitimestepper.engine.networks import Network
+from aitimestepper.engine.run.governor import HIGHEST_DEMAND, LONGEST_ETA, LONGEST_FICTITIOUS, LOWEST_DEMAND
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.outputs import write_atomically
+from aitimestepper.weights.compiled import network_of, with_ranges
+from aitimestepper.weights.file import ModelFile
 
 Floats = NDArray[np.float64]
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from aitimestepper._version import __version__
-from aitimestepper.atomic import write_atomically
-from aitimestepper.checkpoint import TRAITS, ModelFile
-from aitimestepper.engine.network import RELU, SIGMOID, SILU, TANH
-from aitimestepper.engine.plans import network_of, with_ranges
+from aitimestepper.constants import TRAITS
+from aitimestepper.engine.networks import RELU, SIGMOID, SILU, TANH
 from aitimestepper.errors import InputError, OutputExistsError
+from aitimestepper.outputs import write_atomically
+from aitimestepper.weights.compiled import network_of, with_ranges
+from aitimestepper.weights.file import ModelFile
 
 OPSET, IR = 17, 9
 """Of 2022: what reads ONNX at all reads these."""

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aitimestepper.config import Config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import ConfigError, InputError, OutputError, OutputExistsError, RunError
 from aitimestepper.sweeping.settings import SweepSettings
 from aitimestepper.sweeping.study import JOURNAL, SharedStudy
 from aitimestepper.sweeping.trials import TrialResult, result_of, trial_name, write_results
+from aitimestepper.training.session.observers import Observer, scalars_of
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-    from aitimestepper.training.observers import Observer
-    from aitimestepper.training.results import EpochRecord, StepRecord
+    from aitimestepper.training.steps.records import EpochRecord, StepRecord
 
 MOST_RETRAIN_ITERATIONS = 5000
 """A network that learns needs some hundreds on its first states."""
@@ -151,7 +151,7 @@ class _Trial:
         return not interrupted
 
     def _train(self, config: Config, keys: dict[str, Any], observers: Sequence[Observer]) -> bool:
-        from aitimestepper.training.session import train
+        from aitimestepper.training.session.session import train
 
         own = {"runs_dir": str(self._directory), "overwrite": True}
         return train(config.replace(**keys, **own), observers=observers).interrupted
@@ -209,8 +209,6 @@ class _Reporter:
 
 
 def _value_of(record: EpochRecord, metric: str) -> float:
-    from aitimestepper.training.observers import scalars_of
-
     numbers: dict[str, Any] = scalars_of(record)
     if metric not in numbers:
         known = ", ".join(sorted(name for name, value in numbers.items() if isinstance(value, int | float)))

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aitimestepper.config import Config, sentences
-from aitimestepper.config_file import SWEEP_TABLE, read_table
+from aitimestepper.config.reading import SWEEP_TABLE, read_table
+from aitimestepper.config.schema import Config, sentences
 from aitimestepper.errors import ConfigError
 from aitimestepper.sweeping.space import Dimension, dimensions
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from aitimestepper.config import Config, fields_of, nearest
+from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import ConfigError
+from aitimestepper.names import nearest
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aitimestepper.config import Config
+from aitimestepper.config.schema import Config
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.sweeping import claims
 from aitimestepper.sweeping.settings import SweepSettings

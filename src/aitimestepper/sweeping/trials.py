@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 
-from aitimestepper.atomic import write_atomically
-from aitimestepper.checkpoint import MODEL_FILE
-from aitimestepper.config import Config
+from aitimestepper.config.schema import Config
+from aitimestepper.outputs import write_atomically
+from aitimestepper.weights.file import MODEL_FILE
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aitimestepper.config import nearest
 from aitimestepper.errors import InitialConditionsError
+from aitimestepper.names import nearest
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.systems.orbits import osculating_period

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from aitimestepper.systems.initial import Floats, InitialConditions, about_centre_of_mass
+from aitimestepper.arrays import Floats
+from aitimestepper.systems.initial import InitialConditions, about_centre_of_mass
 
 VIRIAL_EQUILIBRIUM = 0.5
 """Kinetic energy over |potential energy|; 0 is a cold collapse, above 1 the system is unbound."""

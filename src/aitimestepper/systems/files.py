@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.atomic import write_atomically
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows

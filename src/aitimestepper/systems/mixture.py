@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.systems.clusters import plummer, random_system
-from aitimestepper.systems.initial import Floats, InitialConditions
+from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.orbits import Elements, hierarchical_triple, relative_state, two_body
 
 MOST_BODIES = 128

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.initial import Floats, InitialConditions
+from aitimestepper.systems.initial import InitialConditions
 
 APOCENTRE = 180.0
 """Mean anomaly in degrees. Orbits start there unless told: no step criterion meets its hardest moment first."""

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.initial import Floats, InitialConditions
+from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.orbits import osculating_period
 
 GAUSS = 0.01720209895

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.initial import Floats, InitialConditions
+from aitimestepper.systems.initial import InitialConditions
 
 HEADERS = {
     3: ("m", "x", "vx"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitimestepper.recording import Recording
+from aitimestepper.arrays import Floats
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.page import MOST_NAMES
-from aitimestepper.views.thinning import Floats
 
 _MARGIN = 0.54
 """Half the width of a picture for each unit of width that it holds."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aitimestepper.recording import Recording
-from aitimestepper.views.thinning import Floats
+from aitimestepper.arrays import Floats
+from aitimestepper.recordings.recording import Recording
 
 _LARGEST_BULGE = 0.5
 """A cubic that leaves the chord by more than this part of its length goes through a passage that was not recorded."""

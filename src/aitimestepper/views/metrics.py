@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-from aitimestepper.views.thinning import Floats
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -9,16 +9,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from aitimestepper.atomic import write_atomically
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-from aitimestepper.recording import Recording
-from aitimestepper.storage import check_output
+from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.encoding import Picture, check_encoder, encode, frame_rate
 from aitimestepper.views.framing import in_dimensions, view_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.page import MOST_NAMES, STYLE, check_matplotlib, line_style
 from aitimestepper.views.series import body_names, energy_errors, units_of
-from aitimestepper.views.thinning import Floats
 
 Dim = Literal[2, 3]
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.atomic import write_atomically
 from aitimestepper.errors import InputError
-from aitimestepper.storage import check_output
+from aitimestepper.outputs import check_output, write_atomically
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-from aitimestepper.recording import Recording
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.framing import in_dimensions, run_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values, read_metrics
@@ -36,7 +37,7 @@ from aitimestepper.views.series import (
     steps,
     units_of,
 )
-from aitimestepper.views.thinning import Floats, along_path, extremes, maxima, running_median
+from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
 
 _BINS = 800
 _PATH_POINTS = 12_000

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aitimestepper._version import __version__
-from aitimestepper.atomic import write_atomically
-from aitimestepper.comparison import Comparison, SystemComparison
-from aitimestepper.ensemble_result import SHOWN, EnsembleResult, quantiles
+from aitimestepper.comparison.result import Comparison, SystemComparison
+from aitimestepper.ensembles.result import SHOWN, EnsembleResult, quantiles
 from aitimestepper.errors import InputError
-from aitimestepper.recording import Recording, Summary
-from aitimestepper.storage import check_output
+from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.recordings.parts import Summary
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.series import units_of
 from aitimestepper.views.sources import Source, Training, read_sources
 from aitimestepper.views.web_figures import (

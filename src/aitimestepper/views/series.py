@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aitimestepper.recording import FINISHED, Recording
-from aitimestepper.views.thinning import Floats
+from aitimestepper.arrays import Floats
+from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.recordings.recording import Recording
 
 SMALLEST_ERROR = 1e-17
 """Smaller errors, and 0, are shown as this: a logarithmic axis has no place for them."""

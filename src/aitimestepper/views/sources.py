@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from aitimestepper.comparison import Comparison
-from aitimestepper.ensemble_result import FORMAT as ENSEMBLE
-from aitimestepper.ensemble_result import EnsembleResult
+from aitimestepper.arrays import Floats
+from aitimestepper.comparison.result import Comparison
+from aitimestepper.ensembles.result import FORMAT as ENSEMBLE
+from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
-from aitimestepper.recording import Recording
-from aitimestepper.recording_file import FORMAT as RECORDING
+from aitimestepper.recordings.layout import FORMAT as RECORDING
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import METRICS_FILE, read_metrics
-from aitimestepper.views.thinning import Floats
 
 CONFIG_FILE = "config.toml"
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aitimestepper.comparison import SystemComparison
-from aitimestepper.ensemble_result import EnsembleResult
-from aitimestepper.recording import Recording
+from aitimestepper.arrays import Floats
+from aitimestepper.comparison.result import SystemComparison
+from aitimestepper.ensembles.result import EnsembleResult
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.framing import in_dimensions, run_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values
@@ -26,7 +27,7 @@ from aitimestepper.views.series import (
     steps,
     units_of,
 )
-from aitimestepper.views.thinning import Floats, along_path, extremes, maxima, running_median
+from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
 
 INK = "@ink"
 """Stands for the colour of text, which the page puts in: black lines would not be seen on black."""

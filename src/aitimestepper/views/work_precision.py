@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aitimestepper.comparison import Comparison, Row, SystemComparison
+from aitimestepper.comparison.result import Comparison, Row, SystemComparison
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
 

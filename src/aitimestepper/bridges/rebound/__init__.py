@@ -10,11 +10,11 @@ import importlib
 from typing import Any
 
 _MODULE_OF = {
-    "to_simulation": "conversion",
-    "from_simulation": "conversion",
-    "write_archive": "archive",
-    "drive": "driving",
-    "register": "registering",
+    "to_simulation": "bridges.rebound.conversion",
+    "from_simulation": "bridges.rebound.conversion",
+    "write_archive": "recordings.archive",
+    "drive": "bridges.rebound.driving",
+    "register": "bridges.rebound.registering",
 }
 
 __all__ = sorted(_MODULE_OF)
@@ -23,6 +23,6 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'aitimestepper.bridges.rebound' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    value = getattr(importlib.import_module(f"aitimestepper.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

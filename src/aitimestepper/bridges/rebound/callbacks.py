@@ -13,8 +13,8 @@ from typing import Any
 from llvmlite import binding
 from numba import types
 
-from aitimestepper.engine.driver import FAILURES
 from aitimestepper.errors import AITimeStepperError, RunError
+from aitimestepper.simulation.driver import FAILURES
 
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 

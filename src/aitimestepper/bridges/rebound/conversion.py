@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aitimestepper.bridges.rebound.package import require_rebound
 from aitimestepper.errors import InputError
-from aitimestepper.recording import Recording
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.rebound_bodies import add_bodies, check_plain, require_rebound, set_state, state_of
 
 Floats = NDArray[np.float64]
 
-_ALL_ACTIVE = 2**64 - 1
 _SAME_G = 1e-6
 """Units give REBOUND's G in the seven digits of a measurement."""
 
@@ -71,19 +70,6 @@ def _set_constants(
     simulation.softening = softening or 0.0
 
 
-def add_bodies(simulation: Any, mass: Floats, names: tuple[str, ...]) -> None:
-    """Add bodies that are at rest at the origin."""
-    for body, own in enumerate(mass):
-        simulation.add(m=float(own), **({"name": names[body]} if names else {}))
-
-
-def set_state(simulation: Any, position: Floats, velocity: Floats) -> None:
-    """Places and velocities (N, D) of the bodies of a simulation."""
-    places, velocities = np.zeros((2, len(position), 3))
-    places[:, : position.shape[1]], velocities[:, : velocity.shape[1]] = position, velocity
-    simulation.set_serialized_particle_data(xyz=places, vxvyvz=velocities)
-
-
 def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float]]:
     """The bodies of a REBOUND simulation as they are now, and the settings that belong to them.
 
@@ -122,43 +108,3 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
         note="; ".join(["from a REBOUND simulation", *filter(None, [units])]),
     )
     return system, {"G": float(simulation.G), "softening": float(simulation.softening)}
-
-
-def check_plain(simulation: Any) -> None:
-    """Refuse a simulation that is more than point masses which attract each other.
-
-    Raises:
-        InputError: says what is too much, and what to do.
-    """
-    if simulation.N == 0:
-        raise InputError("the simulation has no particles")
-    if simulation.N_var_config:
-        raise InputError("variational particles cannot be followed: take a simulation without them")
-    if simulation.gravity not in ("basic", "compensated", "tree"):
-        raise InputError(f"gravity = {simulation.gravity} is not the bodies' own gravity: set sim.gravity = 'basic'")
-    if simulation.boundary != "none":
-        raise InputError(f"boundary = {simulation.boundary} cannot be followed: set sim.boundary = 'none'")
-    if simulation.collision != "none":
-        raise InputError("collisions cannot be followed: set sim.collision = 'none'")
-    if simulation._additional_forces:
-        raise InputError("additional forces are not known here: take a simulation without them")
-    if simulation.testparticle_type and active_bodies(simulation) < simulation.N:
-        raise InputError(
-            "test particles that act on the others but not on each other (testparticle_type = 1) cannot be followed: "
-            "set it to 0, or N_active to the number of all"
-        )
-
-
-def active_bodies(simulation: Any) -> int:
-    """How many of the bodies, from the first, attract others."""
-    n: int = simulation.N
-    return n if simulation.N_active == _ALL_ACTIVE else min(int(simulation.N_active), n)
-
-
-def state_of(simulation: Any) -> tuple[Floats, Floats, Floats]:
-    """Mass (N,), that of test particles being zero, positions and velocities (N, 3)."""
-    n = simulation.N
-    mass, position, velocity = np.zeros(n), np.zeros((n, 3)), np.zeros((n, 3))
-    simulation.serialize_particle_data(m=mass, xyz=position, vxvyvz=velocity)
-    mass[active_bodies(simulation) :] = 0.0
-    return mass, position, velocity

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.bridges.rebound.conversion import check_plain, state_of
-from aitimestepper.bridges.rebound.offsets import check_layout
-from aitimestepper.bridges.rebound.package import require_rebound
-from aitimestepper.calibrated import CalibratedStepper
+from aitimestepper.arrays import Floats
+from aitimestepper.bridges.rebound.structures import check_layout
 from aitimestepper.errors import InputError
-from aitimestepper.systems.initial import Floats, InitialConditions, check_apart
+from aitimestepper.simulation.stepper import CalibratedStepper
+from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.rebound_bodies import check_plain, require_rebound, state_of
 
 Stepper = Callable[[Any], float]
 
@@ -231,9 +231,9 @@ class Driver:
     def _open(self, vector: Floats) -> Floats:
         """Enter the plan and the scale of energy; returns the plan."""
         from aitimestepper.bridges.rebound import heartbeat
-        from aitimestepper.engine.flat import flat
+        from aitimestepper.bridges.rebound.plan_vector import flat
         from aitimestepper.engine.layout import ENERGY_SCALE, WISH
-        from aitimestepper.engine.plans import new_run
+        from aitimestepper.simulation.planning import new_run
 
         assert self._stepper is not None
         if self._governed and self._view._additional_forces:

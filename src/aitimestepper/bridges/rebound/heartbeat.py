@@ -15,11 +15,24 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 from numpy.typing import NDArray
 
+from aitimestepper.arrays import Floats
 from aitimestepper.bridges.rebound.callbacks import ask_function, fail, keep, prepare_heartbeat
-from aitimestepper.bridges.rebound.offsets import (
+from aitimestepper.bridges.rebound.memory import floats_at, integers_at, short_integers_at
+from aitimestepper.bridges.rebound.path import (
+    HEADING,
+    PATH,
+    begin_path,
+    forget,
+    go_on,
+    is_inside,
+    note_bend,
+    step_at_bend,
+)
+from aitimestepper.bridges.rebound.plan_vector import law_from, plan_from, tolerance_from
+from aitimestepper.bridges.rebound.structures import (
     DT,
     DT_LAST_DONE,
     EXTRAS,
@@ -40,22 +53,7 @@ from aitimestepper.bridges.rebound.offsets import (
     N,
     T,
 )
-from aitimestepper.bridges.rebound.path import (
-    HEADING,
-    PATH,
-    begin_path,
-    forget,
-    go_on,
-    is_inside,
-    note_bend,
-    step_at_bend,
-)
-from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.control import consult, energy_error, parameter, review
-from aitimestepper.engine.criteria import fly_by_rate
-from aitimestepper.engine.flat import law_from, plan_from, tolerance_from
-from aitimestepper.engine.integrators import LEAPFROG
-from aitimestepper.engine.kernels import forces, motion, potential_energy
+from aitimestepper.engine.compilation import callback, compiled
 from aitimestepper.engine.layout import (
     BASE,
     BOOKS,
@@ -79,11 +77,14 @@ from aitimestepper.engine.layout import (
     STEPS,
     VX,
     WISH,
-    Floats,
     X,
 )
-from aitimestepper.engine.memory import floats_at, integers_at, short_integers_at
-from aitimestepper.engine.stepping import BAD_STEP, SLOWEST_TURN, TOO_SHORT, mirrored
+from aitimestepper.engine.physics.conserved import motion
+from aitimestepper.engine.physics.criteria import fly_by_rate
+from aitimestepper.engine.physics.gravity import forces, potential_energy
+from aitimestepper.engine.physics.integrators import LEAPFROG
+from aitimestepper.engine.run.governor import consult, energy_error, parameter, review
+from aitimestepper.engine.run.step import BAD_STEP, SLOWEST_TURN, TOO_SHORT, mirrored
 
 Integers = NDArray[np.int64]
 
@@ -377,7 +378,7 @@ def _look(vector: Floats, books: Floats, system: Floats, counts: Integers, known
     vector[WANTED] = rate / (parameter(books) * vector[UNIT])
 
 
-@cfunc(types.void(types.int64), cache=True)
+@callback(types.void(types.int64))
 def beat_callback(simulation: int) -> None:
     """`beat` as REBOUND calls it."""
     beat(simulation)

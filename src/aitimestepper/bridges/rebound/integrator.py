@@ -1,8 +1,8 @@
 """The compiled part of the integrator "aits": blocks of a calibrated run, made from C.
 
-A call goes on to the next state to which the run will not go back (see `engine.controlled`), so REBOUND never sees a
-step that is taken back. A time that is to be met exactly is met on a copy, as in `simulate`: the run itself does not
-know of it, and goes on from where it was unless somebody has changed the bodies.
+A call goes on to the next state to which the run will not go back (see `engine.run.governed_rollout`), so REBOUND
+never sees a step that is taken back. A time that is to be met exactly is met on a copy, as in `simulate`: the run
+itself does not know of it, and goes on from where it was unless somebody has changed the bodies.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 
+from aitimestepper.arrays import Floats
 from aitimestepper.bridges.rebound.callbacks import fail, keep, prepare_integrator
-from aitimestepper.bridges.rebound.offsets import (
+from aitimestepper.bridges.rebound.memory import allocated, floats_at, integers_at, released, short_integers_at
+from aitimestepper.bridges.rebound.plan_vector import plan_from
+from aitimestepper.bridges.rebound.structures import (
     DT,
     DT_LAST_DONE,
     EXACT_FINISH_TIME,
@@ -32,10 +35,7 @@ from aitimestepper.bridges.rebound.offsets import (
     N,
     T,
 )
-from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.control import POSITION_SHARE
-from aitimestepper.engine.controlled import advance_controlled
-from aitimestepper.engine.flat import plan_from
+from aitimestepper.engine.compilation import callback, compiled
 from aitimestepper.engine.layout import (
     BOOKS,
     CHECKS,
@@ -49,13 +49,14 @@ from aitimestepper.engine.layout import (
     ROWS,
     TIME,
     VX,
-    Floats,
     X,
 )
 from aitimestepper.engine.layout import STEPS as RUN_STEPS
-from aitimestepper.engine.memory import allocated, floats_at, integers_at, released, short_integers_at
-from aitimestepper.engine.rollout import Frames, Limits, Run, note_sample, reach
-from aitimestepper.engine.stepping import AT_TARGET, RUNNING
+from aitimestepper.engine.run.governed_rollout import advance_controlled
+from aitimestepper.engine.run.governor import POSITION_SHARE
+from aitimestepper.engine.run.rollout import note_sample, reach
+from aitimestepper.engine.run.state import Frames, Limits, Run
+from aitimestepper.engine.run.step import AT_TARGET, RUNNING
 
 TOLERANCE, ENERGY_ERROR, POSITION_ERROR, STEPS, FORCES, REJECTIONS, UNFAMILIAR = range(7)
 RUN, RUN_SIZE, PLAN, PLAN_SIZE = range(7, 11)
@@ -250,19 +251,19 @@ def _look_ahead(words: Floats, before: float, last: float, direction: float) -> 
     words[DT] = direction * max(far, _STEPS_AHEAD * last)
 
 
-@cfunc(types.void(types.int64, types.int64), cache=True)
+@callback(types.void(types.int64, types.int64))
 def step_callback(simulation: int, state: int) -> None:
     """`step` as REBOUND calls it."""
     step(simulation, state)
 
 
-@cfunc(types.int64(), cache=True)
+@callback(types.int64())
 def create_callback() -> int:
     """A new state, with nothing in it."""
     return allocated(STATE_WORDS, 8)
 
 
-@cfunc(types.void(types.int64), cache=True)
+@callback(types.void(types.int64))
 def free_callback(state: int) -> None:
     """Free a state and its run; plans are shared."""
     released(integers_at(state, STATE_WORDS)[RUN])

@@ -7,8 +7,9 @@ the path has a bend, which knows the steps on both sides. Between the two ends o
 
 from __future__ import annotations
 
+from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import BASE, CORRECTION, Floats
+from aitimestepper.engine.layout import BASE, CORRECTION
 
 HERE, HEADING, LOWEST, HIGHEST, BENDS, FIRST = range(6)
 """Where the simulation is, in steps; 1 or -1; the ends of the path; how many bends there are, and where they begin."""

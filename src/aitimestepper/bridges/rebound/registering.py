@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.bridges.rebound.conversion import check_plain, state_of
-from aitimestepper.bridges.rebound.offsets import check_layout
-from aitimestepper.bridges.rebound.package import require_rebound
+from aitimestepper.arrays import Floats
+from aitimestepper.bridges.rebound.structures import check_layout
 from aitimestepper.errors import InputError
-from aitimestepper.systems.initial import Floats, InitialConditions, check_apart
+from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.rebound_bodies import check_plain, require_rebound, state_of
+from aitimestepper.weights.calibrated import check_tolerance
 
 NAME = "aits"
 DEFAULT_TOLERANCE = 1e-8
@@ -55,7 +56,7 @@ def register(simulation: Any = None, tolerance: float = DEFAULT_TOLERANCE) -> No
             the tolerance is out of range; it is no simulation.
     """
     rebound = require_rebound()
-    _check_tolerance(tolerance)
+    check_tolerance(tolerance)
     if simulation is not None and not isinstance(simulation, rebound.Simulation):
         raise InputError(f"a rebound.Simulation is needed, got {type(simulation).__name__}")
     check_layout(rebound)
@@ -63,14 +64,6 @@ def register(simulation: Any = None, tolerance: float = DEFAULT_TOLERANCE) -> No
     if simulation is not None:
         simulation.integrator = NAME
         simulation.integrator.tolerance = tolerance
-
-
-def _check_tolerance(tolerance: float) -> None:
-    from aitimestepper.defaults import TOLERANCES
-
-    low, high = TOLERANCES
-    if not low <= tolerance <= high:
-        raise InputError(f"tolerance must be between {low:g} and {high:g}, got {tolerance:g}")
 
 
 @lru_cache(maxsize=1)
@@ -160,7 +153,7 @@ def _prepare(simulation: int, state: int) -> None:
     if floats[integrator.TOLERANCE] == 0.0:  # as C made it: sim.integrator = "aits" alone
         floats[integrator.TOLERANCE] = DEFAULT_TOLERANCE
     tolerance = floats[integrator.TOLERANCE]
-    _check_tolerance(tolerance)
+    check_tolerance(tolerance)
     check_plain(view)
     if not view.dt > 0.0 and not view.dt < 0.0:
         raise InputError(f"sim.dt = {view.dt} does not say which way time goes: set it to 1 or -1")
@@ -174,9 +167,9 @@ def _prepare(simulation: int, state: int) -> None:
 def _plan(tolerance: float, G: float, softening: float) -> tuple[Any, Floats]:
     """The plan of a tolerance, and the vector that it is for compiled code; it lives as long as the process."""
     from aitimestepper.bridges.rebound.callbacks import keep
-    from aitimestepper.calibrated import CalibratedStepper
-    from aitimestepper.defaults import order_for
-    from aitimestepper.engine.flat import flat
+    from aitimestepper.bridges.rebound.plan_vector import flat
+    from aitimestepper.simulation.stepper import CalibratedStepper
+    from aitimestepper.weights.calibrated import order_for
 
     stepper = CalibratedStepper.load_default()
     plan = stepper.plan(tolerance, "ttl", order_for(tolerance), G=G, softening=softening)
@@ -189,7 +182,7 @@ def _begin(view: Any, simulation: int, state: int, plan: Any) -> None:
     """A run from the bodies as they are, in the frame of their centre of mass."""
     from aitimestepper.bridges.rebound import integrator
     from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, ERROR_MAX
-    from aitimestepper.engine.plans import new_run
+    from aitimestepper.simulation.planning import new_run
 
     direction = -1.0 if view.dt < 0.0 else 1.0
     mass, position, velocity = state_of(view)

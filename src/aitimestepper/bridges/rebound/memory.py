@@ -1,0 +1,54 @@
+"""Memory that belongs to others, as arrays: for compiled code that is called from C and gets addresses alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.compilation import inlined
+
+allocated: Any = types.ExternalFunction("calloc", types.intp(types.intp, types.intp))
+"""The address of so many zeroed items of so many bytes; 0 if there is no room."""
+
+released: Any = types.ExternalFunction("free", types.void(types.intp))
+"""Gives back what `allocated` gave; 0 is nothing."""
+
+
+def _pointer_to(kind: Any) -> Any:
+    """The intrinsic that takes an address for that of numbers of a kind."""
+
+    @intrinsic
+    def pointer_to(_: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], ir.PointerType(context.get_data_type(kind)))
+
+        return types.CPointer(kind)(types.intp), generate
+
+    return pointer_to
+
+
+_floats, _integers, _short_integers = map(_pointer_to, (types.float64, types.int64, types.int32))
+
+
+@inlined
+def floats_at(address: int, size: int) -> Floats:
+    """So many floats from an address on; not a copy."""
+    return carray(_floats(address), (size,))
+
+
+@inlined
+def integers_at(address: int, size: int) -> NDArray[np.int64]:
+    """So many integers of 64 bits."""
+    return carray(_integers(address), (size,))
+
+
+@inlined
+def short_integers_at(address: int, size: int) -> NDArray[np.int32]:
+    """So many integers of 32 bits."""
+    return carray(_short_integers(address), (size,))

@@ -1,0 +1,1 @@
+"""Gravity, Omega, conserved quantities, integrators and step criteria: twins of `physics`."""

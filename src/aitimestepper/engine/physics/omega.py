@@ -1,0 +1,160 @@
+"""Omega, the function that transforms the time of `ttl`: its value and its gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.compilation import compiled, compiled_sums
+from aitimestepper.engine.layout import (
+    AX,
+    AY,
+    AZ,
+    GX,
+    GY,
+    GZ,
+    MASS,
+    REACH,
+    X,
+    Y,
+    Z,
+    n_bodies,
+    row_of,
+)
+from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
+
+
+class Weights(NamedTuple):
+    """Omega = (sum over pairs (w / r)^q)^(1/q), with w = unit + by_sum (m_i + m_j) + by_product m_i m_j.
+
+    Pairs of two massless bodies do not count. q = 1 with by_product = G is minus the potential energy.
+    """
+
+    q: float
+    unit: float
+    by_sum: float
+    by_product: float
+
+
+PAIR_NORM = Weights(4.0, 0.0, 1.0, 0.0)
+"""Omega as it is by default, and as calibrated weights know it."""
+
+
+@compiled
+def _fourth(ratio: float, q: float) -> float:
+    return ratio * ratio * ratio * ratio
+
+
+@compiled
+def _first(ratio: float, q: float) -> float:
+    return ratio
+
+
+@compiled
+def _any(ratio: float, q: float) -> float:
+    return ratio**q
+
+
+def _pull_with_omega(power_of: Any) -> Any:
+    """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised."""
+
+    @compiled_sums
+    def pull(system: Floats, law: Law, weights: Weights) -> float:
+        """Own gravity for G = 1 and sum p d / r^2 into their rows; returns sum p, with p = (w / r)^q of a pair."""
+        n = n_bodies(system)
+        mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
+        ax, ay, az = row_of(system, AX), row_of(system, AY), row_of(system, AZ)
+        gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
+        system[AX * n : REACH * n] = 0.0
+        total = 0.0
+        for i in range(1, n):
+            xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
+            sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
+            for j in range(i):
+                dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
+                mj = mass[j]
+                both = mi + mj
+                squared = dx * dx + dy * dy + dz * dz + law.squared_softening
+                inverse = 1.0 / math.sqrt(squared) if both > 0.0 else 0.0
+                inverse_squared, cubed = inverse * inverse, inverse * inverse * inverse
+                weight = weights.unit + weights.by_sum * both + weights.by_product * mi * mj
+                power = power_of(weight * inverse, weights.q)
+                along = power * inverse_squared
+                powers += power
+                by_j, by_i = mj * cubed, mi * cubed
+                sum_x += by_j * dx
+                sum_y += by_j * dy
+                sum_z += by_j * dz
+                ax[j] -= by_i * dx
+                ay[j] -= by_i * dy
+                az[j] -= by_i * dz
+                omega_x += along * dx
+                omega_y += along * dy
+                omega_z += along * dz
+                gx[j] -= along * dx
+                gy[j] -= along * dy
+                gz[j] -= along * dz
+            ax[i] += sum_x
+            ay[i] += sum_y
+            az[i] += sum_z
+            gx[i] += omega_x
+            gy[i] += omega_y
+            gz[i] += omega_z
+            total += powers
+        return total
+
+    return pull
+
+
+_pull_fourth, _pull_first, _pull_any = map(_pull_with_omega, (_fourth, _first, _any))
+
+
+@compiled
+def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float, float]:
+    """Total acceleration, Omega and its gradient in one pass over the pairs.
+
+    The gradient's rows are overwritten by grad Omega over a factor.
+
+    Returns:
+        Omega and that factor, which is Omega / sum (w / r)^q.
+
+    Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343; the power sum is this project's own.
+    """
+    if weights.q == 4.0:
+        total = _pull_fourth(system, law, weights)
+    elif weights.q == 1.0:
+        total = _pull_first(system, law, weights)
+    else:
+        total = _pull_any(system, law, weights)
+    if law.G != 1.0:
+        scale_acceleration(system, law.G)
+    if law.tide_mass > 0.0:
+        tide(system, law, True)
+    omega = _root(total, weights.q)
+    return omega, omega / total
+
+
+@compiled
+def _root(power_sum: float, q: float) -> float:
+    if q == 4.0:
+        return math.sqrt(math.sqrt(power_sum))
+    if q == 1.0:
+        return power_sum
+    return power_sum ** (1.0 / q)
+
+
+@compiled
+def omega_of(system: Floats, law: Law, weights: Weights) -> float:
+    """Omega alone, at the start of a run."""
+    mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
+    total = 0.0
+    for i in range(1, n_bodies(system)):
+        for j in range(i):
+            both = mass[i] + mass[j]
+            if both > 0.0:
+                dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+                distance = math.sqrt(dx * dx + dy * dy + dz * dz + law.squared_softening)
+                weight = weights.unit + weights.by_sum * both + weights.by_product * mass[i] * mass[j]
+                total += (weight / distance) ** weights.q
+    return _root(total, weights.q)

@@ -1,0 +1,113 @@
+"""The local position error of a step, measured by two halves of it, and what rounding does to the energy."""
+
+from __future__ import annotations
+
+import math
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.compilation import compiled
+from aitimestepper.engine.layout import (
+    MASS,
+    VX,
+    X,
+    n_bodies,
+    row_of,
+)
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.integrators import LEAPFROG, leapfrog_step, ttl_step
+from aitimestepper.engine.physics.omega import Weights
+
+_HOPELESS = 1e30
+_EPSILON = 2.0**-52
+_PLACE_ROUNDING = 8.0 * _EPSILON
+
+
+@compiled
+def richardson(order: float) -> float:
+    """Error of a step over its difference from two halves."""
+    return 2.0**order / (2.0**order - 1.0)
+
+
+@compiled
+def halved(
+    before: Floats, omega: float, system: Floats, step: float, elapsed: float,
+    kind: int, stages: Floats, weights: Weights, law: Law,
+) -> tuple[float, float]:  # fmt: skip
+    """Make a step again in two halves, and measure it by them; see `local_error`.
+
+    Compared at equal times: what the halves are ahead in time is taken out along their velocity.
+
+    Args:
+        before: the state that the step started from; becomes that after two halves.
+        omega: auxiliary Omega there.
+        system: the state after it.
+        step: in the integrator's own variable.
+        elapsed: the time that it took.
+        kind, stages, weights, law: how it was made.
+    """
+    passed = elapsed
+    if kind == LEAPFROG:
+        for _ in range(2):
+            leapfrog_step(before, 0.5 * step, stages, law)
+    else:
+        passed = 0.0
+        for _ in range(2):
+            omega, part = ttl_step(before, omega, 0.5 * step, stages, law, weights)
+            passed += part
+    return local_error(system, before, elapsed - passed, elapsed, law)
+
+
+@compiled
+def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, law: Law) -> tuple[float, float]:
+    """Position error of one step for each dynamical time, and the dynamical times that the step took.
+
+    Each body is measured by the pair in which it would fall fastest: its error over that distance, its time by that
+    pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a place is no error of the step.
+    """
+    n = n_bodies(system)
+    mass = row_of(system, MASS)
+    worst = fastest = 0.0
+    for i in range(n):
+        rate, distance = 0.0, 1.0
+        for j in range(n):
+            both = mass[i] + mass[j]
+            if j != i and both > 0.0:
+                squared = law.squared_softening
+                for k in range(3):
+                    squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
+                apart = math.sqrt(squared)
+                if both > rate * squared * apart:
+                    rate, distance = both / (squared * apart), apart
+        error = size = 0.0
+        for k in range(3):
+            size += system[(X + k) * n + i] ** 2
+            place = halves[(X + k) * n + i] + halves[(VX + k) * n + i] * ahead
+            error += (system[(X + k) * n + i] - place) ** 2
+        phase = math.sqrt(law.G * rate) * elapsed
+        if phase > 0.0:
+            rate = (math.sqrt(error) - _PLACE_ROUNDING * math.sqrt(size)) / (distance * phase)
+            worst = worst if rate <= worst else rate  # also where it is no number
+            fastest = max(fastest, phase)
+    return worst if worst < math.inf else _HOPELESS, fastest
+
+
+@compiled
+def energy_rounding(system: Floats, law: Law) -> float:
+    """What the rounding of places and velocities may do to the energy: much, where two bodies are close to each other
+    and far from the origin."""
+    n = n_bodies(system)
+    total = 0.0
+    for i in range(n):
+        place = speed = 0.0
+        for k in range(3):
+            place += system[(X + k) * n + i] ** 2
+            speed += system[(VX + k) * n + i] ** 2
+        pull = 0.0
+        for j in range(n):
+            squared = law.squared_softening
+            for k in range(3):
+                squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
+            if j != i and squared > 0.0:
+                pull += law.G * system[MASS * n + j] / squared
+        total += system[MASS * n + i] * (math.sqrt(place) * pull + speed)
+    return _EPSILON * total

@@ -1,0 +1,1 @@
+"""The compiled parts of a training: the gate, a network forwards and backwards, collecting, windows."""

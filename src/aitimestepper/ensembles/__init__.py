@@ -1,0 +1,1 @@
+"""Many runs side by side, in threads or on a cluster."""

@@ -1,0 +1,56 @@
+"""Output files: whether one may be written, and how it is written whole.
+
+A kill at any moment leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aitimestepper.errors import OutputError, OutputExistsError
+
+
+def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
+    """Write bytes, or let a function write a file at the path it is given, then rename it to `path`.
+
+    Raises:
+        OutputError: the directory is missing or read-only, or the disk is full; what was there before is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if callable(content):
+            content(temporary)
+        else:
+            temporary.write_bytes(content)
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        # The directory itself may be what is missing, or a file.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path | str, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done for it.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is False.
+        OutputError: its directory is missing or read-only, or the name is that of something else than a file.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        if path.exists() and not path.is_file():
+            raise OutputError(f"cannot write {path}: it exists and is not a regular file")
+        if not overwrite:
+            raise OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
+    directory = path.parent
+    if not directory.is_dir():
+        raise OutputError(f"cannot write {path}: there is no directory {directory}")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: the directory {directory} is read-only")

@@ -1,0 +1,1 @@
+"""What a run leaves behind: values, the HDF5 file, archives of REBOUND."""

@@ -1,0 +1,184 @@
+"""What a recording is made of: states, steps, what was known before the run, and its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+
+FINISHED = "finished"
+"""The outcome of a run that reached its end; any other outcome is a sentence that says why it did not."""
+
+UNFINISHED = "unfinished: the run was ended from outside before it could say how"
+"""The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
+
+
+class Frames(NamedTuple):
+    """Consecutive states of one run: S of them, in the order of time.
+
+    Attributes:
+        time: (S,).
+        dt: (S,), the step that led to each frame; 0 for the initial state.
+        position: (S, N, D).
+        velocity: (S, N, D).
+        energy: (S,), kinetic + potential, the external field included.
+        angular_momentum: (S,) in 1-D (zero) and 2-D, (S, 3) in 3-D, about the origin.
+    """
+
+    time: Floats
+    dt: Floats
+    position: Floats
+    velocity: Floats
+    energy: Floats
+    angular_momentum: Floats
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Frames]) -> Frames:
+        """All frames of consecutive blocks."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+
+
+class StepHistory(NamedTuple):
+    """Every step of one run: M of them, empty unless they were asked for.
+
+    Attributes:
+        time: (M,), at the end of each step.
+        dt: (M,).
+        energy: (M,).
+    """
+
+    time: Floats
+    dt: Floats
+    energy: Floats
+
+    @classmethod
+    def joined(cls, blocks: Sequence[StepHistory]) -> StepHistory:
+        """All steps of consecutive blocks."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+
+    @classmethod
+    def none(cls) -> StepHistory:
+        """No steps."""
+        return cls(np.empty(0), np.empty(0), np.empty(0))
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before it starts.
+
+    Attributes:
+        mass: (N,).
+        names: one for each body, or empty.
+        period: orbital period of the system, 0 if it has none.
+        G: gravitational constant.
+        softening: Plummer length.
+        energy_scale: what energy errors are relative to, see `engine.physics.conserved.energy_scale`.
+        note: units and source of the initial conditions, one line.
+        settings: the configuration that was asked for, as JSON has it.
+    """
+
+    mass: Floats
+    names: tuple[str, ...] = ()
+    period: float = 0.0
+    G: float = 1.0
+    softening: float = 0.0
+    energy_scale: float = 1.0
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Counts(NamedTuple):
+    """Steps of a run and what they cost; as in `Summary`."""
+
+    steps: int
+    force_evaluations: int
+    rejected_steps: int
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers, all finite.
+
+    Attributes:
+        steps: accepted steps.
+        force_evaluations: evaluations of the force on all bodies: one for the initial state, one for each step tried.
+        rejected_steps: steps that a gate undid.
+        time: simulated time reached.
+        energy_initial: total energy at the start, the external field included.
+        energy_final: at the end.
+        energy_error_max: largest |E - E_initial| / |E_initial| over every step, recorded or not.
+        energy_error_final: the same of the last step. Where E_initial nearly vanishes, both are relative to
+            the initial kinetic + |potential| energy.
+        momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
+        angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
+        wall_seconds: real time of the integration.
+        outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
+        position_error_asked: what `position_error_max` was to stay below.
+        position_error_max: largest local position error for each dynamical time, estimated from steps that were made
+            again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
+        outside_training: part of the states that calibrated weights were asked about which were unlike any in their
+            training; the step was then a careful one by the pairs' own time scale.
+        energy_verdict, position_verdict: 'kept' or 'exceeded'; None if nothing was asked.
+    """
+
+    steps: int
+    force_evaluations: int
+    rejected_steps: int
+    time: float
+    energy_initial: float
+    energy_final: float
+    energy_error_max: float
+    energy_error_final: float
+    momentum_residual: float
+    angular_momentum_residual: float
+    wall_seconds: float
+    outcome: str
+    energy_error_asked: float | None = None
+    position_error_asked: float | None = None
+    position_error_max: float | None = None
+    outside_training: float | None = None
+
+    @property
+    def energy_verdict(self) -> str | None:
+        """Whether the run kept its energy as well as was asked."""
+        return _verdict(self.energy_error_max, self.energy_error_asked)
+
+    @property
+    def position_verdict(self) -> str | None:
+        """The same of its places."""
+        return _verdict(self.position_error_max, self.position_error_asked)
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """The same as JSON has it, with the verdicts at the end."""
+        return {
+            **asdict(self),
+            "energy_verdict": self.energy_verdict,
+            "position_verdict": self.position_verdict,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The summary of a dictionary that has all of its keys, and perhaps more; numbers of any kind fit.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
+        kinds["float | None"] = _float_or_none
+        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
+
+
+def _verdict(achieved: float | None, asked: float | None) -> str | None:
+    if asked is None or achieved is None:
+        return None
+    return "kept" if achieved <= asked else "exceeded"
+
+
+def _float_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,155 @@
+"""Reading the HDF5 file of a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from aitimestepper.arrays import Floats
+from aitimestepper.errors import InputError
+from aitimestepper.recordings.layout import (
+    FORMAT,
+    INFO_ATTRIBUTES,
+    LAYOUT_ATTRIBUTE,
+    STEP_DATASETS,
+    VERSION,
+    check_format,
+    extent_in,
+    rows_in,
+)
+from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+
+T = TypeVar("T")
+
+_READ_PAUSES = (0.01, 0.02, 0.04)
+"""Seconds before a file that a writer was just changing is read again."""
+
+
+class Parts(NamedTuple):
+    """What a recording is made of."""
+
+    info: RunInfo
+    frames: Frames
+    summary: Summary
+    history: StepHistory
+
+
+class StoredRun(NamedTuple):
+    """A recording that can go on.
+
+    Attributes:
+        info: what was known of the run before its first step.
+        frames: the initial state.
+        summary: the run in numbers.
+        last_time: of the last state of the trajectory itself that is on file.
+        state: where the run stands, as `engine.run.state.packed` gave it.
+        layout: digest of what its numbers mean; empty in files of before there was one.
+        origin: what else was noted when the run began.
+    """
+
+    info: RunInfo
+    frames: Frames
+    summary: Summary
+    last_time: float
+    state: Floats
+    layout: str
+    origin: dict[str, Any]
+
+
+def read_run(path: Path | str) -> StoredRun:
+    """Read where a run stands that is to go on, and the state that it began with.
+
+    Raises:
+        InputError: as for `read_parts`; or the run cannot go on.
+    """
+    return _read(Path(path), _stored_run_in)
+
+
+def read_parts(path: Path | str) -> Parts:
+    """Read a recording; of one whose run goes on, or was killed, the frames that had been committed.
+
+    Raises:
+        InputError: the file is missing, damaged, or no recording.
+    """
+    return _read(Path(path), _parts_in)
+
+
+def _read(path: Path, look: Callable[[Path, Any], T]) -> T:
+    """What a look into a file gives, or one line that says why there is none."""
+    import h5py
+
+    if not path.is_file():
+        raise InputError(f"cannot read the recording {path}: there is no such file")
+    if not h5py.is_hdf5(path):
+        raise InputError(f"cannot read the recording {path}: it is no HDF5 file, or a damaged one")
+    try:
+        return _read_patiently(path, look)
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+        raise InputError(f"cannot read the recording {path}: it is damaged or incomplete ({error})") from None
+
+
+def _read_patiently(path: Path, look: Callable[[Path, Any], T]) -> T:
+    """Read, and read again where a writer was just changing the file."""
+    import h5py
+
+    for pause in _READ_PAUSES:
+        with contextlib.suppress(OSError), h5py.File(path, "r", locking=False) as file:
+            return look(path, file)
+        time.sleep(pause)
+    with h5py.File(path, "r", locking=False) as file:
+        return look(path, file)
+
+
+def _stored_run_in(path: Path, file: Any) -> StoredRun:
+    info, state = _info_in(path, file)
+    extent = extent_in(state)
+    if extent.slot < 0:
+        raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
+    frames = rows_in(file, 0, 1)
+    _check_shapes(info, frames, 1)
+    table = file["state"]
+    return StoredRun(
+        info,
+        frames,
+        Summary.from_dict(state),
+        float(file["time"][extent.frames - 1 - extent.final]),
+        table[extent.slot],
+        str(table.attrs.get(LAYOUT_ATTRIBUTE, "")),
+        json.loads(file.attrs["origin"]),
+    )
+
+
+def _parts_in(path: Path, file: Any) -> Parts:
+    info, state = _info_in(path, file)
+    extent = extent_in(state)
+    frames = rows_in(file, 0, extent.frames)
+    _check_shapes(info, frames, extent.frames)
+    history = StepHistory(*(file[name][: extent.history] for name in STEP_DATASETS))
+    return Parts(info, frames, Summary.from_dict(state), history)
+
+
+def _info_in(path: Path, file: Any) -> tuple[RunInfo, dict[str, Any]]:
+    """What was known before the run, and the text of `summary`."""
+    check_format(path, file, "recording", FORMAT, VERSION)
+    names = file["names"].asstr()[()] if "names" in file else ()
+    info = RunInfo(
+        mass=file["mass"][()],
+        names=tuple(str(name) for name in names),
+        settings=json.loads(file.attrs["settings"]),
+        **{name: file.attrs[name] for name in INFO_ATTRIBUTES},
+    )
+    return info, json.loads(file["summary"][()])
+
+
+def _check_shapes(info: RunInfo, frames: Frames, n_frames: int) -> None:
+    n_bodies = len(info.mass)
+    if any(len(array) != n_frames for array in frames):
+        raise ValueError(f"fewer rows than the {n_frames} that it counts")
+    if frames.position.shape != frames.velocity.shape or frames.position.shape[1] != n_bodies:
+        raise ValueError(f"positions {frames.position.shape} do not fit {n_bodies} masses")

@@ -1,0 +1,104 @@
+"""`Recording`: the arrays and the summary of one run, NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.errors import RunError
+from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.reading import read_parts
+from aitimestepper.recordings.writer import RecordingWriter
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One run: S frames of N bodies in D dimensions, and its summary.
+
+    Attributes: those of `RunInfo` and of `Frames`, one by one, and
+        summary: the run in numbers.
+        step_history: every step, if it was asked for.
+    """
+
+    mass: Floats
+    time: Floats
+    dt: Floats
+    position: Floats
+    velocity: Floats
+    energy: Floats
+    angular_momentum: Floats
+    summary: Summary
+    names: tuple[str, ...] = ()
+    period: float = 0.0
+    G: float = 1.0
+    softening: float = 0.0
+    energy_scale: float = 1.0
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    step_history: StepHistory = field(default_factory=StepHistory.none)
+
+    @classmethod
+    def of(cls, info: RunInfo, frames: Frames, summary: Summary, history: StepHistory | None = None) -> Self:
+        """Put the parts together."""
+        steps = StepHistory.none() if history is None else history
+        return cls(**vars(info), **frames._asdict(), summary=summary, step_history=steps)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Recording:
+        """Read a recording, also one whose run is still going on or was killed.
+
+        Raises:
+            InputError: the file is missing, damaged, or no recording.
+        """
+        return cls.of(*read_parts(path))
+
+    def save(self, path: Path | str, overwrite: bool = False) -> None:
+        """Write the recording to an HDF5 file.
+
+        Raises:
+            OutputExistsError: the file exists and `overwrite` is False.
+            OutputError: the place cannot be written to.
+        """
+        with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite) as writer:
+            if len(self.step_history.time):
+                writer.append(Frames(*(array[:0] for array in self.frames)), self.summary, history=self.step_history)
+
+    @property
+    def info(self) -> RunInfo:
+        """What was known before the run."""
+        return RunInfo(**{entry.name: getattr(self, entry.name) for entry in fields(RunInfo)})
+
+    @property
+    def frames(self) -> Frames:
+        """The arrays that have an entry for each frame."""
+        return Frames(*(getattr(self, name) for name in Frames._fields))
+
+    @property
+    def energy_error(self) -> Floats:
+        """(S,): |E - E_initial| over the energy scale."""
+        return np.abs(self.energy - self.summary.energy_initial) / self.energy_scale
+
+
+class SimulationError(RunError):
+    """A simulation that could not go on.
+
+    Attributes:
+        summary: the run up to the last state that is finite.
+        info: what was known of it before its first step.
+        time: simulated time of that state.
+    """
+
+    def __init__(self, summary: Summary, info: RunInfo, recording: Callable[[], Recording]) -> None:
+        self.summary, self.info, self.time = summary, info, summary.time
+        self._recording = recording
+        super().__init__(summary.outcome)
+
+    @property
+    def recording(self) -> Recording:
+        """Everything up to that state."""
+        return self._recording()

@@ -1,0 +1,1 @@
+"""One run: from a configuration to a checked request, a plan, the compiled loop and a recording."""

@@ -1,0 +1,100 @@
+"""One run, from a checked request to its end: the plan, the loop and the recorder together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from aitimestepper.engine.layout import ENERGY_SCALE, STEPS, TIME
+from aitimestepper.engine.run.state import Run, unpack
+from aitimestepper.errors import InputError
+from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
+from aitimestepper.recordings.reading import StoredRun
+from aitimestepper.recordings.recording import Recording, SimulationError
+from aitimestepper.simulation.driver import drive, stop_sentence
+from aitimestepper.simulation.planning import PlannedRun, planned, taken_up
+from aitimestepper.simulation.recorder import Recorder
+from aitimestepper.simulation.request import Request
+
+Progress = Callable[[float], None]
+
+
+class CompletedRun(NamedTuple):
+    """What came of a run, and where its states are."""
+
+    info: RunInfo
+    summary: Summary
+    recorder: Recorder
+
+    def recording(self) -> Recording:
+        """All of it, in memory."""
+        return self.recorder.recording(self.summary)
+
+
+def begin(request: Request, progress: Progress | None, *, keeps: bool) -> CompletedRun:
+    """Carry out a run from its start.
+
+    Args:
+        request: what was asked for.
+        progress: called several times a second with the part that is done, 0 to 1.
+        keeps: whether the states will be asked for.
+
+    Raises:
+        InputError: it cannot begin.
+        SimulationError: it could not go on; carries what was reached.
+    """
+    plan, config = planned(request), request.settings.config
+    run = plan.new_run()
+    recorder = _recorder(plan, run, keeps=keeps)
+    if config.output is not None:
+        recorder.create(Path(config.output), plan.origin, overwrite=config.overwrite)
+    return _carry_out(plan, run, recorder, progress)
+
+
+def go_on(request: Request, path: Path, stored: StoredRun, progress: Progress | None) -> CompletedRun:
+    """Carry on a run from where its file says that it stands.
+
+    Raises:
+        InputError: it has passed the end that is asked for; its weights are gone; its file has another layout.
+        SimulationError: as for `begin`.
+    """
+    plan = taken_up(request, stored.origin)
+    run = plan.new_run()
+    unpack(stored.state, run)
+    time, steps = float(run.books[TIME]), int(run.books[STEPS])
+    if time > plan.goal.end_time or steps > plan.goal.last_step:
+        raise InputError(f"the run has reached t = {time:.9g} after {steps} steps already: ask for a later end")
+    recorder = _recorder(plan, run, keeps=True)
+    recorder.reopen(path, stored)
+    return _carry_out(plan, run, recorder, progress)
+
+
+def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
+    info = replace(plan.info, energy_scale=float(run.books[ENERGY_SCALE]))
+    return Recorder(info, run, plan.request.system.n_dims, keeps=keeps)
+
+
+def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:
+    show = progress or (lambda fraction: None)
+    system, failed = plan.request.system, False
+    try:
+        show(plan.fraction(run))
+        for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims):
+            recorder.add(block)
+            if block.failure is not None:
+                failed = True
+                summary = recorder.finish(stop_sentence(block, system.mass, system.names))
+                break
+            show(plan.fraction(block.reached))
+        else:
+            summary = recorder.finish(FINISHED)
+    except KeyboardInterrupt:
+        recorder.interrupt()
+        raise
+    finally:
+        recorder.close()
+    if failed:
+        raise SimulationError(summary, recorder.info, lambda: recorder.recording(summary))
+    return CompletedRun(recorder.info, summary, recorder)

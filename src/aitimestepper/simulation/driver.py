@@ -1,0 +1,284 @@
+"""From the compiled loop to blocks of frames: one run, driven to its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.layout import (
+    ASKED,
+    AX,
+    CHECKS,
+    DRIFT_MAX,
+    ENERGY_0,
+    ENERGY_SCALE,
+    ERROR_MAX,
+    EVALUATIONS,
+    KINETIC,
+    LAST_DT,
+    OUTSIDE,
+    POSITION_MAX,
+    POTENTIAL,
+    REJECTED,
+    ROWS,
+    SAMPLES,
+    SPEED_SCALE,
+    SPIN_MAX,
+    SPIN_SCALE,
+    START_TIME,
+    STEPS,
+    TIME,
+    VX,
+    X,
+    vectors_of,
+)
+from aitimestepper.engine.physics.criteria import CALIBRATED
+from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
+from aitimestepper.engine.run.governor import POSITION_SHARE
+from aitimestepper.engine.run.own_criterion import OwnCriterion
+from aitimestepper.engine.run.rollout import advance, note_sample, reach
+from aitimestepper.engine.run.state import Frames as FrameArrays
+from aitimestepper.engine.run.state import Limits, Plan, Run, copy_of
+from aitimestepper.engine.run.step import (
+    AT_TARGET,
+    BAD_STEP,
+    FULL,
+    GUARDED,
+    NOT_FINITE,
+    RUNNING,
+    TOO_SHORT,
+    UNBOUNDED,
+)
+from aitimestepper.recordings.parts import Counts, Frames, StepHistory, Summary
+from aitimestepper.systems.conserved import angular_momentum
+
+FAILURES = {
+    NOT_FINITE: "a step leads to a state that is not finite",
+    BAD_STEP: "the step wanted is not a number > 0",
+    UNBOUNDED: "nothing bounds the step, and there is no time at which to end",
+    TOO_SHORT: "the step wanted is too short to advance the time",
+    GUARDED: "the guard refuses every step that is long enough to advance the time",
+}
+"""What a status means to a person."""
+
+_SECONDS_OF_A_CALL = 0.05
+_MOST_FRAMES = 4096
+_MOST_BYTES = 2**24
+_HISTORY_ROWS = 65536
+
+
+class Goal(NamedTuple):
+    """Where a run ends and which of its states are kept.
+
+    Attributes:
+        end_time: infinite for none.
+        last_step: number of steps; infinite for none.
+        every: keep a state after this many steps; 0 for none by steps.
+        interval: keep the first state after each multiple of this time; infinite for none.
+        sample_interval: keep a state at exactly each multiple of this time; infinite for none.
+        history: whether every step is noted.
+        keeps: whether any state is kept at all.
+    """
+
+    end_time: float = math.inf
+    last_step: float = math.inf
+    every: int = 0
+    interval: float = math.inf
+    sample_interval: float = math.inf
+    history: bool = False
+    keeps: bool = True
+
+
+class Block(NamedTuple):
+    """What has come together since the last one.
+
+    Attributes:
+        frames: states to keep.
+        history: every step, if asked for.
+        run: where the run stands; the last block's is that of its last whole step.
+        reached: the state that the run has reached, of which the summary speaks.
+        failure: why the run cannot go on; None while it can, and at its end.
+        final: whether the last frame is there only because the run stops: it lies behind a step that was shortened to
+            end in time, or would have been passed over.
+        last: whether the run has come to its end, or stopped.
+    """
+
+    frames: Frames
+    history: StepHistory
+    run: Run
+    reached: Run
+    failure: str | None = None
+    final: bool = False
+    last: bool = False
+
+
+def initial_block(run: Run, n_dims: int) -> Block:
+    """The frame of the initial state."""
+    return Block(frame_of(run, n_dims), StepHistory.none(), run, run)
+
+
+def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, budget: int = 64) -> Iterator[Block]:
+    """Integrate to the goal, a block at a time: twenty times a second or more often.
+
+    A time that is to be met exactly, the end or a sample, is met by a shortened step on a copy: the trajectory itself
+    does not know of it.
+
+    Args:
+        run: advanced in place.
+        plan: how it is integrated.
+        own: the user's criterion, or a stand-in.
+        goal: where it ends, and what is kept.
+        n_dims: D of the frames.
+        budget: steps of the first block; what a run does does not depend on it.
+    """
+    n = len(run.system) // ROWS
+    arrays = _arrays(n, goal, plan)
+    while True:
+        sample = run.books[START_TIME] + (run.books[SAMPLES] + 1.0) * goal.sample_interval
+        target = min(goal.end_time, sample)
+        began = time.perf_counter()
+        status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
+        budget = _next_budget(budget, time.perf_counter() - began)
+        frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
+        block = Block(frames, history, run, run)
+        if status in (RUNNING, FULL):
+            yield block
+            continue
+        if status == AT_TARGET:
+            look = copy_of(run)
+            status = reach(look, plan, target)
+            if status == RUNNING and target == goal.end_time:
+                yield ending(block._replace(reached=look), n_dims, goal)
+                return
+            if status == RUNNING:
+                note_sample(run, look)
+                yield block._replace(frames=Frames.joined([frames, frame_of(look, n_dims)]))
+                continue
+        yield ending(block._replace(failure=FAILURES.get(status)), n_dims, goal)
+        return
+
+
+def _next_budget(budget: int, seconds: float) -> int:
+    """Steps of the next call of the compiled loop, from those of the last one and the time that they took."""
+    return int(min(max(budget * min(_SECONDS_OF_A_CALL / max(seconds, 1e-9), 4.0), 1), 2**40))
+
+
+def advance_run(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames: FrameArrays) -> tuple[int, int, int]:
+    """The compiled loop that a plan asks for; see `rollout.advance`."""
+    if plan.rule.criterion == CALIBRATED:
+        return advance_controlled(run, plan, limits, frames)
+    return advance(run, plan, own, limits, frames)
+
+
+def ending(block: Block, n_dims: int, goal: Goal) -> Block:
+    """The last block of a run, with the state that was reached: it is always kept, if any are."""
+    block = block._replace(last=True)
+    if not goal.keeps:
+        return block
+    last = frame_of(block.reached, n_dims)
+    if block.reached is block.run and len(block.frames.time) and block.frames.time[-1] == last.time[0]:
+        return block
+    return block._replace(frames=Frames.joined([block.frames, last]), final=True)
+
+
+def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
+    """What stopped a run, when, and which bodies were closest to each other."""
+    books = block.reached.books
+    text = f"the run stopped at t = {books[TIME]:.9g} after {int(books[STEPS])} steps: {block.failure}"
+    if len(mass) < 2:
+        return text
+    position = vectors_of(block.run.system.reshape(ROWS, -1)[X:VX], 3)
+    first, second, distance = _closest_pair(position)
+    names = names or tuple(f"{body} (counting from 0)" for body in range(len(mass)))
+    return f"{text}; closest were bodies {names[first]} and {names[second]}, {distance:.3g} apart"
+
+
+def _closest_pair(position: Floats) -> tuple[int, int, float]:
+    distance = np.linalg.norm(position[:, None] - position[None, :], axis=-1)
+    distance[np.tril_indices(len(position))] = np.inf
+    first, second = np.unravel_index(np.argmin(distance), distance.shape)
+    return int(first), int(second), float(distance[first, second])
+
+
+def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
+    least = LONGEST_STRETCH if plan.rule.criterion == CALIBRATED else 1
+    rows = max(least, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
+    history = np.empty((_HISTORY_ROWS if goal.history else 0, 3))
+    return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval)
+
+
+def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
+    mass = run.system[: len(run.system) // ROWS]
+    return _frames(arrays.scalars[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
+
+
+def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
+    return StepHistory(*arrays.history[:n_history].T.copy())
+
+
+def frame_of(run: Run, n_dims: int) -> Frames:
+    """The state of a run as one frame."""
+    n = len(run.system) // ROWS
+    books = run.books
+    scalars = np.array([[books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]]])
+    return _frames(scalars, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
+
+
+def _frames(scalars: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
+    shaped = rows.reshape(len(rows), 2, 3, len(mass))
+    position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
+    return Frames(
+        time=scalars[:, 0],
+        dt=scalars[:, 1],
+        position=position,
+        velocity=velocity,
+        energy=scalars[:, 2],
+        angular_momentum=angular_momentum(mass, position, velocity),
+    )
+
+
+def counts_of(books: Floats, wall_seconds: float) -> Counts:
+    """Steps of a run and what they cost, from its books."""
+    return Counts(int(books[STEPS]), int(books[EVALUATIONS]), int(books[REJECTED]), wall_seconds)
+
+
+def summary_of(books: Floats, wall_seconds: float, outcome: str) -> Summary:
+    """A run in numbers, as far as it has come, from its books."""
+    energy = float(books[KINETIC] + books[POTENTIAL])
+    scale = float(books[ENERGY_SCALE])
+    return Summary(
+        **counts_of(books, wall_seconds)._asdict(),
+        time=float(books[TIME]),
+        energy_initial=float(books[ENERGY_0]),
+        energy_final=energy,
+        energy_error_max=float(books[ERROR_MAX]) / scale,
+        energy_error_final=abs(energy - float(books[ENERGY_0])) / scale,
+        momentum_residual=_ratio(math.sqrt(books[DRIFT_MAX]), float(books[SPEED_SCALE])),
+        angular_momentum_residual=_ratio(math.sqrt(books[SPIN_MAX]), float(books[SPIN_SCALE])),
+        outcome=outcome,
+        **_promise(books),
+    )
+
+
+def _promise(books: Floats) -> dict[str, Any]:
+    """What a calibrated run was asked for, and what its steps were measured to do."""
+    if books[CHECKS] == 0.0:
+        return {}
+    found = {
+        "position_error_max": POSITION_SHARE * float(books[POSITION_MAX]),
+        "outside_training": float(books[OUTSIDE] / books[CHECKS]),
+    }
+    if books[ASKED] > 0.0:
+        asked = float(books[ASKED])
+        found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
+    return found
+
+
+def _ratio(part: float, whole: float) -> float:
+    """`part / whole`, where nothing moved 0."""
+    return part / whole if whole > 0 else 0.0

@@ -1,0 +1,243 @@
+"""From a checked request to what the compiled loop takes: a plan, a goal, and a run at its start."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core.errors import NumbaError
+
+from aitimestepper.config.own_criteria import criterion_named
+from aitimestepper.config.schema import Config
+from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, KINETIC, STEPS, TIME
+from aitimestepper.engine.physics import criteria
+from aitimestepper.engine.physics.conserved import energy_scale
+from aitimestepper.engine.physics.criteria import Rule
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
+from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.run.own_criterion import OwnCriterion
+from aitimestepper.engine.run.state import Plan, Run, opened, plan_of
+from aitimestepper.errors import InputError
+from aitimestepper.recordings.parts import RunInfo
+from aitimestepper.simulation.driver import Goal
+from aitimestepper.simulation.request import Request, Settings
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.weights.compiled import control_of, learner_of
+
+DEFAULT_FRAMES = 1000
+"""States that are kept, about, unless it is said which."""
+
+
+class PlannedRun(NamedTuple):
+    """All that a run needs before its first step.
+
+    Attributes:
+        request: what was asked for.
+        plan: how it is to be integrated.
+        own: the user's criterion, or a stand-in that is never called.
+        goal: where it ends, and which states are kept.
+    """
+
+    request: Request
+    plan: Plan
+    own: OwnCriterion
+    goal: Goal
+
+    def new_run(self) -> Run:
+        """The run at its start.
+
+        Raises:
+            InputError: the initial energy is not finite.
+        """
+        return new_run(self.request.system, self.plan)
+
+    def fraction(self, run: Run) -> float:
+        """The part of the run that is done, 0 to 1."""
+        begin = self.request.system.time
+        by_time = (float(run.books[TIME]) - begin) / (self.goal.end_time - begin)
+        return min(max(by_time, float(run.books[STEPS]) / self.goal.last_step), 1.0)
+
+    @property
+    def info(self) -> RunInfo:
+        """What is known of the run before its first step, the energy scale apart."""
+        system, config = self.request.system, self.request.settings.config
+        return RunInfo(
+            mass=system.mass,
+            names=system.names,
+            period=system.period,
+            G=config.G,
+            softening=config.softening,
+            note=system.note,
+            settings=config.explicit(),
+        )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a run that goes on must find again, as JSON has it."""
+        model = self.request.settings.model
+        return {
+            "model": "" if model is None else model.digest,
+            "every": self.goal.every,
+            "interval": _finite(self.goal.interval),
+            "sample_interval": _finite(self.goal.sample_interval),
+        }
+
+
+def planned(request: Request, *, own: OwnCriterion | None = None, goal: Goal | None = None) -> PlannedRun:
+    """Plan a run.
+
+    Args:
+        request: what was asked for.
+        own: the user's criterion, if it has been compiled already.
+        goal: where the run ends and what is kept, if that is not for the configuration to say.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the model file describes.
+        InputError: the integrator cannot be used for these bodies, or the user's criterion cannot be compiled.
+    """
+    plan = plan_for(request.settings, request.system)
+    return PlannedRun(request, plan, own or own_criterion(request.settings.config), goal or goal_of(request))
+
+
+def taken_up(request: Request, origin: dict[str, Any]) -> PlannedRun:
+    """Plan to go on with a run.
+
+    Args:
+        request: what was asked for, perhaps with another end.
+        origin: of the run, which keeps what it kept.
+
+    Raises:
+        InputError: the weights are not those that the run began with; or as for `planned`.
+    """
+    config = request.settings.config
+    interval, samples = (origin[key] or math.inf for key in ("interval", "sample_interval"))
+    goal = Goal(request.end_time, _last_step(config), origin["every"], interval, samples, config.step_history)
+    run = planned(request, goal=goal)
+    if origin["model"] != run.origin["model"]:
+        raise InputError(f"the weights in {config.model} are not those that the run began with")
+    return run
+
+
+def plan_for(settings: Settings, system: InitialConditions) -> Plan:
+    """How these bodies are to be integrated.
+
+    Args:
+        settings: how.
+        system: its number of dimensions, and the scales of features that have none yet, are those of the plan.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the model file describes.
+        InputError: the integrator cannot be used for this system.
+    """
+    config, model = settings
+    if config.integrator == "ttl" and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
+        raise InputError("integrator = ttl needs two bodies that attract each other: use leapfrog")
+    if settings.calibrated:
+        return calibrated_plan(settings)
+    law = law_of(config)
+    learner = None if model is None else learner_of(model, system, law, config.tolerance)
+    return plan_of(_method(config), law, _rule(settings), learner=learner)
+
+
+def calibrated_plan(settings: Settings) -> Plan:
+    """The plan of calibrated steps, which is the same for all bodies.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the model file describes.
+    """
+    config, model = settings
+    assert model is not None
+    return plan_of(_method(config), law_of(config), _rule(settings), control=control_of(model, config))
+
+
+def law_of(config: Config) -> Law:
+    """What moves the bodies of a simulation."""
+    position = [*(config.external_field_position or ()), 0.0, 0.0, 0.0]
+    return Law(config.G, config.softening**2, config.external_field_mass or 0.0, *(float(x) for x in position[:3]))
+
+
+def _method(config: Config) -> Method:
+    kind = TTL if config.integrator == "ttl" else LEAPFROG
+    if config.omega == "log-h":
+        weights = Weights(1.0, 0.0, 0.0, config.G)
+    else:
+        by_sum = float(config.omega_weight == "mass-sum")
+        weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
+    assert config.order is not None
+    return Method(kind, STAGES[config.order], weights)
+
+
+def _rule(settings: Settings) -> Rule:
+    config, model = settings
+    assert config.timestep is not None
+    criterion = criteria.CODES.get(config.timestep, criteria.OWN)
+    if criterion == criteria.FIXED:
+        step = config.dt if config.h is None else config.h
+    elif criterion == criteria.LEARNED:
+        step = 1.0
+    else:
+        assert config.order is not None
+        step = config.eta if config.eta is not None else (config.tolerance or 0.0) ** (1.0 / config.order)
+    assert step is not None
+    guard = config.tolerance if settings.calibrated and config.tolerance_kind == "step" else None
+    return Rule(
+        criteria.CALIBRATED if settings.calibrated else criterion,
+        1.0 / step,
+        config.dt_min or 0.0,
+        config.dt_max or math.inf,
+        (model is None or settings.calibrated) if config.reversible is None else config.reversible,
+        min(config.guard or math.inf, guard or math.inf),
+    )
+
+
+def new_run(system: InitialConditions, plan: Plan) -> Run:
+    """A run at its start: the first force is evaluated.
+
+    Raises:
+        InputError: the initial energy is not finite.
+    """
+    run = opened(system.mass, system.position, system.velocity, system.time, plan)
+    total = float(run.books[ENERGY_0])
+    if not math.isfinite(total):
+        raise InputError(f"the initial energy is {total}: masses, positions or velocities are too large or too close")
+    run.books[ENERGY_SCALE] = energy_scale(float(run.books[KINETIC]), total)
+    return run
+
+
+def own_criterion(config: Config) -> OwnCriterion:
+    """The user's criterion that a configuration names, compiled, or a stand-in that is never called.
+
+    Raises:
+        InputError: numba cannot compile it.
+    """
+    if config.timestep in criteria.CODES:
+        return OwnCriterion()
+    try:
+        return OwnCriterion(criterion_named(str(config.timestep)))
+    except (NumbaError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the criterion {config.timestep!r} cannot be compiled by numba: {reason[:500]}") from None
+
+
+def goal_of(request: Request) -> Goal:
+    """Where a run ends and which of its states are kept."""
+    config, end_time = request.settings.config, request.end_time
+    duration = end_time - request.system.time
+    every, interval, samples = config.every or 0, math.inf, math.inf
+    if config.samples is not None:
+        samples = duration / config.samples
+    elif not every and config.steps is not None:
+        every = math.ceil(config.steps / DEFAULT_FRAMES)
+    elif not every:
+        interval = duration / DEFAULT_FRAMES
+    return Goal(end_time, _last_step(config), every, interval, samples, config.step_history)
+
+
+def _last_step(config: Config) -> float:
+    return math.inf if config.steps is None else float(config.steps)
+
+
+def _finite(number: float) -> float | None:
+    return None if math.isinf(number) else number

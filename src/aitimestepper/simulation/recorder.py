@@ -1,0 +1,147 @@
+"""Takes the blocks of a run as they come: keeps their frames, follows the errors, writes the file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.layout import TIME
+from aitimestepper.engine.run.state import Run, packed
+from aitimestepper.recordings.archive import ArchiveWriter
+from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.reading import StoredRun
+from aitimestepper.recordings.recording import Recording
+from aitimestepper.recordings.writer import RecordingWriter
+from aitimestepper.simulation.driver import Block, Goal, ending, initial_block, summary_of
+from aitimestepper.systems.archives import is_archive
+
+_SECONDS_OF_A_BLOCK = 1.0
+"""A kill loses at most so much; each block costs a few milliseconds."""
+
+_BYTES_OF_A_BLOCK = 2**24
+"""What waits to be written: memory is bounded by it, whatever the length of the run."""
+
+
+class Recorder:
+    """The recording of one run: in a file, which is written about once a second, or in memory.
+
+    What has been written is kept in memory only where the file cannot give it back (an archive of REBOUND), and only
+    if somebody will ask for it.
+    """
+
+    def __init__(self, info: RunInfo, run: Run, n_dims: int, *, keeps: bool) -> None:
+        """Start with the initial state, in memory.
+
+        Args:
+            info: what is known of the run.
+            run: at its start, or where it goes on.
+            n_dims: D of the frames.
+            keeps: whether `recording` will be asked for.
+        """
+        self.info, self._n_dims, self._keeps = info, n_dims, keeps
+        self._first = initial_block(run, n_dims)
+        self._none = Frames(*(array[:0] for array in self._first.frames))
+        self._kept = [self._first]
+        self._pending: list[Block] = []
+        self._writer: RecordingWriter | ArchiveWriter | None = None
+        self._final = False
+        self._began = self._written = time.perf_counter()
+        self._note(self._first)
+
+    def create(self, path: Path, origin: dict[str, Any], *, overwrite: bool) -> None:
+        """Write a file too: a REBOUND archive if its suffix is that of one, otherwise a recording.
+
+        Raises:
+            OutputExistsError, OutputError: it cannot be written.
+        """
+        if is_archive(path):
+            self._writer = ArchiveWriter(path, self.info, self._first.frames, overwrite=overwrite)
+            return
+        self._keeps, self._kept = False, []
+        summary = self.summary(UNFINISHED)
+        self._writer = RecordingWriter(
+            path, self.info, self._first.frames, summary, state=self._state, origin=origin, overwrite=overwrite
+        )
+
+    def reopen(self, path: Path, stored: StoredRun) -> None:
+        """Go on with a file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._keeps, self._kept = False, []
+        self._began -= stored.summary.wall_seconds
+        self._writer = RecordingWriter.reopened(path, self.info)
+        self._last_time = stored.last_time
+
+    def _note(self, block: Block) -> None:
+        """Keep where the run stands: its arrays move on."""
+        self._block = block
+        self._state: Floats = packed(block.run)
+        self._reached = block.reached.books.copy()
+        self._final = block.final
+        if len(block.frames.time):
+            self._last_time = block.frames.time[-1]
+
+    def summary(self, outcome: str) -> Summary:
+        """The run in numbers, as far as it has come."""
+        return summary_of(self._reached, time.perf_counter() - self._began, outcome)
+
+    def add(self, block: Block) -> None:
+        """Take the next block."""
+        self._note(block)
+        if self._keeps:
+            self._kept.append(block)
+        if self._writer is None:
+            return
+        self._pending.append(block)
+        if time.perf_counter() - self._written > _SECONDS_OF_A_BLOCK or self._pending_bytes() > _BYTES_OF_A_BLOCK:
+            self._write(self.summary(UNFINISHED))
+
+    def _pending_bytes(self) -> int:
+        return sum(array.nbytes for block in self._pending for array in (*block.frames, *block.history))
+
+    def _write(self, summary: Summary) -> None:
+        if self._writer is None:
+            return
+        pending, self._pending = self._pending, []
+        self._written = time.perf_counter()
+        self._writer.append(
+            Frames.joined([self._none, *(block.frames for block in pending)]),
+            summary,
+            history=StepHistory.joined([StepHistory.none(), *(block.history for block in pending)]),
+            state=self._state,
+            final=self._final,
+        )
+
+    def finish(self, outcome: str) -> Summary:
+        """Write what is left, with the last summary."""
+        summary = self.summary(outcome)
+        self._write(summary)
+        return summary
+
+    def recording(self, summary: Summary) -> Recording:
+        """All of the run, after `close`: read from its file, if that can give it back.
+
+        Args:
+            summary: the last one.
+        """
+        if isinstance(self._writer, RecordingWriter):
+            return Recording.load(self._writer.path)
+        frames = Frames.joined([block.frames for block in self._kept])
+        return Recording.of(self.info, frames, summary, StepHistory.joined([block.history for block in self._kept]))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def interrupt(self) -> None:
+        """End the file of a run that the user ended, with its last state."""
+        if self._last_time != self._reached[TIME] and self._block.run is self._block.reached:
+            nothing = self._block._replace(frames=self._none, history=StepHistory.none())
+            self.add(ending(nothing, self._n_dims, Goal()))
+        summary = self.summary("")
+        self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")

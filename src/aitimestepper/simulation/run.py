@@ -1,0 +1,144 @@
+"""`simulate`: from a configuration to a recording, and `resume`: from a recording on.
+
+Everything that a user may have got wrong is found before the first step, and before anything is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from aitimestepper.config.schema import Config
+from aitimestepper.errors import InputError
+from aitimestepper.outputs import check_output
+from aitimestepper.recordings.archive import check_archive
+from aitimestepper.recordings.parts import RunInfo, Summary
+from aitimestepper.recordings.reading import StoredRun, read_run
+from aitimestepper.recordings.recording import Recording
+from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
+from aitimestepper.systems.archives import is_archive
+from aitimestepper.systems.initial import InitialConditions
+
+Progress = Callable[[float], None]
+
+RESUMABLE = ENDS
+"""Settings that may be given anew to a run that goes on."""
+
+
+def simulate(config: Config, progress: Progress | None = None, *, system: InitialConditions | None = None) -> Recording:
+    """Simulate one system as the configuration says.
+
+    Args:
+        config: `timestep` with its own parameter, or `tolerance`, and exactly one of `duration`, `periods` and `steps`
+            are needed; the recording is written to `output`, if given, while the run goes on, and read from there at
+            the end.
+        progress: called several times a second with the part of the run that is done, 0 to 1.
+        system: the bodies, in place of `config.ic`.
+
+    Raises:
+        InputError: the request cannot be carried out; nothing has been written.
+        SimulationError: the run could not go on; carries what was reached, which is also in `output`.
+    """
+    from aitimestepper.simulation.carrying_out import begin
+
+    return begin(requested(config, system), progress, keeps=True).recording()
+
+
+def simulate_to_output(
+    config: Config, progress: Progress | None = None, *, system: InitialConditions | None = None
+) -> tuple[RunInfo, Summary]:
+    """Simulate as `simulate` does, and keep no states in memory: what the command does.
+
+    Arguments and errors as for `simulate`.
+    """
+    from aitimestepper.simulation.carrying_out import begin
+
+    run = begin(requested(config, system), progress, keeps=False)
+    return run.info, run.summary
+
+
+def resume(path: Path | str, changes: Config | None = None, progress: Progress | None = None) -> Recording:
+    """Go on with a run that was stopped, killed, or is to go further; the recording grows where it is.
+
+    A run that was stopped and resumed ends with the same bits as one that was not.
+
+    Args:
+        path: its HDF5 file.
+        changes: another `duration`, `periods` or `steps`, counted from the start of the run; nothing else.
+        progress: as for `simulate`.
+
+    Raises:
+        InputError: the file is no recording or cannot go on; the model file is missing or another one; the end asked
+            for lies before the state reached.
+        SimulationError: as for `simulate`.
+    """
+    resume_in_output(path, changes, progress)
+    return Recording.load(path)
+
+
+def resume_in_output(
+    path: Path | str, changes: Config | None = None, progress: Progress | None = None
+) -> tuple[RunInfo, Summary]:
+    """Go on as `resume` does, and read no states into memory: what the command does.
+
+    Arguments and errors as for `resume`.
+    """
+    from aitimestepper.simulation.carrying_out import go_on
+
+    stored = read_run(path)
+    config = _changed(stored, {} if changes is None else changes.explicit())
+    request = request_of(settings_of(config), initial_conditions_of(stored))
+    run = go_on(request, Path(path), stored, progress)
+    return run.info, run.summary
+
+
+def _changed(stored: StoredRun, wishes: dict[str, object]) -> Config:
+    """The settings of a run, with another end."""
+    if set(wishes) - set(RESUMABLE) or len(wishes) > 1:
+        raise InputError(f"beside resume may stand one of {', '.join(RESUMABLE)}, got {', '.join(wishes)}")
+    settings = dict(stored.info.settings)
+    if wishes:
+        settings = {key: value for key, value in settings.items() if key not in ENDS} | wishes
+    return Config(**settings)
+
+
+def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
+    """The bodies that a run began with."""
+    info, frames = stored.info, stored.frames
+    return InitialConditions(
+        info.mass,
+        frames.position[0],
+        frames.velocity[0],
+        period=info.period,
+        time=float(frames.time[0]),
+        names=info.names,
+        note=info.note,
+    )
+
+
+def requested(config: Config, system: InitialConditions | None = None) -> Request:
+    """A checked request: settings completed, output allowed, bodies and weights read.
+
+    Raises:
+        InputError: the request cannot be carried out.
+    """
+    settings = settings_of(config)
+    check_simulation_output(config)
+    return request_of(settings, bodies_of(config, system))
+
+
+def check_simulation_output(config: Config) -> None:
+    """Refuse an output that could not be written, or has no room for what is asked.
+
+    Raises:
+        InputError: says why.
+    """
+    if config.output is None:
+        return
+    check_output(config.output, config.overwrite)
+    if is_archive(config.output):
+        check_archive(config.output)
+        if config.step_history:
+            raise InputError(
+                f"step_history has no place in a REBOUND archive: write {config.output} as .h5, or leave it out"
+            )

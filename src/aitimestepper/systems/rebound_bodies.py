@@ -1,0 +1,95 @@
+"""Bodies in a REBOUND simulation: the package itself, if it is there, and how bodies get in and out."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from typing import Any
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.errors import InputError
+
+_KNOWN = (5, 2), (6, 0)
+"""The first version that is known, and the first one that is not."""
+
+_ALL_ACTIVE = 2**64 - 1
+"""What REBOUND has for N_active where all are."""
+
+
+def rebound_installed() -> bool:
+    """Whether it is there, in whatever version."""
+    return importlib.util.find_spec("rebound") is not None
+
+
+def require_rebound() -> Any:
+    """The module.
+
+    Raises:
+        InputError: it is not installed, or of a version that nothing is known of.
+    """
+    if not rebound_installed():
+        raise InputError("this needs the package rebound: pip install 'aitimestepper[rebound]'")
+    import rebound
+
+    found = tuple(int(number) for number in re.findall(r"\d+", rebound.__version__)[:2])
+    if not _KNOWN[0] <= found < _KNOWN[1]:
+        raise InputError(
+            f"rebound {rebound.__version__} is not a version that this package can work with (5.2 or newer, before 6): "
+            "pip install 'rebound>=5.2,<6'"
+        )
+    return rebound
+
+
+def add_bodies(simulation: Any, mass: Floats, names: tuple[str, ...]) -> None:
+    """Add bodies that are at rest at the origin."""
+    for body, own in enumerate(mass):
+        simulation.add(m=float(own), **({"name": names[body]} if names else {}))
+
+
+def set_state(simulation: Any, position: Floats, velocity: Floats) -> None:
+    """Positions and velocities (N, D) of the bodies of a simulation."""
+    positions, velocities = np.zeros((2, len(position), 3))
+    positions[:, : position.shape[1]], velocities[:, : velocity.shape[1]] = position, velocity
+    simulation.set_serialized_particle_data(xyz=positions, vxvyvz=velocities)
+
+
+def check_plain(simulation: Any) -> None:
+    """Refuse a simulation that is more than point masses which attract each other.
+
+    Raises:
+        InputError: says what is too much, and what to do.
+    """
+    if simulation.N == 0:
+        raise InputError("the simulation has no particles")
+    if simulation.N_var_config:
+        raise InputError("variational particles cannot be followed: take a simulation without them")
+    if simulation.gravity not in ("basic", "compensated", "tree"):
+        raise InputError(f"gravity = {simulation.gravity} is not the bodies' own gravity: set sim.gravity = 'basic'")
+    if simulation.boundary != "none":
+        raise InputError(f"boundary = {simulation.boundary} cannot be followed: set sim.boundary = 'none'")
+    if simulation.collision != "none":
+        raise InputError("collisions cannot be followed: set sim.collision = 'none'")
+    if simulation._additional_forces:
+        raise InputError("additional forces are not known here: take a simulation without them")
+    if simulation.testparticle_type and active_bodies(simulation) < simulation.N:
+        raise InputError(
+            "test particles that act on the others but not on each other (testparticle_type = 1) cannot be followed: "
+            "set it to 0, or N_active to the number of all"
+        )
+
+
+def active_bodies(simulation: Any) -> int:
+    """How many of the bodies, from the first, attract others."""
+    n: int = simulation.N
+    return n if simulation.N_active == _ALL_ACTIVE else min(int(simulation.N_active), n)
+
+
+def state_of(simulation: Any) -> tuple[Floats, Floats, Floats]:
+    """Mass (N,), that of test particles being zero, positions and velocities (N, 3)."""
+    n = simulation.N
+    mass, position, velocity = np.zeros(n), np.zeros((n, 3)), np.zeros((n, 3))
+    simulation.serialize_particle_data(m=mass, xyz=position, vxvyvz=velocity)
+    mass[active_bodies(simulation) :] = 0.0
+    return mass, position, velocity

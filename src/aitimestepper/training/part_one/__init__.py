@@ -1,0 +1,1 @@
+"""Part 1: collecting a trajectory, in torch or compiled."""

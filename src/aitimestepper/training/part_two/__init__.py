@@ -1,0 +1,1 @@
+"""Part 2: learning from minibatches of accepted states."""

@@ -1,0 +1,1 @@
+"""Epochs, runs and sessions of a training, and those who watch."""

@@ -1,0 +1,184 @@
+"""Those who watch a training: metrics files, TensorBoard, W&B, checkpoints. The training knows only the protocol."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from aitimestepper.errors import InputError, OutputError, RunError
+from aitimestepper.training.steps.records import EpochRecord, StepRecord
+
+
+class Observer(Protocol):
+    """Told how a training begins and gets on, of every epoch, and of the end."""
+
+    def begin(self, message: str) -> None:
+        """The training begins; the message says how it runs."""
+
+    def step(self, record: StepRecord) -> None:
+        """Steps were tried; see `StepRecord`."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is complete."""
+
+    def close(self) -> None:
+        """The training has ended, in whatever way."""
+
+
+class EpochObserver:
+    """Base of observers that look at every n-th epoch and at the last."""
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+
+    def begin(self, message: str) -> None:
+        """The beginning is of no interest here."""
+
+    def step(self, record: StepRecord) -> None:
+        """Steps are of no interest here."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Note the epoch, if it is one of those asked for."""
+        if record.epoch % self.every == 0 or record.epoch == record.n_epochs:
+            self.note(record)
+
+    def note(self, record: EpochRecord) -> None:
+        """Write one epoch down."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def scalars_of(record: EpochRecord) -> dict[str, float | int | bool]:
+    """All numbers of a record, flat."""
+    flat = {key: value for key, value in vars(record).items() if key != "metrics"}
+    return {**record.metrics, **flat}
+
+
+class JsonLines(EpochObserver):
+    """One JSON object a line, in full double precision, flushed line by line.
+
+    Args:
+        path: the file; lines of epochs after `resumed_at` are dropped, they belong to a run that was cut off.
+        every: epochs between two lines.
+        resumed_at: epochs that are complete.
+    """
+
+    def __init__(self, path: Path, every: int = 1, *, resumed_at: int = 0) -> None:
+        super().__init__(every)
+        kept = [line for line in _complete_lines(path) if json.loads(line)["epoch"] <= resumed_at]
+        try:
+            self._stream = path.open("w", encoding="utf-8")
+            self._stream.writelines(line + "\n" for line in kept)
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from None
+
+    def note(self, record: EpochRecord) -> None:
+        """Append a line.
+
+        Raises:
+            RunError: a number of this epoch is not finite.
+        """
+        numbers = scalars_of(record)
+        wrong = sorted(name for name, value in numbers.items() if not math.isfinite(value))
+        if wrong:
+            raise RunError(f"the training has diverged: not finite in epoch {record.epoch}: {', '.join(wrong)}")
+        self._stream.write(json.dumps(numbers, allow_nan=False) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """Lines that were written to their end; a kill may have cut the last one."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [line for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+class TensorBoard(EpochObserver):
+    """TensorBoard events; mind that TensorBoard keeps single precision."""
+
+    def __init__(self, directory: Path, every: int = 1, *, resumed_at: int = 0) -> None:
+        super().__init__(every)
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(directory), purge_step=resumed_at + 1 if resumed_at else None)
+
+    def note(self, record: EpochRecord) -> None:
+        """Write every number under its name."""
+        for name, value in scalars_of(record).items():
+            self._writer.add_scalar(name, float(value), record.epoch)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+def require_wandb() -> None:
+    """Refuse to log to Weights & Biases where its package is missing.
+
+    Raises:
+        InputError: it is, and how to install it.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise InputError("wandb = true needs W&B: pip install 'aitimestepper[wandb]'")
+
+
+class WeightsAndBiases(EpochObserver):
+    """A Weights & Biases run, offline unless asked otherwise.
+
+    Raises:
+        InputError: the package wandb is missing.
+    """
+
+    def __init__(
+        self, directory: Path, settings: dict[str, Any], *, project: str, mode: str, name: str, every: int = 1
+    ) -> None:
+        super().__init__(every)
+        require_wandb()
+        import wandb
+
+        os.makedirs(directory, exist_ok=True)
+        self._run = wandb.init(
+            project=project,
+            name=name,
+            dir=str(directory),
+            mode=mode,  # type: ignore[arg-type]
+            config=settings,
+            settings=wandb.Settings(silent=True),
+        )
+
+    def note(self, record: EpochRecord) -> None:
+        """Log every number under its name."""
+        self._run.log(scalars_of(record), step=record.epoch)
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+class Checkpoints(EpochObserver):
+    """Writes a checkpoint every n-th epoch and after the last.
+
+    Args:
+        write: writes the training as it is now.
+    """
+
+    def __init__(self, write: Callable[[], None], every: int) -> None:
+        super().__init__(every)
+        self._write = write
+
+    def note(self, record: EpochRecord) -> None:
+        """Write the checkpoint."""
+        self._write()

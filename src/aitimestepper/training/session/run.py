@@ -1,0 +1,161 @@
+"""A whole two-phase training of a given network on given systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from aitimestepper.config.schema import Config
+from aitimestepper.errors import RunError
+from aitimestepper.model.adapter import ModelAdapter
+from aitimestepper.model.history_buffer import HistoryBuffer
+from aitimestepper.model.particle import ParticleTorch
+from aitimestepper.training.part_one.collect import why_torch
+from aitimestepper.training.session.epochs import TrainingState, epochs
+from aitimestepper.training.session.observers import Checkpoints, Observer
+from aitimestepper.training.session.resume import RESUME_FILE, Contents, snapshot, with_all_parts, write_resume
+from aitimestepper.training.session.scores import about_weights
+from aitimestepper.training.steps import ranks
+from aitimestepper.training.steps.records import EpochRecord, StepRecord
+from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.windows import CalibratedAdapter
+from aitimestepper.weights.file import MODEL_FILE, ModelFile, write_model
+
+
+def run_two_phase_training(
+    model: nn.Module,
+    particle: ParticleTorch,
+    optimizer: torch.optim.Optimizer,
+    config: Config,
+    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+    save_dir: Path | str | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    observers: Sequence[Observer] = (),
+) -> dict[str, Any]:
+    """Train for `epochs` epochs; the systems and their history run on from one to the next.
+
+    Args:
+        save_dir: where checkpoints go (every `checkpoint_every` epochs, at the end and on Ctrl-C); None for none.
+        generator: source of minibatches; None for one seeded with `config.seed`.
+        observers: told of steps and epochs.
+
+    Returns:
+        `epochs_completed`, `total_time` (seconds), `final_metrics`, `convergence_rate` (converged epochs over those
+        with a Part 2; 0 without any), `part2_epochs`, `interrupted` (by Ctrl-C) and `final_particle`.
+    """
+    state = TrainingState(
+        model=model,
+        optimizer=optimizer,
+        initial=particle.clone_detached(),
+        particle=particle,
+        adapter=adapter,
+        generator=generator or torch.Generator().manual_seed(config.seed),
+        replay=ReplayMemory(config.replay_capacity),
+        history=adapter.window(history_buffer),
+    )
+    return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
+
+
+def run_training(
+    state: TrainingState,
+    config: Config,
+    *,
+    save_dir: Path | None = None,
+    observers: Sequence[Observer] = (),
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train on from a state; result and arguments as for `run_two_phase_training`.
+
+    Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last
+    complete epoch: from there a resumed training takes the very steps that an uninterrupted one would have taken.
+    """
+    reason = why_torch(state.model, state.optimizer, state.particle, config, state.adapter, state.history)
+    loop = "compiled" if reason is None else "in torch"
+    keeper = _Keeper(state, config, save_dir, {**(about or {}), "part_one": loop})
+    for observer in observers:
+        observer.begin(f"Part 1 runs {loop}" + ("" if reason is None else f": {reason}"))
+    watching = [*observers]
+    if save_dir is not None:
+        watching.append(Checkpoints(keeper.write, config.checkpoint_every))
+    record: EpochRecord | None = None
+    interrupted = False
+    with ExitStack() as stack:
+        for observer in watching:
+            stack.callback(observer.close)
+        try:
+            for record in epochs(state, config, on_step=_broadcast(observers)):
+                keeper.keep()
+                for observer in watching:
+                    observer.epoch(record)
+            keeper.write()
+        except KeyboardInterrupt:
+            interrupted = True
+            keeper.write()
+        except RunError:
+            keeper.write()
+            raise
+    return {
+        "epochs_completed": keeper.contents["counters"]["epoch"],
+        "total_time": state.wall_seconds,
+        "final_metrics": {} if record is None else record.metrics,
+        "convergence_rate": state.converged_epochs / state.part2_epochs if state.part2_epochs else 0.0,
+        "part2_epochs": state.part2_epochs,
+        "interrupted": interrupted,
+        "final_particle": state.particle,
+    }
+
+
+def _broadcast(observers: Sequence[Observer]) -> Callable[[StepRecord], None] | None:
+    if not observers:
+        return None
+
+    def on_step(record: StepRecord) -> None:
+        for observer in observers:
+            observer.step(record)
+
+    return on_step
+
+
+class _Keeper:
+    """Holds the training as it was after the last complete epoch, and writes it."""
+
+    def __init__(self, state: TrainingState, config: Config, save_dir: Path | None, about: dict[str, Any]) -> None:
+        self._state, self._config, self._save_dir, self._about = state, config, save_dir, about
+        self.contents: Contents = snapshot(state, config)
+        self._written: Contents | None = None
+
+    def keep(self) -> None:
+        """Note the training as it is now."""
+        self.contents = snapshot(self._state, self._config)
+
+    def write(self) -> None:
+        """Write what was noted: first what a resume needs, then the model to use."""
+        if self._save_dir is None or self._written is self.contents:
+            return
+        whole = with_all_parts(self.contents)
+        if ranks.rank() == 0:
+            self._write(self._save_dir, whole)
+        self._written = self.contents
+
+    def _write(self, save_dir: Path, whole: Contents) -> None:
+        save_dir.mkdir(parents=True, exist_ok=True)
+        write_resume(save_dir / RESUME_FILE, whole)
+        scales = self.contents["scales"]
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
+        epoch = self.contents["counters"]["epoch"]
+        about = {"epoch": epoch, **self._about}
+        if isinstance(self._state.adapter, CalibratedAdapter):
+            about |= about_weights(
+                self.contents["model"], self._state, self._config, final=epoch == self._config.epochs
+            )
+        write_model(
+            save_dir / MODEL_FILE,
+            ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
+        )

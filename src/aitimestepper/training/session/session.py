@@ -1,0 +1,242 @@
+"""A training as the command line starts it: systems, network, run directory and observers from one configuration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+
+from aitimestepper.config.schema import Config, fields_of
+from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.features.scales import NormScales
+from aitimestepper.model.adapter import ModelAdapter
+from aitimestepper.model.loading import build_network
+from aitimestepper.model.particle import ParticleTorch, stack_particles
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.clusters import random_system
+from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
+from aitimestepper.systems.orbits import sample_orbits
+from aitimestepper.training.session.epochs import TrainingState, check_systems
+from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.resume import RESUME_FILE, config_of, read_resume, restore
+from aitimestepper.training.session.run import run_training
+from aitimestepper.training.session.systems import external_field, particle_of, torch_device
+from aitimestepper.training.steps import ranks
+from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.windows import CalibratedAdapter, batch_of
+from aitimestepper.weights.file import MODEL_FILE
+
+CONFIG_FILE = "config.toml"
+SYSTEMS_FILE = "initial_conditions.npz"
+METRICS_FILE = "metrics.jsonl"
+
+_MEASURED = 10_000
+"""Systems from which the ranges of the description are taken."""
+
+RESUMABLE = frozenset(
+    {"epochs", "log_every", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "wandb_mode"}
+)
+"""Keys that may change when a training is taken up again: none of them changes what an epoch does."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training left behind.
+
+    Attributes:
+        run_dir: the run directory.
+        model_path: the model file in it.
+        epochs_completed: of this run, earlier sessions included.
+        interrupted: whether Ctrl-C ended it.
+        summary: the last epoch's numbers, convergence_rate and total_time.
+    """
+
+    run_dir: Path
+    model_path: Path
+    epochs_completed: int
+    interrupted: bool
+    summary: dict[str, Any]
+
+
+def train(config: Config, *, resume: Path | None = None, observers: Sequence[Observer] = ()) -> TrainingOutcome:
+    """Train as `config` says and leave everything in `runs_dir/save_name`.
+
+    Args:
+        config: all settings; with `resume` only those of `RESUMABLE` count, the others come from the checkpoint.
+        resume: run directory of a training to take up again.
+        observers: told of steps and epochs, beside the metrics files.
+
+    Raises:
+        OutputExistsError: the run directory exists, and neither `overwrite` nor `resume` is given.
+        InputError: something that was asked for cannot be done.
+        RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
+    """
+    with ranks.processes(torch_device(config)):
+        return _train(config, resume, observers)
+
+
+def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -> TrainingOutcome:
+    run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
+    contents = None if resume is None else read_resume(run_dir / RESUME_FILE)
+    if contents is not None:
+        kept = config_of(contents)
+        config = kept.replace(**{key: value for key, value in config.explicit().items() if key in RESUMABLE})
+    state = build_training(config)
+    if config.wandb:
+        require_wandb()  # before the run directory is made, which would be in the way of the next try
+    if contents is None:
+        ranks.by_first(lambda: _create_run_directory(run_dir, config, state.particle))
+    else:
+        restore(state, contents, run_dir / RESUME_FILE)
+    watching = [*observers]
+    if ranks.rank() == 0:
+        watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
+    about = {"ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
+    result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
+    summary = {**result["final_metrics"], "total_time": result["total_time"]}
+    summary["convergence_rate"] = result["convergence_rate"]
+    return TrainingOutcome(
+        run_dir, run_dir / MODEL_FILE, result["epochs_completed"], bool(result["interrupted"]), summary
+    )
+
+
+def build_training(config: Config) -> TrainingState:
+    """Systems, adapter, network and optimiser of a configuration, before the first epoch.
+
+    Raises:
+        InputError: the systems cannot be judged, or several processes cannot share this training.
+    """
+    if ranks.count() > 1 and (config.ic is not None or config.output_scale == "calibrated"):
+        raise InputError(
+            "several processes train on systems of their own, so they need drawn ones (no --ic); and calibrated "
+            "weights are trained in one process, which uses all cores"
+        )
+    if config.output_scale == "calibrated":
+        return _build_calibration(config)
+    device = torch_device(config)
+    particle = training_systems(config, device)
+    check_systems(particle, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
+    # The features are built once here, so that their scales are those of the initial state.
+    model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
+    if ranks.count() > 1:
+        adapter.scales = ranks.gathered(adapter.scales)[0] or NormScales()
+        ranks.share_weights(model)
+        if ranks.rank() > 0:
+            generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
+    return _before_the_first_epoch(config, model, particle, adapter, generator)
+
+
+def _build_calibration(config: Config) -> TrainingState:
+    """The same for calibrated weights, which are trained on windows of systems of every kind."""
+    generator = torch.Generator().manual_seed(config.seed)
+    adapter = CalibratedAdapter(config, generator)
+    rng = np.random.default_rng([config.seed, 0])
+    adapter.measure([mixed_system(rng) for _ in range(_MEASURED)])
+
+    def draw(epoch: int) -> ParticleTorch:
+        rng = np.random.default_rng([config.seed, epoch])
+        return batch_of([mixed_system(rng) for _ in range(config.num_orbits)], MOST_BODIES, config)
+
+    particle = draw(1)
+    model = build_network(config, adapter.input_dim_from_state(particle), generator)
+    state = _before_the_first_epoch(config, model, particle, adapter, generator)
+    state.redraw = draw
+    return state
+
+
+def _before_the_first_epoch(
+    config: Config, model: torch.nn.Module, particle: ParticleTorch, adapter: ModelAdapter, generator: torch.Generator
+) -> TrainingState:
+    return TrainingState(
+        model=model,
+        optimizer=_optimiser(model, config),
+        initial=particle.clone_detached(),
+        particle=particle,
+        adapter=adapter,
+        generator=generator,
+        replay=ReplayMemory(config.replay_capacity),
+        history=adapter.history_buffer,
+    )
+
+
+def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.AdamW:
+    # Fused where torch can: for a small network the many small operations cost more than their arithmetic.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+
+
+def training_systems(config: Config, device: torch.device | None = None) -> ParticleTorch:
+    """The system that `ic` names, or a batch of drawn ones: orbits of two bodies, random systems of more."""
+    field = external_field(config)
+    if config.ic is not None:
+        system = initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
+        return particle_of(system, config, field, device)
+    rng = np.random.default_rng(ranks.seed_of(config.seed))
+    if config.num_particles == 2:
+        systems = sample_orbits(
+            rng,
+            count=config.num_orbits,
+            e_range=(config.e_min, config.e_max),
+            a_range=(config.a_min, config.a_max),
+            dim=config.dim,
+            G=config.G,
+        )
+    else:
+        systems = [
+            random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G)
+            for _ in range(config.num_orbits)
+        ]
+    return stack_particles([particle_of(system, config, field, device) for system in systems])
+
+
+def _create_run_directory(run_dir: Path, config: Config, particle: ParticleTorch) -> None:
+    """Make the run directory with the configuration as used and the initial conditions.
+
+    Raises:
+        OutputExistsError: it exists, and `overwrite` is not set, or it is no run directory.
+        OutputError: it cannot be made.
+    """
+    if run_dir.exists():
+        if not config.overwrite:
+            raise OutputExistsError(
+                f"{run_dir} exists already: choose another --save-name, continue it with --resume {run_dir}, or "
+                "replace it with --overwrite"
+            )
+        if not (run_dir / CONFIG_FILE).is_file():
+            raise OutputExistsError(f"{run_dir} is not a run directory, so --overwrite does not replace it")
+        shutil.rmtree(run_dir)
+    try:
+        run_dir.mkdir(parents=True)
+        settings = config.model_dump(by_alias=True, exclude_none=True, mode="json")
+        used = {key: value for key, value in settings.items() if key in fields_of("train")}
+        (run_dir / CONFIG_FILE).write_text(tomli_w.dumps(used), encoding="utf-8")
+        arrays = {name: tensor.cpu().numpy() for name, tensor in particle.bodies._asdict().items()}
+        np.savez(run_dir / SYSTEMS_FILE, **arrays, period=particle.period.cpu().numpy())
+    except OSError as error:
+        raise OutputError(f"cannot create the run directory {run_dir}: {error.strerror}") from None
+
+
+def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:
+    found: list[Observer] = [JsonLines(run_dir / METRICS_FILE, config.log_every, resumed_at=resumed_at)]
+    if config.tensorboard:
+        found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at))
+    if config.wandb:
+        found.append(
+            WeightsAndBiases(
+                run_dir / "wandb",
+                config.model_dump(mode="json"),
+                project=config.wandb_project,
+                mode=config.wandb_mode,
+                name=config.save_name,
+                every=config.log_every,
+            )
+        )
+    return found

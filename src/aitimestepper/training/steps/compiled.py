@@ -1,0 +1,148 @@
+"""The compiled step behind a torch function: what a network of any kind is trained through on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aitimestepper.config.schema import Config
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.training.gate import (
+    ERROR,
+    HEAD_SLOPE,
+    LOSS,
+    PASSED,
+    SLOPE,
+    VERDICT,
+    Gate,
+    judge_all,
+    largest_steps,
+)
+from aitimestepper.model.adapter import ModelAdapter
+from aitimestepper.model.particle import ParticleTorch
+from aitimestepper.training.steps.rows import Array, gate_of, law_of, rows_of, why_not_compiled
+
+
+class Judged(NamedTuple):
+    """What the engine says of S steps.
+
+    Attributes:
+        dt: (S,), the steps.
+        error: (S,), relative energy error; 1 where it is not finite.
+        passed: (S,), whether the gate lets each through.
+        losses: (S,), zero inside the band.
+        rows: (S, STATE x N), the states reached.
+    """
+
+    dt: Tensor
+    error: Tensor
+    passed: Tensor
+    losses: Tensor
+    rows: Array
+
+
+class Stock(NamedTuple):
+    """States from which steps are tried, as the engine takes them.
+
+    Attributes:
+        rows: (S, STATE x N).
+        energy, free_fall: (S,), of each state: its energy and the square of its fastest free-fall rate.
+        unit: (S,), what the network's output counts: shortest pair times, or ones.
+        law: what moves the bodies.
+        gate: what steps are held to.
+    """
+
+    rows: Array
+    energy: Array
+    free_fall: Array
+    unit: Array
+    law: Law
+    gate: Gate
+
+    @classmethod
+    def of(cls, state: ParticleTorch, energy: Tensor, config: Config) -> Stock | None:
+        """A detached batch; None where the engine does not know what moves it, or what is asked."""
+        if why_not_compiled(state, config) is not None:
+            return None
+        pair_time = state.shortest_pair_time(config.G)
+        unit = pair_time if config.output_scale == "physical" else torch.ones_like(pair_time)
+        return cls(
+            rows_of(state.snapshot()),
+            energy.numpy(),
+            (pair_time**-2.0).numpy(),
+            unit.numpy(),
+            law_of(state, config),
+            gate_of(config),
+        )
+
+    def select(self, index: Tensor) -> Stock:
+        """The states at `index` (S,)."""
+        chosen = index.numpy()
+        rows, energy, free_fall, unit = (array[chosen] for array in self.arrays)
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
+        """What there is of each state."""
+        return self.rows, self.energy, self.free_fall, self.unit
+
+    def replaced(self, index: Tensor, by: Stock) -> Stock:
+        """These states with those at `index` (S,) as in `by`."""
+        rows, energy, free_fall, unit = (array.copy() for array in self.arrays)
+        for old, new in zip((rows, energy, free_fall, unit), by.arrays, strict=True):
+            old[index.numpy()] = new
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+
+    def then(self, later: Stock) -> Stock:
+        """These states followed by those of `later`."""
+        rows, energy, free_fall, unit = (np.concatenate(pair) for pair in zip(self.arrays, later.arrays, strict=True))
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+
+    def since(self, first: int) -> Stock:
+        """The states from the one at `first` on."""
+        rows, energy, free_fall, unit = (array[first:] for array in self.arrays)
+        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+
+    def largest_steps(self, limits: Tensor, grid: Tensor) -> Tensor:
+        """(S,): the largest of `limits` (S,) x `grid`, ascending, before the energy error reaches the threshold."""
+        largest = np.empty(len(self.energy))
+        largest_steps(largest, self.rows, self.energy, limits.numpy(), grid.numpy(), self.law, self.gate)
+        return torch.from_numpy(largest)
+
+
+def judge_output(output: Tensor, stock: Stock, adapter: ModelAdapter) -> Judged:
+    """What becomes of the steps that a network's output (S, n) means for the states of a stock.
+
+    The losses carry their derivative by the output.
+    """
+    dt = adapter.step_over(output, torch.from_numpy(stock.unit))
+    foreseen = output[..., min(1, output.shape[-1] - 1)]
+    losses, error, passed, rows = _Judge.apply(dt, foreseen.expand(dt.shape), stock)
+    return Judged(dt, error, passed, losses, rows.numpy())
+
+
+class _Judge(torch.autograd.Function):
+    """The engine's verdict, whose derivatives come with it."""
+
+    @staticmethod
+    def forward(ctx: Any, dt: Tensor, foreseen: Tensor, stock: Stock) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Losses, errors, verdicts and states reached."""
+        verdicts, rows = np.empty((len(stock.energy), VERDICT)), np.empty_like(stock.rows)
+        steps, predicted = (np.ascontiguousarray(x.detach().numpy()) for x in (dt, foreseen))
+        judge_all(verdicts, rows, stock.rows, stock.energy, stock.free_fall, steps, predicted, stock.law, stock.gate)
+        found = torch.from_numpy(verdicts)
+        ctx.save_for_backward(found)
+        passed = found[:, PASSED] > 0
+        error = torch.where(torch.isfinite(found[:, ERROR]), found[:, ERROR], 1.0)
+        reached = torch.from_numpy(rows)
+        ctx.mark_non_differentiable(error, passed, reached)
+        return found[:, LOSS].clone(), error, passed, reached
+
+    @staticmethod
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, Tensor, None]:
+        """The weight of each loss times its slopes."""
+        (found,) = ctx.saved_tensors
+        return weights[0] * found[:, SLOPE], weights[0] * found[:, HEAD_SLOPE], None

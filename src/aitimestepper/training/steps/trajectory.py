@@ -1,0 +1,178 @@
+"""Accepted states: as a trajectory in the order of time, and as samples to draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from aitimestepper.config.schema import Config
+from aitimestepper.model.adapter import ModelAdapter
+from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_windows
+from aitimestepper.model.particle import ParticleTorch, concatenate_particles
+from aitimestepper.training.steps.attempt import Start
+from aitimestepper.training.steps.compiled import Stock
+
+Pair = tuple[ParticleTorch, Tensor]
+
+
+class Samples(Sequence[Pair]):
+    """Accepted states of single systems, stacked: one row each, drawn by index.
+
+    Attributes:
+        state: a batch of S systems.
+        dt: (S,), the accepted steps that led to them.
+        window: the history of each, batched; None without a history.
+    """
+
+    def __init__(self, state: ParticleTorch, dt: Tensor, window: HistoryBuffer | None) -> None:
+        self.state, self.dt, self.window = state, dt, window
+
+    def __len__(self) -> int:
+        return self.dt.shape[0]
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> Pair | Samples:
+        if isinstance(index, slice):
+            return self.select(torch.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return self.state.select(index), self.dt[index]
+
+    def select(self, index: Tensor) -> Samples:
+        """The rows at `index` (S,), each with its own history."""
+        window = None if self.window is None else self.window.select(index)
+        return Samples(self.state.select(index), self.dt[index], window)
+
+    def then(self, later: Samples) -> Samples:
+        """These rows followed by those of `later`."""
+        window = None
+        if self.window is not None and later.window is not None:
+            current = [self.state.snapshot(), later.state.snapshot()]
+            window = concatenate_windows([self.window, later.window], current)
+        return Samples(concatenate_particles([self.state, later.state]), torch.cat([self.dt, later.dt]), window)
+
+
+class Trajectory(Sequence[Pair]):
+    """(state, dt) pairs in the order of time: the accepted, detached state after each step, and its step.
+
+    Of one system the states are single ones. Of a batch, whose systems advance at their own pace, an entry is a batch
+    of those whose steps were accepted together.
+
+    Args:
+        samples: every accepted state, one row each; None for none.
+        sizes: rows of each entry.
+        single: whether the entries are single systems.
+    """
+
+    def __init__(self, samples: Samples | None = None, sizes: Sequence[int] = (), *, single: bool = False) -> None:
+        self.samples = samples
+        self._ends = list(accumulate(sizes))
+        self._single = single
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[Pair], window: HistoryBuffer | None = None) -> Trajectory:
+        """A trajectory from bare pairs: each entry's history is what stands before it, after that of `window`.
+
+        Args:
+            pairs: consecutive accepted states with their steps.
+            window: an empty history, or the one in force at the first entry; None without a history.
+        """
+        states, steps, windows = [], [], []
+        past = None if window is None else window.clone()
+        single = False
+        for state, dt in pairs:
+            single = not state.batch_shape
+            batch = state.as_batch()
+            states.append(batch)
+            steps.append(torch.as_tensor(dt).reshape(-1).expand(batch.batch_shape))
+            if past is not None:
+                windows.append(past.clone().as_batch())
+                past.push(state)
+        if not states:
+            return cls()
+        joined = concatenate_windows(windows, [s.snapshot() for s in states]) if windows else None
+        samples = Samples(concatenate_particles(states), torch.cat(steps), joined)
+        return cls(samples, [len(dt) for dt in steps], single=single)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        assert self.samples is not None
+        rows = self._rows(index)
+        return self.samples.state.select(rows), self.samples.dt[rows]
+
+    @property
+    def windows(self) -> list[HistoryBuffer | None]:
+        """The history that was in force at each entry, so that each is later seen with its own; None without one."""
+        window = None if self.samples is None else self.samples.window
+        return [None if window is None else window.select(self._rows(i)) for i in range(len(self))]
+
+    def _rows(self, index: int) -> Tensor | int:
+        end = self._ends[index]
+        begin = self._ends[range(len(self))[index] - 1] if range(len(self))[index] else 0
+        return begin if self._single else torch.arange(begin, end)
+
+
+class ReplayMemory:
+    """The last `capacity` accepted states over all epochs; the oldest leave first.
+
+    Attributes:
+        samples: the states; None while there are none.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.samples: Samples | None = None
+        self._prepared: tuple[Tensor, Tensor, Stock | None] | None = (
+            None  # features, energy and stock of the first rows
+        )
+
+    def __len__(self) -> int:
+        return 0 if self.samples is None else len(self.samples)
+
+    def extend(self, trajectory: Trajectory) -> None:
+        """Add the entries of a trajectory."""
+        new = trajectory.samples
+        if new is None:
+            return
+        joined = new if self.samples is None else self.samples.then(new)
+        lost = max(len(joined) - self.capacity, 0)
+        self.samples = joined[lost:] if lost else joined
+        if lost and self._prepared is not None:
+            features, energy, stock = self._prepared
+            self._prepared = features[lost:], energy[lost:], None if stock is None else stock.since(lost)
+
+    def start(self, config: Config, adapter: ModelAdapter) -> Start:
+        """Every state as the start of a step; what has been prepared once is not prepared again."""
+        assert self.samples is not None
+        state, window = self.samples.state, self.samples.window
+        done = 0 if self._prepared is None else len(self._prepared[1])
+        if done < len(self.samples):
+            new = self.samples[done:]
+            start = Start.of(new.state, config, adapter, new.window)
+            if self._prepared is None:
+                self._prepared = start.features, start.energy, start.stock
+            else:
+                features, energy, stock = self._prepared
+                self._prepared = (
+                    torch.cat([features, start.features]),
+                    torch.cat([energy, start.energy]),
+                    None if stock is None or start.stock is None else stock.then(start.stock),
+                )
+        assert self._prepared is not None
+        features, energy, stock = self._prepared
+        return Start(state, window, features, energy, None, stock)

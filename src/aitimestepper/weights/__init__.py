@@ -1,0 +1,1 @@
+"""Model files and calibrated weights, without torch."""

@@ -1,0 +1,119 @@
+"""Weights of a model file as arrays of the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.config.schema import Config
+from aitimestepper.constants import ENERGY_ERROR_ORDER, TRAITS
+from aitimestepper.engine.features.scales import scales_of
+from aitimestepper.engine.features.summary import CODES as FEATURES
+from aitimestepper.engine.features.summary import WIDTHS, Sight
+from aitimestepper.engine.networks import CODES as ACTIVATIONS
+from aitimestepper.engine.networks import Network
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.run.governor import Control
+from aitimestepper.engine.run.step import Learner
+from aitimestepper.errors import CheckpointError
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.weights.calibrated import HEADS
+from aitimestepper.weights.file import ModelFile
+
+_LEAST_CORRECTION = 0.01
+
+
+def control_of(model: ModelFile, config: Config) -> Control:
+    """What a calibrated run is held to, and the network that chooses its step.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the file describes.
+    """
+    assert model.scales is not None
+    assert config.tolerance is not None
+    assert config.order is not None
+    low, high = np.array(model.scales).reshape(2, TRAITS)
+    head = HEADS.index((config.integrator, config.order))
+    power = 1.0 / config.order
+    return Control(
+        with_ranges(network_of(model, head), low, high),
+        low,
+        high,
+        float(model.about["fallback"][head]),
+        config.tolerance,
+        float(config.order),
+        config.tolerance**power,
+        config.tolerance_kind == "run",
+        config.tolerance_kind != "step",
+        _LEAST_CORRECTION,
+    )
+
+
+def with_ranges(network: Network, low: Floats, high: Floats) -> Network:
+    """A network that takes descriptions of states as they are, in place of their place within [low, high]."""
+    n_in, n_out = network.widths[2], network.widths[3]
+    first = network.weights[: (n_in + 1) * n_out].reshape(n_in + 1, n_out).copy()
+    half = 0.5 * (high - low)
+    first[n_in] -= (0.5 * (low + high) / half) @ first[:TRAITS]
+    first[:TRAITS] /= half[:, None]
+    rest = network.weights[(n_in + 1) * n_out :]
+    return network._replace(weights=np.concatenate([first.reshape(-1), rest]))
+
+
+def learner_of(model: ModelFile, system: InitialConditions, law: Law, tolerance: float | None) -> Learner:
+    """The network of a model file, and what it looks at, as arrays.
+
+    A tolerance scales the steps, which were trained to stay below the energy threshold, by the cube root of the ratio.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the file describes.
+    """
+    config = model.config
+    kind = FEATURES[config.feature_type]
+    scales = model.scales
+    if not config.normalize_inputs or config.feature_type == "invariant":
+        scales = (1.0, 1.0, 1.0, 1.0)
+    elif scales is None:
+        scales = scales_of(system.mass, system.position, system.velocity, law)
+    sight = Sight(kind, config.history_len, system.n_dims, *(float(scale) for scale in scales))
+    ratio = 1.0 if tolerance is None else tolerance / config.energy_threshold
+    return Learner(
+        sight, network_of(model), config.output_scale == "physical", float(ratio ** (1.0 / ENERGY_ERROR_ORDER))
+    )
+
+
+def network_of(model: ModelFile, head: int = 0) -> Network:
+    """The network as arrays, with the output `head` in column 0."""
+    config = model.config
+    if config.output_scale == "calibrated":
+        n_features = TRAITS + 1
+    else:
+        n_features = WIDTHS[FEATURES[config.feature_type]] * (
+            config.history_len if config.feature_type == "delta_mag" else config.history_len + 1
+        )
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.weights.items()}
+    frequencies = arrays.pop("layers.0.frequencies", np.zeros((n_features, 0)))
+    numbers = sorted({int(name.split(".")[1]) for name in arrays})
+    widths = [n_features + 2 * frequencies.shape[1], *config.hidden_dims]
+    parts = [frequencies.reshape(-1)]
+    if config.fourier_dim != frequencies.shape[1] or len(numbers) != len(widths):
+        raise _other_size(len(numbers), len(widths))
+    for number, n_in in zip(numbers, widths, strict=True):
+        weight, bias = arrays[f"layers.{number}.weight"], arrays[f"layers.{number}.bias"]
+        n_out = widths[len(parts)] if len(parts) < len(widths) else len(bias)
+        if weight.shape != (n_out, n_in) or bias.shape != (n_out,):
+            raise _other_size(weight.shape, (n_out, n_in))
+        if number == numbers[-1]:
+            weight, bias = np.roll(weight, -head, axis=0), np.roll(bias, -head)
+        parts += [np.concatenate([weight.T.reshape(-1), bias])]
+    units = [*widths, len(bias)]
+    return Network(
+        np.array([n_features, frequencies.shape[1], *units]), np.concatenate(parts), ACTIVATIONS[config.activation]
+    )
+
+
+def _other_size(found: object, expected: object) -> CheckpointError:
+    return CheckpointError(
+        f"the model file holds a network of another size than its configuration asks for: found {found}, "
+        f"expected {expected}"
+    )

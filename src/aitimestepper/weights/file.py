@@ -1,0 +1,127 @@
+"""Model files: weights with all that is needed to use them, readable without torch.
+
+A safetensors file holds the weights as arrays and, in its header, JSON texts: the format number, the configuration,
+the scales of the features and where the weights come from. Nothing in it is executed when it is read. What a resumed
+training needs beside it is in `training.session.resume`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aitimestepper._version import __version__
+from aitimestepper.config.schema import Config
+from aitimestepper.constants import TRAITS
+from aitimestepper.errors import CheckpointError, ConfigError
+from aitimestepper.outputs import write_atomically
+
+FORMAT = "aitimestepper-model"
+VERSION = 1
+MODEL_FILE = "model.safetensors"
+DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
+"""The calibrated weights that come with the package."""
+
+_SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, a little-endian integer."""
+
+
+class ModelFile(NamedTuple):
+    """What a model file holds.
+
+    Attributes:
+        weights: arrays by the name of their layer.
+        config: the configuration that the weights were trained with.
+        scales: L0, V0, A0, T0 of the features, or of calibrated weights the lowest and then the highest values that
+            they were trained on; None where none have been fixed yet.
+        about: origin of the weights: epoch, version of the package, initial conditions.
+        digest: SHA-256 of the file, by which it is known again; empty for weights that were not read from one.
+    """
+
+    weights: dict[str, NDArray[Any]]
+    config: Config
+    scales: tuple[float, ...] | None
+    about: dict[str, Any]
+    digest: str = ""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the weights choose steps for a tolerance of the run, rather than single steps."""
+        return self.config.output_scale == "calibrated"
+
+
+def write_model(path: Path, file: ModelFile) -> None:
+    """Write a model file atomically, replacing an older one.
+
+    Raises:
+        OutputError: the place cannot be written to.
+    """
+    from safetensors.numpy import save
+
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "config": file.config.model_dump_json(by_alias=True),
+        "scales": json.dumps(file.scales),
+        "about": json.dumps({"package_version": __version__, **file.about}),
+    }
+    arrays = {name: np.ascontiguousarray(array) for name, array in file.weights.items()}
+    write_atomically(path, save(arrays, metadata=header))
+
+
+def model_path(path: Path | str | None) -> Path:
+    """The model file that a path means: itself, the one in a run directory, or for None the package's own."""
+    if path is None:
+        return DEFAULT_MODEL
+    path = Path(path)
+    return path / MODEL_FILE if path.is_dir() else path
+
+
+def read_model(path: Path | str | None) -> ModelFile:
+    """Read a model file, or that of a run directory, without torch and without executing anything.
+
+    Raises:
+        CheckpointError: it is missing, damaged, foreign, or of another version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = model_path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no model file at {path}")
+    try:
+        content = path.read_bytes()
+        weights = load(content)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
+    header = _header_in(content)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a safetensors file, but not a model of this package")
+    if header.get("version") != str(VERSION):
+        raise CheckpointError(f"{path} has format version {header.get('version')}, this package reads {VERSION}")
+    return _decoded(path, weights, header)._replace(digest=hashlib.sha256(content).hexdigest())
+
+
+def _header_in(content: bytes) -> dict[str, str]:
+    """The texts in the header of a safetensors file that has been found to be one."""
+    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
+    return dict(json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__") or {})
+
+
+def _decoded(path: Path, weights: dict[str, NDArray[Any]], header: Mapping[str, str]) -> ModelFile:
+    try:
+        config = Config(**json.loads(header["config"]))
+        scales = json.loads(header["scales"])
+        about = json.loads(header["about"])
+    except (KeyError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {error}") from None
+    if scales is not None and not (isinstance(scales, list) and len(scales) == _SCALES[config.output_scale]):
+        raise CheckpointError(f"{path} has a damaged header: scales must be numbers, got {scales!r}")
+    return ModelFile(weights, config, None if scales is None else tuple(scales), about)

@@ -1,0 +1,94 @@
+"""What a run reports about its conserved quantities."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from aitimestepper import Recording
+from aitimestepper.engine.physics.conserved import energy_scale
+from aitimestepper.recordings.parts import Frames, RunInfo, Summary
+from aitimestepper.systems.conserved import angular_momentum
+
+
+def circling_pair(n_frames: int = 8, n_dims: int = 2) -> Frames:
+    """Two unit masses on a circle of diameter 2, one revolution."""
+    phase = np.linspace(0.0, 2.0 * np.pi, n_frames)
+    zeros = np.zeros((n_frames, max(0, n_dims - 2)))
+    outward = np.column_stack([np.cos(phase), np.sin(phase), zeros])
+    along = np.column_stack([-np.sin(phase), np.cos(phase), zeros])
+    position, velocity = (np.stack([vector, -vector], axis=1) for vector in (outward, 0.5 * along))
+    spin = angular_momentum(np.ones(2), position, velocity)
+    return Frames(phase, np.gradient(phase), position, velocity, np.full(n_frames, -0.25), spin)
+
+
+SUMMARY = Summary(7, 8, 0, 6.25, -0.25, -0.25, 0.2, 0.04, 0.0, 1e-15, 0.5, "finished")
+
+
+@pytest.mark.parametrize(("n_dims", "expected"), [(2, 1.0), (3, [0.0, 0.0, 1.0])])
+def test_angular_momentum_of_a_circle(n_dims, expected):
+    np.testing.assert_allclose(circling_pair(n_dims=n_dims).angular_momentum[2], expected, atol=1e-15)
+
+
+def test_angular_momentum_in_one_dimension_is_zero():
+    line = np.ones((4, 2, 1))
+    assert angular_momentum(np.ones(2), line, line).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("kinetic", "total", "scale"),
+    [(1.0, -0.5, 0.5), (1.0, 0.0, 2.0), (1.0, 1e-16, 2.0), (0.0, 0.0, 1.0), (1e-300, -1e-300, 1e-300)],
+)
+def test_an_energy_that_is_only_rounding_is_no_scale(kinetic, total, scale):
+    assert energy_scale(kinetic, total) == pytest.approx(scale, rel=1e-12)
+
+
+def test_a_recording_comes_back_bit_for_bit(tmp_path):
+    frames = circling_pair(n_dims=3)
+    info = RunInfo(
+        mass=np.ones(2),
+        names=("Söl", "b"),
+        period=6.3,
+        G=2.0,
+        softening=0.1,
+        note="au",
+        settings={"dt": 0.1, "ic": "x"},
+    )
+    written = Recording.of(info, frames, SUMMARY)
+    written.save(tmp_path / "run.h5")
+    read = Recording.load(tmp_path / "run.h5")
+    for name in Frames._fields:
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+    assert read.summary == written.summary
+    assert {k: v for k, v in vars(read.info).items() if k != "mass"} == {
+        k: v for k, v in vars(info).items() if k != "mass"
+    }
+
+
+def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
+    frames = circling_pair()
+    summary = SUMMARY
+    assert list(json.loads(json.dumps(summary.as_dict(), allow_nan=False))) == [
+        "steps",
+        "force_evaluations",
+        "rejected_steps",
+        "time",
+        "energy_initial",
+        "energy_final",
+        "energy_error_max",
+        "energy_error_final",
+        "momentum_residual",
+        "angular_momentum_residual",
+        "wall_seconds",
+        "outcome",
+        "energy_error_asked",
+        "position_error_asked",
+        "position_error_max",
+        "outside_training",
+        "energy_verdict",
+        "position_verdict",
+    ]
+    Recording.of(RunInfo(mass=np.ones(2)), frames, summary).save(tmp_path / "run.h5")
+    assert Recording.load(tmp_path / "run.h5").summary == summary

@@ -1,0 +1,308 @@
+"""A training from a configuration: what it leaves, and that it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import kepler, parts
+
+from aitimestepper import (
+    CheckpointError,
+    Config,
+    InputError,
+    OutputError,
+    OutputExistsError,
+    RunError,
+    load_stepper,
+    run_two_phase_training,
+    train,
+)
+from aitimestepper.training.session.resume import read_resume
+from aitimestepper.training.session.session import build_training
+from aitimestepper.weights.file import read_model
+
+SMALL = {
+    "num_orbits": 3,
+    "hidden_dims": (8,),
+    "output_scale": "physical",
+    "lr": 1e-3,
+    "replay_steps": 4,
+    "steps_per_epoch": 2,
+    "checkpoint_every": 2,
+    "tensorboard": False,
+}
+HISTORY = {"history_len": 2, "feature_type": "delta_mag", "normalize_inputs": True, "dropout": 0.2}
+
+
+def weights(run: Path | str) -> dict[str, np.ndarray]:
+    return read_model(run).weights
+
+
+def same(first: Path | str, second: Path | str) -> bool:
+    one, two = weights(first), weights(second)
+    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("keys", [{}, HISTORY])
+def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(keys):
+    train(Config(epochs=8, save_name="whole", **SMALL, **keys))
+    train(Config(epochs=3, save_name="halves", **SMALL, **keys))
+    assert not same("runs/whole", "runs/halves")
+    outcome = train(Config(epochs=8), resume=Path("runs/halves"))
+    assert outcome.epochs_completed == 8
+    assert same("runs/whole", "runs/halves")
+    epochs = [json.loads(line)["epoch"] for line in Path("runs/halves/metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, 9))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(Config(epochs=3, save_name=name, seed=seed, **SMALL, **HISTORY))
+    assert same("runs/a", "runs/b")
+    assert not same("runs/a", "runs/c")
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            train(Config(epochs=3, save_name=str(threads), **SMALL))
+    finally:
+        torch.set_num_threads(before)
+    assert same("runs/1", "runs/2")
+
+
+def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():
+    outcome = train(Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True}))
+    names = {path.name for path in outcome.run_dir.iterdir()}
+    assert names == {
+        "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "tensorboard",
+    }  # fmt: skip
+    used = tomllib.loads((outcome.run_dir / "config.toml").read_text())
+    assert Config(**used) == Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True})
+    assert any((outcome.run_dir / "tensorboard").iterdir())
+    stepper = load_stepper(outcome.run_dir)
+    assert stepper.adapter.predict_dt(stepper.model, kepler(e=0.5)) > 0
+
+
+def test_a_loaded_stepper_takes_the_steps_of_the_one_that_was_trained():
+    state = build_training(Config(**SMALL, **HISTORY))
+    run_two_phase_training(
+        state.model,
+        state.particle,
+        state.optimizer,
+        Config(epochs=2, **SMALL, **HISTORY),
+        state.adapter,
+        save_dir="here",
+    )
+    loaded = load_stepper("here")
+    particle = kepler(e=0.5)
+    assert loaded.adapter.norm_scales == state.adapter.norm_scales
+    before = state.adapter.predict_dt(state.model, particle, loaded.adapter.history_buffer)
+    assert loaded.adapter.predict_dt(loaded.model, particle) == before
+
+
+def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
+    script = f"""
+        import pathlib
+        from aitimestepper import Config
+        from aitimestepper import train
+
+        class Stop:
+            def begin(self, message):
+                pass
+
+            def step(self, record):
+                if record.epoch == 5:
+                    pathlib.Path("now").touch()
+                    while True:
+                        pass
+            def epoch(self, record): pass
+            def close(self): pass
+
+        outcome = train(Config(epochs=8, save_name="cut", **{SMALL!r}, **{HISTORY!r}), observers=[Stop()])
+        assert outcome.interrupted and outcome.epochs_completed == 4, outcome
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    while not Path("now").exists() and process.poll() is None:
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    train(Config(epochs=8), resume=Path("runs/cut"))
+    train(Config(epochs=8, save_name="whole", **SMALL, **HISTORY))
+    assert same("runs/whole", "runs/cut")
+
+
+def test_a_training_that_fails_keeps_its_last_complete_epoch():
+    class Sabotage:
+        def begin(self, message):
+            pass
+
+        def step(self, record):
+            if record.epoch == 4:
+                raise RunError("the fourth epoch fails")
+
+        def epoch(self, record):
+            pass
+
+        def close(self):
+            pass
+
+    config = Config(epochs=8, save_name="cut", **{**SMALL, "checkpoint_every": 100})
+    with pytest.raises(RunError, match="fourth epoch"):
+        train(config, observers=[Sabotage()])
+    train(Config(epochs=8), resume=Path("runs/cut"))
+    train(config.replace(save_name="whole"))
+    assert same("runs/whole", "runs/cut")
+
+
+def test_a_missing_wandb_is_said_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'aitimestepper\[wandb\]'"):
+        train(Config(epochs=1, save_name="run", wandb=True, **SMALL))
+    assert not Path("runs/run").exists()
+
+
+def test_an_existing_run_is_kept_unless_told_otherwise():
+    train(Config(epochs=1, save_name="run", **SMALL))
+    kept = weights("runs/run")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        train(Config(epochs=1, save_name="run", seed=5, **SMALL))
+    assert all(np.array_equal(kept[name], array) for name, array in weights("runs/run").items())
+    train(Config(epochs=1, save_name="run", seed=5, overwrite=True, **SMALL))
+    assert not all(np.array_equal(kept[name], array) for name, array in weights("runs/run").items())
+
+
+def test_overwrite_never_deletes_a_directory_that_is_no_run():
+    Path("runs/precious").mkdir(parents=True)
+    Path("runs/precious/thesis.tex").touch()
+    with pytest.raises(OutputExistsError, match="not a run directory"):
+        train(Config(epochs=1, save_name="precious", overwrite=True, **SMALL))
+    assert Path("runs/precious/thesis.tex").exists()
+
+
+def test_a_run_directory_that_cannot_be_made_is_said_so():
+    Path("runs").touch()
+    with pytest.raises(OutputError, match="cannot create the run directory"):
+        train(Config(epochs=1, **SMALL))
+
+
+def test_wandb_offline_keeps_its_run_in_the_run_directory():
+    pytest.importorskip("wandb")
+    train(Config(epochs=1, save_name="watched", wandb=True, **SMALL))
+    assert list(Path("runs/watched/wandb").rglob("*.wandb"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "pickle", "missing", "other size"])
+def test_a_damaged_or_foreign_checkpoint_gives_one_clear_line(damage):
+    outcome = train(Config(epochs=1, save_name="run", **SMALL))
+    resume = outcome.run_dir / "resume.pt"
+    for path in (outcome.model_path, resume):
+        content = path.read_bytes()
+        if damage == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        elif damage == "foreign":
+            path.write_bytes(b"#!/bin/sh\n")
+        elif damage == "pickle":
+            path.write_bytes(pickle.dumps(Hostile()))
+        elif damage == "missing":
+            path.unlink()
+    if damage == "other size":
+        contents = read_resume(resume)
+        contents["model"] = build_training(Config(**{**SMALL, "hidden_dims": (9,)})).model.state_dict()
+        torch.save(contents, resume)
+        with pytest.raises(CheckpointError, match="network of another size"):
+            train(Config(epochs=2), resume=outcome.run_dir)
+        return
+    with pytest.raises(CheckpointError, match=r"model.safetensors") as model_error:
+        load_stepper(outcome.run_dir)
+    with pytest.raises(CheckpointError, match=r"resume.pt") as resume_error:
+        train(Config(epochs=2), resume=outcome.run_dir)
+    assert "\n" not in str(model_error.value) + str(resume_error.value)
+    assert not Path("executed").exists()
+
+
+class Hostile:
+    """Would leave a file behind if anything unpickled it with trust."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def test_a_safetensors_file_of_somebody_else_is_refused():
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.zeros(3)}, "other.safetensors")
+    with pytest.raises(CheckpointError, match="not a model of this package"):
+        read_model("other.safetensors")
+
+
+def test_model_files_are_read_without_torch():
+    train(Config(epochs=1, save_name="run", **SMALL))
+    code = (
+        "import sys; from aitimestepper.weights.file import read_model; file = read_model('runs/run'); "
+        "assert file.config.hidden_dims == (8,) and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_stopping_at_the_period_with_a_period_of_zero():
+    """Known fault 11: it is an error, and not a training of nothing that reports convergence."""
+    with pytest.raises(InputError, match="period > 0"):
+        train(
+            Config(
+                ic="random:n=3", stop_at_period=True, epochs=3, **{k: v for k, v in SMALL.items() if k != "num_orbits"}
+            )
+        )
+    model, optimizer, config, adapter = parts(0.01, epochs=2, min_replay_size=50)
+    result = run_two_phase_training(model, kepler(), optimizer, config, adapter)
+    assert result["convergence_rate"] == 0.0
+    assert result["epochs_completed"] == 2
+
+
+def test_training_stops_when_the_period_is_covered():
+    model, optimizer, config, adapter = parts(0.05, stop_at_period=True, steps_per_epoch=10)
+    result = run_two_phase_training(model, kepler(e=0.1), optimizer, config, adapter)
+    period = kepler().period.item()
+    assert period <= result["final_particle"].current_time.item() < 1.5 * period
+    assert result["epochs_completed"] < config.epochs
+
+
+def test_state_and_history_run_on_across_epochs():
+    model, optimizer, config, adapter = parts(0.001, epochs=3, steps_per_epoch=2, history_len=3)
+    result = run_two_phase_training(model, kepler(e=0.3), optimizer, config, adapter)
+    assert len(adapter.history_buffer) == 3
+    times = [float(s.dt) for s in adapter.history_buffer.snapshots()]
+    assert all(dt > 0 for dt in times)
+    assert result["final_metrics"]["warmup_discarded"] == 0
+
+
+def test_an_energy_that_the_gate_cannot_see_is_refused():
+    with pytest.raises(InputError, match="choose units"):
+        train(Config(ic="kepler:m2=1e-13", epochs=1))
+
+
+def test_a_missing_device_is_said_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(InputError, match="asks for CUDA"):
+        train(Config(device="cuda", epochs=1, **SMALL))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_training_runs_on_a_gpu(dtype):
+    outcome = train(Config(device="cuda", dtype=dtype, epochs=2, energy_threshold=1e-2, E_upper=1e-3, **SMALL))
+    assert outcome.epochs_completed == 2
