@@ -12,7 +12,6 @@ from aitimestepper import CalibratedStepper, CheckpointError, InputError
 from aitimestepper.bridges.rebound import drive
 from aitimestepper.bridges.rebound import structures as offsets
 from aitimestepper.bridges.rebound.path import MOST_BENDS
-from aitimestepper.engine.layout import BASE, CORRECTION
 
 rebound = pytest.importorskip("rebound")
 
@@ -115,11 +114,11 @@ def test_a_run_goes_back_through_changes_of_its_scale_and_through_shortened_step
     simulation = triple(e=0.9)
     start = state(simulation)
     driver = drive(simulation, 1e-4)
-    scales = {books(driver)[BASE] * books(driver)[CORRECTION]}
+    scales = {books(driver).network_step * books(driver).correction}
     for time in np.linspace(0.0, 15.0, outputs + 1)[1:]:
         simulation.integrate(time)
     there = steps_of(simulation, 2000 if not outputs else 10)
-    scales.add(books(driver)[BASE] * books(driver)[CORRECTION])
+    scales.add(books(driver).network_step * books(driver).correction)
     n = simulation.steps_done
     assert n > 1000
     assert len(scales) == 2

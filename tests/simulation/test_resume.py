@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from tests.engine.run.test_rollout import model_file
 
 from aitimestepper import Config, InputError, Recording, resume, simulate
 from aitimestepper.cli.main import main
+from aitimestepper.engine.layout import LAYOUT
 from aitimestepper.recordings.parts import Frames
 
 PLANS = {
@@ -128,6 +130,21 @@ def test_a_recording_that_was_saved_by_hand_cannot_go_on(tmp_path):
     simulate(request("leapfrog", tmp_path, steps=20)).save("copy.h5")
     with pytest.raises(InputError, match="does not say how to go on"):
         resume("copy.h5")
+
+
+def test_a_state_of_another_layout_is_refused_and_one_without_a_digest_is_taken(tmp_path):
+    simulate(request("leapfrog", tmp_path, steps=200, output="run.h5"))
+    simulate(request("leapfrog", tmp_path, steps=200, output="old.h5"))
+    for path, digest in (("run.h5", "0" * 64), ("old.h5", None)):
+        with h5py.File(path, "r+") as file:
+            assert file["state"].attrs["layout"] == LAYOUT
+            if digest is None:
+                del file["state"].attrs["layout"]
+            else:
+                file["state"].attrs["layout"] = digest
+    with pytest.raises(InputError, match=r"cannot go on with run\.h5: its state has the layout of another version"):
+        resume("run.h5", Config(steps=300))
+    assert_same(resume("old.h5", Config(steps=300)), simulate(request("leapfrog", tmp_path, steps=300)))
 
 
 def test_the_command_line_resumes(tmp_path, capsys):

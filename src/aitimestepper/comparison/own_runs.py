@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aitimestepper.comparison.methods import ComparedMethod
 from aitimestepper.comparison.tuning import OVERDRAFT, Outcome, Trial
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.layout import EVALUATIONS, LAST_DT, ROWS, TIME, X, vectors_of
+from aitimestepper.engine.layout import ROWS, X, vectors_of
 from aitimestepper.engine.run.state import Run
 from aitimestepper.engine.run.step import TOO_SHORT
 from aitimestepper.recordings.parts import FINISHED
@@ -83,9 +83,9 @@ class Arena:
         run = prepared.new_run()
         for _ in drive(run, prepared.plan, prepared.own, Goal(self.end_time, last_step=1), self.system.n_dims):
             self.show()
-        if not run.books[LAST_DT] > 0:
+        if not run.books[0].last_dt > 0:
             return _SMALL
-        cost = self.duration / float(run.books[LAST_DT]) * len(prepared.plan.method.stages)
+        cost = self.duration / float(run.books[0].last_dt) * len(prepared.plan.method.stages)
         return float(_SMALL * (budget / cost) ** (1.0 / method.parameter.power))
 
     def run(self, method: ComparedMethod, value: float, budget: int) -> Trial:
@@ -100,13 +100,13 @@ class Arena:
         seconds = time.perf_counter() - began
         if block.failure is None and block.final:
             return Trial(value, *_ended(block.reached, seconds, self.system.n_dims))
-        passed = (float(run.books[TIME]) - self.system.time) / self.duration
-        cost = float(run.books[EVALUATIONS]) / max(passed, LEAST_FRACTION)
+        passed = (float(run.books[0].time) - self.system.time) / self.duration
+        cost = float(run.books[0].force_evaluations) / max(passed, LEAST_FRACTION)
         return Trial(value, cost, None, block.failure or "", too_short=block.failure == FAILURES[TOO_SHORT])
 
 
 def _ended(run: Run, seconds: float, n_dims: int) -> tuple[float, Outcome]:
-    summary = summary_of(run.books, seconds, FINISHED)
+    summary = summary_of(run.books[0], seconds, FINISHED)
     rows = run.system.reshape(ROWS, -1)
     outcome = Outcome(
         summary.steps,

@@ -15,7 +15,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 from numba.core import ccallback, sigutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 _PACKAGE = Path(__file__).parents[1]
 _REACHED = ("constants.py", "engine", "bridges/rebound")
@@ -36,46 +36,55 @@ def _digest_of_sources() -> str:
 _STAMP = _digest_of_sources()
 
 
-def _stamped(made: Any) -> Any:
+def _stamped(made: Any, also: str) -> Any:
     """Let the cache of a compiled function be valid for these sources only.
 
     The stamp is a private attribute of numba, in which it keeps time and size of the one source file; a test changes a
     called file in a copy of the package and expects to see it.
     """
-    made._cache._cache_file._source_stamp = _STAMP
+    made._cache._cache_file._source_stamp = _STAMP + also
     return made
 
 
-def _compiler(**options: Any) -> Callable[[Any], Any]:
-    """The decorator that compiles with these options."""
+def compiler(also: str = "", **options: Any) -> Callable[[Any], Any]:
+    """The decorator that compiles with these options.
+
+    Args:
+        also: what the functions depend on beside the sources; they are compiled anew where it is another.
+        options: of numba.
+    """
     compile_function = njit(cache=True, nogil=True, error_model="numpy", **options)
-    return lambda function: _stamped(compile_function(function))
+    return lambda function: _stamped(compile_function(function), also)
 
 
-compiled = _compiler()
+compiled = compiler()
 """Strict floating point; a division by zero gives infinity instead of an exception."""
 
-compiled_sums = _compiler(fastmath={"reassoc", "contract"})
+compiled_sums = compiler(fastmath={"reassoc", "contract"})
 """The same, but sums may be taken in another order, which the processor's vector units need.
 
 Neither NaN nor infinity is assumed away. The order is the same in every run on one kind of machine, whatever the
 number of threads.
 """
 
-compiled_fused = _compiler(fastmath={"contract"})
+compiled_fused = compiler(fastmath={"contract"})
 """Strict but for products that are added without rounding: for code that relies on the order of its sums."""
 
-inlined = _compiler(inline="always")
+inlined = compiler(inline="always")
 """For helpers of one line: a call, however short, would keep the loops around it from being vectorised."""
 
 
-def callback(signature: Any) -> Callable[[Any], Any]:
+plain = register_jitable(inline="always")
+"""For helpers of one line that Python calls too: there they stay what they are, and a view is no copy."""
+
+
+def callback(signature: Any, also: str = "") -> Callable[[Any], Any]:
     """The decorator that compiles a function to be called from C; its `address` is what C calls."""
 
     def compile_function(function: Any) -> Any:
         made = ccallback.CFunc(function, sigutils.normalize_signature(signature), locals={}, options={})
         made.enable_caching()
-        _stamped(made).compile()  # numba's own decorator compiles before a stamp could be put
+        _stamped(made, also).compile()  # numba's own decorator compiles before a stamp could be put
         return made
 
     return compile_function

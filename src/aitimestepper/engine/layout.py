@@ -1,4 +1,4 @@
-"""Where everything stands: the rows of a system and the entries of its books.
+"""Where everything stands: the rows of a system, and the record of a run's scalars, its books.
 
 A system is one flat array of ROWS x N numbers, a row for each quantity: loops run over neighbouring numbers, across the
 three components at once, and a function takes one array instead of a dozen (for two bodies, passing arrays costs more
@@ -7,12 +7,13 @@ than their physics). Systems in one or two dimensions have zeros for the rest.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import inlined
+from aitimestepper.engine.compilation import inlined, plain
 
 MASS = 0
 X, Y, Z = 1, 2, 3
@@ -28,45 +29,100 @@ EARLIER = 23
 """The same of the state before this one, for features of the change between the two; zero where it is not known."""
 ROWS = 32
 
-TIME, TIME_REST, LAST_DT, LAST_RATE, OMEGA = 0, 1, 2, 3, 4
-"""Time, what its rounding has swallowed, the last step in time, one over the last step, and the auxiliary Omega."""
-POTENTIAL, KINETIC, FREE_FALL = 5, 6, 7
-"""Energies of the state and the square of its fastest free-fall rate."""
-ENERGY_0, ENERGY_SCALE = 8, 9
-MOMENTUM_0 = 10
-"""Three entries."""
-SPIN_0 = 13
-"""Angular momentum at the start: three entries."""
-ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE = 16, 17, 18, 19, 20
-"""Largest errors so far (of energy; of momentum and angular momentum squared), and what the latter are relative to."""
-STEPS, EVALUATIONS, REJECTED = 21, 22, 23
-START_TIME = 24
-SAVED_ENTRIES = 25
-"""OMEGA, POTENTIAL, KINETIC and FREE_FALL before the step that is being made: four entries."""
-MOMENTUM, SPIN, SPEEDS, LEVERS = 29, 32, 35, 36
-"""Of the state: momentum and angular momentum, three entries each, sum m |v| and sum m |x| |v|."""
-SAMPLES = 37
-"""States that have been taken at times between steps."""
-BASE, CORRECTION, LEAST_WANTED, LONGEST = 38, 39, 40, 41
-"""Of a calibrated run: the step that the network chose, the factor that the run's own errors put on it, the least that
-was wanted since the last choice, and the step that none may exceed."""
-CHANGED_AT, REVIEW_ERROR, REVIEW_PHASE, REVIEW_RATE = 42, 43, 44, 45
-"""Step of the last change; since then: largest energy error, dynamical times, largest local position error."""
-SAMPLED, SAMPLED_PHASE, POSITION_MAX = 46, 47, 48
-"""Local position errors since the last whole dynamical time, over how much of one, and their largest."""
-CHECKS, OUTSIDE = 49, 50
-"""States that the network was asked about, and those of them that are unlike what it was trained on."""
-ANCHOR_STEP, SETBACKS, LOOKED_AT = 51, 52, 53
-"""Step at which the run can be taken up again, how often that was done, and one more than the step of the last look."""
-WISH, LAST_WORST, FUTILE = 54, 55, 56
-"""Factor by which steps are to become longer; error of the last setback; setbacks at this anchor that did not help."""
-PARDON = 57
-"""Error that shorter steps did not cure, doubled: up to there none is taken back until it has passed."""
-ASKED = 58
-"""The tolerance of the run; 0 if nothing was asked of it."""
-FAILED_AT = 59
-"""Time of the last setback."""
-BOOKS = 60
+_FIELDS = (
+    "time",
+    "time_remainder",  # what the rounding of the time has swallowed (Kahan's sum)
+    "last_dt",  # the last step in time
+    "last_rate",  # one over the last step in the integrator's own variable; 0 where the recursion begins
+    "omega",  # the auxiliary Omega of the time-transformed leapfrog
+    "potential_energy",
+    "kinetic_energy",
+    "free_fall_rate_squared",  # the fastest of all pairs
+    "initial_energy",
+    "energy_scale",  # what energy errors are relative to
+    "initial_momentum_x",
+    "initial_momentum_y",
+    "initial_momentum_z",
+    "initial_angular_momentum_x",
+    "initial_angular_momentum_y",
+    "initial_angular_momentum_z",
+    "max_energy_error",  # over all steps so far, absolute
+    "max_momentum_error_squared",
+    "max_angular_momentum_error_squared",
+    "momentum_scale",  # what these two are relative to: largest sum m |v| ...
+    "angular_momentum_scale",  # ... and sum m |x| |v| so far
+    "steps",
+    "force_evaluations",
+    "rejected_steps",
+    "start_time",
+    "saved_omega",  # before the step that is being made, as the next three
+    "saved_potential_energy",
+    "saved_kinetic_energy",
+    "saved_free_fall_rate_squared",
+    "momentum_x",
+    "momentum_y",
+    "momentum_z",
+    "angular_momentum_x",
+    "angular_momentum_y",
+    "angular_momentum_z",  # about the origin
+    "absolute_momentum",  # sum m |v|
+    "absolute_angular_momentum",  # sum m |x| |v|
+    "samples",  # states that have been taken at times between steps
+    # Of calibrated runs: a step is of fictitious time for `ttl`, else in units of the fly-by time scale.
+    "network_step",  # the step that the network chose; 0 before it was asked
+    "correction",  # the factor that the run's own errors put on it
+    "least_wanted_step",  # the least that the network wanted since its last choice
+    "longest_step",  # what no step may exceed
+    "changed_at_step",  # number of the step at which the length of steps last changed
+    "review_energy_error",  # largest since then, over what is allowed
+    "review_phase",  # dynamical times since then
+    "review_position_error",  # largest since then, over what is allowed
+    "sampled_position_error",  # sum since the last whole dynamical time, over what is allowed
+    "sampled_phase",  # the part of a dynamical time that it is over
+    "max_position_error",  # local, for each dynamical time, over POSITION_SHARE
+    "states_asked",  # states that the network was asked about
+    "states_outside_training",  # those of them that are unlike what it was trained on
+    "anchor_step",  # number of the step at which the run can be taken up again
+    "setbacks",  # how often that was done, at this anchor
+    "reviewed_before_step",  # one more than the number of the step of the last review
+    "wanted_factor",  # by which steps are to become longer
+    "last_setback_error",  # over what is allowed
+    "vain_setbacks",  # setbacks at this anchor that left the error as it was
+    "excused_error",  # an error that shorter steps did not cure, doubled: none up to it is taken back
+    "tolerance_promised",  # for the whole run; 0 if nothing was asked of it
+    "last_setback_time",
+)
+"""Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
+
+BOOKS = np.dtype((np.record, np.dtype([(name, np.float64) for name in _FIELDS], align=True)))
+"""A run's scalars as a record: fields by name in compiled code too, where a misspelt one is an error.
+
+A record is an address: compiled code takes it from an array that it was given, never from one of its own making,
+which would be freed while the record is in use.
+"""
+
+N_BOOKS = BOOKS.itemsize // 8
+"""Length of the record as a vector of floats."""
+
+Books = Any
+"""The record, for the type checker."""
+
+_ROWS = {"mass": MASS, "x": X, "vx": VX, "ax": AX, "gx": GX, "reach": REACH, "saved": SAVED, "earlier": EARLIER}
+
+
+def digest_of(fields: tuple[str, ...], rows: dict[str, int]) -> str:
+    """SHA-256 of the names of a run's scalars in their order, and of the rows of a system."""
+    return hashlib.sha256(repr((fields, rows, ROWS)).encode()).hexdigest()
+
+
+LAYOUT = digest_of(_FIELDS, _ROWS)
+"""Digest of what the numbers of a state mean: it is kept beside a stored one."""
+
+
+@plain
+def books_in(vector: Floats) -> Books:
+    """The record at the beginning of a vector, not a copy."""
+    return vector[:N_BOOKS].view(BOOKS)[0]
 
 
 @inlined

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from aitimestepper.engine.layout import ROWS, STEPS, TIME, VX, X, vectors_of
+from aitimestepper.engine.layout import ROWS, VX, X, vectors_of
 from aitimestepper.engine.run.state import Run
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
 from aitimestepper.ensembles.result import MemberResult
@@ -70,7 +70,7 @@ class Integrators:
             member.index,
             member.seed,
             outcome,
-            summary_of(reached.books, time.perf_counter() - began, outcome),
+            summary_of(reached.books[0], time.perf_counter() - began, outcome),
             system.mass.copy(),
             vectors_of(rows[X : X + 3], system.n_dims),
             vectors_of(rows[VX : VX + 3], system.n_dims),
@@ -87,7 +87,7 @@ def _integrate(run: Run, plan: PlannedRun, watch: Watch) -> tuple[Run, str]:
         if block.failure is not None:
             outcome = stop_sentence(block, system.mass, system.names)
         elif watch.stopped and not block.last:
-            outcome = f"{INTERRUPTED} at t = {run.books[TIME]:.9g} after {int(run.books[STEPS])} steps"
+            outcome = f"{INTERRUPTED} at t = {run.books[0].time:.9g} after {int(run.books[0].steps)} steps"
             break
         watch.moved(plan.fraction(run))
     watch.moved(0.0)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from aitimestepper.engine.layout import ENERGY_SCALE, STEPS, TIME
 from aitimestepper.engine.run.state import Run, unpack
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
@@ -62,8 +61,11 @@ def go_on(request: Request, path: Path, stored: StoredRun, progress: Progress | 
     """
     plan = taken_up(request, stored.origin)
     run = plan.new_run()
-    unpack(stored.state, run)
-    time, steps = float(run.books[TIME]), int(run.books[STEPS])
+    try:
+        unpack(stored.state, stored.layout, run)
+    except InputError as error:
+        raise InputError(f"cannot go on with {path}: {error}") from None
+    time, steps = float(run.books[0].time), int(run.books[0].steps)
     if time > plan.goal.end_time or steps > plan.goal.last_step:
         raise InputError(f"the run has reached t = {time:.9g} after {steps} steps already: ask for a later end")
     recorder = _recorder(plan, run, keeps=True)
@@ -72,7 +74,7 @@ def go_on(request: Request, path: Path, stored: StoredRun, progress: Progress | 
 
 
 def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
-    info = replace(plan.info, energy_scale=float(run.books[ENERGY_SCALE]))
+    info = replace(plan.info, energy_scale=float(run.books[0].energy_scale))
     return Recorder(info, run, plan.request.system.n_dims, keeps=keeps)
 
 

@@ -10,40 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import (
-    ASKED,
-    AX,
-    CHECKS,
-    DRIFT_MAX,
-    ENERGY_0,
-    ENERGY_SCALE,
-    ERROR_MAX,
-    EVALUATIONS,
-    KINETIC,
-    LAST_DT,
-    OUTSIDE,
-    POSITION_MAX,
-    POTENTIAL,
-    REJECTED,
-    ROWS,
-    SAMPLES,
-    SPEED_SCALE,
-    SPIN_MAX,
-    SPIN_SCALE,
-    START_TIME,
-    STEPS,
-    TIME,
-    VX,
-    X,
-    vectors_of,
-)
+from aitimestepper.engine.layout import AX, ROWS, VX, Books, X, vectors_of
 from aitimestepper.engine.physics.criteria import CALIBRATED
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.own_criterion import OwnCriterion
+from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import advance, note_sample, reach
 from aitimestepper.engine.run.state import Frames as FrameArrays
-from aitimestepper.engine.run.state import Limits, Plan, Run, copy_of
+from aitimestepper.engine.run.state import Limits, Run, copy_of
 from aitimestepper.engine.run.step import (
     AT_TARGET,
     BAD_STEP,
@@ -138,8 +113,9 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
     """
     n = len(run.system) // ROWS
     arrays = _arrays(n, goal, plan)
+    books = run.books[0]
     while True:
-        sample = run.books[START_TIME] + (run.books[SAMPLES] + 1.0) * goal.sample_interval
+        sample = books.start_time + (books.samples + 1.0) * goal.sample_interval
         target = min(goal.end_time, sample)
         began = time.perf_counter()
         status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
@@ -188,8 +164,8 @@ def ending(block: Block, n_dims: int, goal: Goal) -> Block:
 
 def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
     """What stopped a run, when, and which bodies were closest to each other."""
-    books = block.reached.books
-    text = f"the run stopped at t = {books[TIME]:.9g} after {int(books[STEPS])} steps: {block.failure}"
+    books = block.reached.books[0]
+    text = f"the run stopped at t = {books.time:.9g} after {int(books.steps)} steps: {block.failure}"
     if len(mass) < 2:
         return text
     position = vectors_of(block.run.system.reshape(ROWS, -1)[X:VX], 3)
@@ -224,8 +200,8 @@ def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
 def frame_of(run: Run, n_dims: int) -> Frames:
     """The state of a run as one frame."""
     n = len(run.system) // ROWS
-    books = run.books
-    scalars = np.array([[books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]]])
+    books = run.books[0]
+    scalars = np.array([[books.time, books.last_dt, books.kinetic_energy + books.potential_energy]])
     return _frames(scalars, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
 
 
@@ -242,39 +218,41 @@ def _frames(scalars: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
     )
 
 
-def counts_of(books: Floats, wall_seconds: float) -> Counts:
+def counts_of(books: Books, wall_seconds: float) -> Counts:
     """Steps of a run and what they cost, from its books."""
-    return Counts(int(books[STEPS]), int(books[EVALUATIONS]), int(books[REJECTED]), wall_seconds)
+    return Counts(int(books.steps), int(books.force_evaluations), int(books.rejected_steps), wall_seconds)
 
 
-def summary_of(books: Floats, wall_seconds: float, outcome: str) -> Summary:
+def summary_of(books: Books, wall_seconds: float, outcome: str) -> Summary:
     """A run in numbers, as far as it has come, from its books."""
-    energy = float(books[KINETIC] + books[POTENTIAL])
-    scale = float(books[ENERGY_SCALE])
+    energy = float(books.kinetic_energy + books.potential_energy)
+    scale = float(books.energy_scale)
     return Summary(
         **counts_of(books, wall_seconds)._asdict(),
-        time=float(books[TIME]),
-        energy_initial=float(books[ENERGY_0]),
+        time=float(books.time),
+        energy_initial=float(books.initial_energy),
         energy_final=energy,
-        energy_error_max=float(books[ERROR_MAX]) / scale,
-        energy_error_final=abs(energy - float(books[ENERGY_0])) / scale,
-        momentum_residual=_ratio(math.sqrt(books[DRIFT_MAX]), float(books[SPEED_SCALE])),
-        angular_momentum_residual=_ratio(math.sqrt(books[SPIN_MAX]), float(books[SPIN_SCALE])),
+        energy_error_max=float(books.max_energy_error) / scale,
+        energy_error_final=abs(energy - float(books.initial_energy)) / scale,
+        momentum_residual=_ratio(math.sqrt(books.max_momentum_error_squared), float(books.momentum_scale)),
+        angular_momentum_residual=_ratio(
+            math.sqrt(books.max_angular_momentum_error_squared), float(books.angular_momentum_scale)
+        ),
         outcome=outcome,
         **_promise(books),
     )
 
 
-def _promise(books: Floats) -> dict[str, Any]:
+def _promise(books: Books) -> dict[str, Any]:
     """What a calibrated run was asked for, and what its steps were measured to do."""
-    if books[CHECKS] == 0.0:
+    if books.states_asked == 0.0:
         return {}
     found = {
-        "position_error_max": POSITION_SHARE * float(books[POSITION_MAX]),
-        "outside_training": float(books[OUTSIDE] / books[CHECKS]),
+        "position_error_max": POSITION_SHARE * float(books.max_position_error),
+        "outside_training": float(books.states_outside_training / books.states_asked),
     }
-    if books[ASKED] > 0.0:
-        asked = float(books[ASKED])
+    if books.tolerance_promised > 0.0:
+        asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
     return found
 

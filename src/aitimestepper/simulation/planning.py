@@ -10,7 +10,6 @@ from numba.core.errors import NumbaError
 
 from aitimestepper.config.own_criteria import criterion_named
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, KINETIC, STEPS, TIME
 from aitimestepper.engine.physics import criteria
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
@@ -18,7 +17,8 @@ from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
-from aitimestepper.engine.run.state import Plan, Run, opened, plan_of
+from aitimestepper.engine.run.plan import Plan, plan_of
+from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.driver import Goal
@@ -56,8 +56,8 @@ class PlannedRun(NamedTuple):
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
         begin = self.request.system.time
-        by_time = (float(run.books[TIME]) - begin) / (self.goal.end_time - begin)
-        return min(max(by_time, float(run.books[STEPS]) / self.goal.last_step), 1.0)
+        by_time = (float(run.books[0].time) - begin) / (self.goal.end_time - begin)
+        return min(max(by_time, float(run.books[0].steps) / self.goal.last_step), 1.0)
 
     @property
     def info(self) -> RunInfo:
@@ -199,10 +199,10 @@ def new_run(system: InitialConditions, plan: Plan) -> Run:
         InputError: the initial energy is not finite.
     """
     run = opened(system.mass, system.position, system.velocity, system.time, plan)
-    total = float(run.books[ENERGY_0])
+    total = float(run.books[0].initial_energy)
     if not math.isfinite(total):
         raise InputError(f"the initial energy is {total}: masses, positions or velocities are too large or too close")
-    run.books[ENERGY_SCALE] = energy_scale(float(run.books[KINETIC]), total)
+    run.books[0].energy_scale = energy_scale(float(run.books[0].kinetic_energy), total)
     return run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import TIME
+from aitimestepper.engine.layout import LAYOUT
 from aitimestepper.engine.run.state import Run, packed
 from aitimestepper.recordings.archive import ArchiveWriter
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
@@ -62,7 +62,14 @@ class Recorder:
         self._keeps, self._kept = False, []
         summary = self.summary(UNFINISHED)
         self._writer = RecordingWriter(
-            path, self.info, self._first.frames, summary, state=self._state, origin=origin, overwrite=overwrite
+            path,
+            self.info,
+            self._first.frames,
+            summary,
+            state=self._state,
+            state_layout=LAYOUT,
+            origin=origin,
+            overwrite=overwrite,
         )
 
     def reopen(self, path: Path, stored: StoredRun) -> None:
@@ -87,7 +94,7 @@ class Recorder:
 
     def summary(self, outcome: str) -> Summary:
         """The run in numbers, as far as it has come."""
-        return summary_of(self._reached, time.perf_counter() - self._began, outcome)
+        return summary_of(self._reached[0], time.perf_counter() - self._began, outcome)
 
     def add(self, block: Block) -> None:
         """Take the next block."""
@@ -140,7 +147,7 @@ class Recorder:
 
     def interrupt(self) -> None:
         """End the file of a run that the user ended, with its last state."""
-        if self._last_time != self._reached[TIME] and self._block.run is self._block.reached:
+        if self._last_time != self._reached[0].time and self._block.run is self._block.reached:
             nothing = self._block._replace(frames=self._none, history=StepHistory.none())
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")

@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike
 
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
-from aitimestepper.engine.layout import OUTSIDE
 from aitimestepper.engine.physics.criteria import fly_by_rate
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.run.governed_rollout import scratch
 from aitimestepper.engine.run.governor import consult, parameter
-from aitimestepper.engine.run.state import Plan
+from aitimestepper.engine.run.plan import Plan
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.names import Integrator
 from aitimestepper.simulation.planning import calibrated_plan, new_run
@@ -132,8 +131,9 @@ class CalibratedStepper:
             raise InputError("a step needs two bodies that attract each other")
         run = new_run(system, plan)
         traits, layers, _ = scratch(run, plan.control)
-        consult(run.system, run.books, plan.method.kind, plan.law, plan.control, traits, layers)
-        step = float(parameter(run.books))
+        books = run.books[0]
+        consult(run.system, books, plan, traits, layers)
+        step = float(parameter(books))
         if plan.method.kind != TTL:
             step /= math.sqrt(fly_by_rate(run.system, plan.law))
-        return step, run.books[OUTSIDE] == 0.0
+        return step, books.states_outside_training == 0.0

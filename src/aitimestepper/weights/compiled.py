@@ -13,8 +13,7 @@ from aitimestepper.engine.features.summary import WIDTHS, Sight
 from aitimestepper.engine.networks import CODES as ACTIVATIONS
 from aitimestepper.engine.networks import Network
 from aitimestepper.engine.physics.gravity import Law
-from aitimestepper.engine.run.governor import Control
-from aitimestepper.engine.run.step import Learner
+from aitimestepper.engine.run.plan import Control, Learner
 from aitimestepper.errors import CheckpointError
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.calibrated import HEADS

@@ -13,7 +13,7 @@ from tests.engine.builders import MAX_OMEGA, OMEGAS, cloud, energy, flat, law, l
 from aitimestepper.engine.layout import AX, GX, MASS, VX, X
 from aitimestepper.engine.physics import gravity
 from aitimestepper.engine.physics import omega as omegas
-from aitimestepper.engine.physics.integrators import STAGES, leapfrog_step, ttl_step
+from aitimestepper.engine.physics.integrators import STAGES, TTL, Method, leapfrog_step, ttl_step
 
 ORDERS = tuple(STAGES)
 INTEGRATORS = ("leapfrog", *OMEGAS)
@@ -36,7 +36,7 @@ def advance(system, integrator, order, step, n_steps, own_law=None, omega=None):
     weights = OMEGAS[integrator]
     time, omega = 0.0, omega or omegas.omega_of(system, own_law, weights)
     for _ in range(n_steps):
-        omega, elapsed = ttl_step(system, omega, step, STAGES[order], own_law, weights)
+        omega, elapsed = ttl_step(system, omega, step, Method(TTL, STAGES[order], weights), own_law)
         time += elapsed
     return omega, time
 
@@ -185,6 +185,6 @@ def test_energy_errors_do_not_grow():
     before, errors = energy(system, law()), []
     omega = omegas.omega_of(system, law(), MAX_OMEGA)
     for _ in range(3000):
-        omega, _ = ttl_step(system, omega, 0.05, STAGES[2], law(), MAX_OMEGA)
+        omega, _ = ttl_step(system, omega, 0.05, Method(TTL, STAGES[2], MAX_OMEGA), law())
         errors.append(abs(energy(system, law()) - before))
     assert max(errors[-300:]) < 1.5 * max(errors[:300])

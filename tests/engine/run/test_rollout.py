@@ -18,7 +18,7 @@ from aitimestepper import (
     register_criterion,
     simulate,
 )
-from aitimestepper.engine.layout import AX, LAST_RATE, ROWS, VX, X
+from aitimestepper.engine.layout import AX, ROWS, VX, X
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.rollout import advance
 from aitimestepper.engine.run.state import Frames, Limits, Plan, Run, copy_of
@@ -120,7 +120,7 @@ def reversed_run(run: Run, plan: Plan, own: OwnCriterion) -> Run:
     advance(ahead, plan, own, Limits(math.inf, math.inf, 1), none)
     n = len(run.system) // ROWS
     back.system[VX * n : AX * n] *= -1.0
-    back.books[LAST_RATE] = ahead.books[LAST_RATE]
+    back.books[0].last_rate = ahead.books[0].last_rate
     return back
 
 

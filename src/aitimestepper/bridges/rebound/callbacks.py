@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
+import rebound
 from llvmlite import binding
 from numba import types
 
@@ -19,6 +20,7 @@ from aitimestepper.simulation.driver import FAILURES
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 _actions: dict[str, Callable[[int, int], None]] = {}
+"""The functions of Python behind the four symbols below: those modules that have them set them when they are loaded."""
 
 
 def keep(thing: Any) -> None:
@@ -50,16 +52,12 @@ def _symbol(name: str) -> Any:
 
 def _fail(simulation: int, status: int) -> None:
     """Say why a run cannot go on."""
-    import rebound
-
     time = rebound.Simulation.from_address(simulation).t
     raise RunError(f"the run stopped at t = {time:.9g}: {FAILURES[status]}")
 
 
 def _report(simulation: int, text: str) -> None:
     """End the integration with a message."""
-    import rebound
-
     # REBOUND cuts what is longer than its messages are, in the middle of a letter if it comes to that.
     message = text.encode("ascii", "replace")[: rebound.string_size_max - 2]
     rebound.clibrebound.reb_simulation_error(ctypes.c_void_p(simulation), ctypes.c_char_p(message))

@@ -8,266 +8,195 @@ itself does not know of it, and goes on from where it was unless somebody has ch
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import types
 
 from aitimestepper.arrays import Floats
 from aitimestepper.bridges.rebound.callbacks import fail, keep, prepare_integrator
-from aitimestepper.bridges.rebound.memory import allocated, floats_at, integers_at, released, short_integers_at
+from aitimestepper.bridges.rebound.memory import floats_at
 from aitimestepper.bridges.rebound.plan_vector import plan_from
+from aitimestepper.bridges.rebound.run_vector import (
+    free_state,
+    head_of,
+    new_state,
+    run_in,
+    run_size,
+    run_vector_of,
+    shown_in,
+    state_at,
+)
 from aitimestepper.bridges.rebound.structures import (
-    DT,
-    DT_LAST_DONE,
-    EXACT_FINISH_TIME,
     GENERIC_ERROR,
-    GRAVITY,
     LAST_STEP,
-    N_ACTIVE,
-    PARTICLE_MASS,
-    PARTICLE_VX,
-    PARTICLE_WORDS,
-    PARTICLE_X,
-    PARTICLES,
-    SIMULATION_WORDS,
-    SOFTENING,
-    STATUS,
-    N,
-    T,
+    callback,
+    compiled,
+    particles_of,
+    simulation_at,
 )
-from aitimestepper.engine.compilation import callback, compiled
-from aitimestepper.engine.layout import (
-    BOOKS,
-    CHECKS,
-    ENERGY_SCALE,
-    ERROR_MAX,
-    EVALUATIONS,
-    LAST_DT,
-    OUTSIDE,
-    POSITION_MAX,
-    REJECTED,
-    ROWS,
-    TIME,
-    VX,
-    X,
-)
-from aitimestepper.engine.layout import STEPS as RUN_STEPS
+from aitimestepper.engine.layout import VX, VY, VZ, Books, X, Y, Z
 from aitimestepper.engine.run.governed_rollout import advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.rollout import note_sample, reach
-from aitimestepper.engine.run.state import Frames, Limits, Run
+from aitimestepper.engine.run.state import Frames, Limits
 from aitimestepper.engine.run.step import AT_TARGET, RUNNING
 
-TOLERANCE, ENERGY_ERROR, POSITION_ERROR, STEPS, FORCES, REJECTIONS, UNFAMILIAR = range(7)
-RUN, RUN_SIZE, PLAN, PLAN_SIZE = range(7, 11)
-STATE_WORDS = 11
-"""The integrator's state: numbers that users read, then the addresses and lengths of two vectors."""
-
-BODIES, DIRECTION, SHOWN_TIME, OWN_GRAVITY, OWN_SOFTENING, OWN_TOLERANCE, OWN_ACTIVE, FRAME_TIME = range(8)
-FRAME_PLACE, FRAME_VELOCITY = 8, 11
-HEAD = 14
-"""A run's vector: number of bodies, 1 or -1 for its direction in time, what it was made for, and the centre of mass;
-then its books, its system and its anchor, then the particles as REBOUND was last given them, seven rows."""
-
 _BLOCKS_AHEAD, _STEPS_AHEAD = 8.0, 64.0
+"""How far a call may go, in blocks and steps of the last one: it ends at the next anchor, a block or several away, and
+what REBOUND does not allow is made in vain, and made again. Chosen, not measured."""
+
 _LONGEST_CALL = 1024
 """Steps to an exact time after which REBOUND gets a look at what the user wants (Ctrl-C)."""
 
 
 @compiled
-def run_size(n: int) -> int:
-    """Length of a run's vector."""
-    return HEAD + 2 * (BOOKS + ROWS * n) + 7 * n
-
-
-@compiled
-def room_for_run(state: int, n: int) -> int:
-    """Give a state a new run's vector; returns its address, or 0 if there is no room."""
-    own = integers_at(state, STATE_WORDS)
-    released(own[RUN])
-    own[RUN], own[RUN_SIZE] = allocated(run_size(n), 8), run_size(n)
-    return own[RUN]
-
-
-@compiled
-def run_in(vector: Floats) -> Run:
-    """The run in its vector."""
-    n = int(vector[BODIES])
-    books, system = HEAD, HEAD + BOOKS
-    anchor = system + ROWS * n
-    return Run(
-        vector[system:anchor], vector[books:system], np.zeros((0, 1)), vector[anchor : anchor + BOOKS + ROWS * n]
-    )
-
-
-@compiled
-def shown_in(vector: Floats) -> Floats:
-    """The particles as they were last shown: seven rows."""
-    n = int(vector[BODIES])
-    return vector[HEAD + 2 * (BOOKS + ROWS * n) :]
-
-
-@compiled
-def _copy(run: Run) -> Run:
-    return Run(run.system.copy(), run.books.copy(), run.past, run.anchor.copy())
-
-
-@compiled
-def _particles(simulation: int) -> Floats:
-    words = integers_at(simulation, SIMULATION_WORDS)
-    return floats_at(words[PARTICLES], words[N] * PARTICLE_WORDS)
-
-
-@compiled
-def is_current(simulation: int, state: int) -> bool:
+def is_current(address: int, state_address: int) -> bool:
     """Whether the run is that of the simulation as it is, and goes the same way in time."""
-    if not is_same(simulation, state):
+    if not is_same(address, state_address):
         return False
-    own = integers_at(state, STATE_WORDS)
-    return floats_at(own[RUN], HEAD)[DIRECTION] * floats_at(simulation, SIMULATION_WORDS)[DT] > 0.0
+    return head_of(run_vector_of(state_at(state_address))).direction * simulation_at(address).dt > 0.0
 
 
 @compiled
-def is_same(simulation: int, state: int) -> bool:
+def is_same(address: int, state_address: int) -> bool:
     """Whether nobody has changed a body, a constant or the tolerance since the run was last shown."""
-    words, counts = floats_at(simulation, SIMULATION_WORDS), integers_at(simulation, SIMULATION_WORDS)
-    own = integers_at(state, STATE_WORDS)
-    n = counts[N]
-    if own[RUN] == 0 or own[RUN_SIZE] != run_size(n):
+    simulation, state = simulation_at(address), state_at(state_address)
+    n = simulation.N
+    if state.run == 0 or state.run_size != run_size(n):
         return False
-    vector = floats_at(own[RUN], own[RUN_SIZE])
+    vector = run_vector_of(state)
+    head = head_of(vector)
     if (
-        vector[BODIES] != n
-        or vector[SHOWN_TIME] != words[T]
-        or vector[OWN_GRAVITY] != words[GRAVITY]
-        or vector[OWN_SOFTENING] != words[SOFTENING]
-        or vector[OWN_TOLERANCE] != floats_at(state, STATE_WORDS)[TOLERANCE]
-        or vector[OWN_ACTIVE] != float(counts[N_ACTIVE])
+        n != head.N
+        or head.shown_time != simulation.t
+        or head.G != simulation.G
+        or head.softening != simulation.softening
+        or head.tolerance != state.tolerance
+        or head.N_active != float(simulation.N_active)
     ):
         return False
-    shown, particles = shown_in(vector), _particles(simulation)
+    shown, particles = shown_in(vector), particles_of(simulation)
     for i in range(n):
-        start = i * PARTICLE_WORDS
-        if shown[i] != particles[start + PARTICLE_MASS]:
+        body = particles[i]
+        if shown[0, i] != body.m or shown[1, i] != body.x or shown[2, i] != body.y or shown[3, i] != body.z:
             return False
-        for k in range(3):
-            place, speed = particles[start + PARTICLE_X + k], particles[start + PARTICLE_VX + k]
-            if shown[(1 + k) * n + i] != place or shown[(4 + k) * n + i] != speed:
-                return False
+        if shown[4, i] != body.vx or shown[5, i] != body.vy or shown[6, i] != body.vz:
+            return False
     return True
 
 
 @compiled
-def note_shown(simulation: int, vector: Floats) -> None:
+def note_shown(address: int, vector: Floats) -> None:
     """Remember the particles and the time as they are."""
-    n = int(vector[BODIES])
-    shown, particles = shown_in(vector), _particles(simulation)
-    for i in range(n):
-        start = i * PARTICLE_WORDS
-        shown[i] = particles[start + PARTICLE_MASS]
-        for k in range(3):
-            shown[(1 + k) * n + i] = particles[start + PARTICLE_X + k]
-            shown[(4 + k) * n + i] = particles[start + PARTICLE_VX + k]
-    vector[SHOWN_TIME] = floats_at(simulation, SIMULATION_WORDS)[T]
+    simulation = simulation_at(address)
+    shown, particles = shown_in(vector), particles_of(simulation)
+    for i in range(shown.shape[1]):
+        body = particles[i]
+        shown[0, i], shown[1, i], shown[2, i], shown[3, i] = body.m, body.x, body.y, body.z
+        shown[4, i], shown[5, i], shown[6, i] = body.vx, body.vy, body.vz
+    head_of(vector).shown_time = simulation.t
 
 
 @compiled
-def _show(simulation: int, vector: Floats, system: Floats, time: float) -> None:
+def _show(address: int, vector: Floats, system: Floats, time: float) -> None:
     """Give REBOUND a state, in its own frame and direction of time."""
-    n = int(vector[BODIES])
-    particles, elapsed = _particles(simulation), time - vector[FRAME_TIME]
+    simulation, head = simulation_at(address), head_of(vector)
+    n, direction = int(head.N), head.direction
+    particles, elapsed = particles_of(simulation), time - head.frame_time
+    velocity = head.frame_velocity
+    moved = head.frame_position + velocity * elapsed
     for i in range(n):
-        start = i * PARTICLE_WORDS
-        for k in range(3):
-            moved = vector[FRAME_PLACE + k] + vector[FRAME_VELOCITY + k] * elapsed
-            particles[start + PARTICLE_X + k] = system[(X + k) * n + i] + moved
-            speed = vector[DIRECTION] * system[(VX + k) * n + i]
-            particles[start + PARTICLE_VX + k] = speed + vector[FRAME_VELOCITY + k]
-    floats_at(simulation, SIMULATION_WORDS)[T] = time
-    note_shown(simulation, vector)
+        body = particles[i]
+        body.x = system[X * n + i] + moved[0]
+        body.y = system[Y * n + i] + moved[1]
+        body.z = system[Z * n + i] + moved[2]
+        body.vx = direction * system[VX * n + i] + velocity[0]
+        body.vy = direction * system[VY * n + i] + velocity[1]
+        body.vz = direction * system[VZ * n + i] + velocity[2]
+    simulation.t = time
+    note_shown(address, vector)
 
 
 @compiled
-def _report(state: int, books: Floats) -> None:
+def _report(state: Any, books: Books) -> None:
     """What users read."""
-    own = floats_at(state, STATE_WORDS)
-    own[ENERGY_ERROR] = books[ERROR_MAX] / books[ENERGY_SCALE]
-    own[POSITION_ERROR] = POSITION_SHARE * books[POSITION_MAX]
-    own[STEPS], own[FORCES], own[REJECTIONS] = books[RUN_STEPS], books[EVALUATIONS], books[REJECTED]
-    own[UNFAMILIAR] = books[OUTSIDE] / max(books[CHECKS], 1.0)
+    state.energy_error = books.max_energy_error / books.energy_scale
+    state.position_error = POSITION_SHARE * books.max_position_error
+    state.steps, state.force_evaluations = books.steps, books.force_evaluations
+    state.rejected_steps = books.rejected_steps
+    state.outside_training = books.states_outside_training / max(books.states_asked, 1.0)
 
 
 @compiled
-def _end(simulation: int, status: int) -> None:
+def _end(address: int, status: int) -> None:
     """End the integration with an error: its text is set first, where there is one."""
     if status != RUNNING:
-        fail(simulation, status)
-    short_integers_at(simulation, 2 * SIMULATION_WORDS)[STATUS] = GENERIC_ERROR
+        fail(address, status)
+    simulation_at(address).status = GENERIC_ERROR
 
 
 @compiled
-def step(simulation: int, state: int) -> None:
+def step(address: int, state_address: int) -> None:
     """One call of REBOUND: a block of the run, at most to t + dt; exactly there if it is the last."""
-    own = integers_at(state, STATE_WORDS)
-    ready = own[PLAN] != 0 and is_current(simulation, state)
-    if not ready and prepare_integrator(simulation, state) == 0:
-        _end(simulation, RUNNING)
+    simulation, state = simulation_at(address), state_at(state_address)
+    ready = state.plan != 0 and is_current(address, state_address)
+    if not ready and prepare_integrator(address, state_address) == 0:
+        _end(address, RUNNING)
         return
-    words = floats_at(simulation, SIMULATION_WORDS)
-    vector = floats_at(own[RUN], own[RUN_SIZE])
-    plan = plan_from(floats_at(own[PLAN], own[PLAN_SIZE]))
-    run = run_in(vector)
-    flags = short_integers_at(simulation, 2 * SIMULATION_WORDS)
-    last, exact = flags[STATUS] == LAST_STEP, flags[EXACT_FINISH_TIME] == 1
-    before, end = words[T], words[T] + words[DT]
-    target = vector[DIRECTION] * end if exact else math.inf
+    vector = run_vector_of(state)
+    direction, run = head_of(vector).direction, run_in(vector)
+    plan = plan_from(floats_at(state.plan, state.plan_size))
+    last, exact = simulation.status == LAST_STEP, simulation.exact_finish_time == 1
+    before, end = simulation.t, simulation.t + simulation.dt
+    target = direction * end if exact else math.inf
     kept = vector.copy()
     nothing = Frames(np.empty((1, 3)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf)
     status, _, _ = advance_controlled(run, plan, Limits(target, math.inf, _LONGEST_CALL if last else 1), nothing)
     if status == AT_TARGET and last:
-        look = _copy(run)
+        seen = vector.copy()
+        look = run_in(seen)
         status = reach(look, plan, target)
         if status == RUNNING:
             note_sample(run, look)
-            _show(simulation, vector, look.system, end)
+            _show(address, vector, look.system, end)
     elif status == AT_TARGET:
         # The block would go beyond what REBOUND allows. It allows more when it is asked again.
         vector[:] = kept
         status = RUNNING
     else:
-        _show(simulation, vector, run.system, vector[DIRECTION] * run.books[TIME])
-    _report(state, run.books)
+        _show(address, vector, run.system, direction * run.books[0].time)
+    _report(state, run.books[0])
     if status != RUNNING:
-        _end(simulation, status)
-    _look_ahead(words, before, run.books[LAST_DT], vector[DIRECTION])
+        _end(address, status)
+    _look_ahead(simulation, before, run.books[0].last_dt, direction)
 
 
 @compiled
-def _look_ahead(words: Floats, before: float, last: float, direction: float) -> None:
+def _look_ahead(simulation: Any, before: float, last: float, direction: float) -> None:
     """How far the next call may go: farther than it will."""
-    covered = abs(words[T] - before)
-    words[DT_LAST_DONE] = direction * covered
-    far = _BLOCKS_AHEAD * covered if covered > 0.0 else _BLOCKS_AHEAD * abs(words[DT])
-    words[DT] = direction * max(far, _STEPS_AHEAD * last)
+    covered = abs(simulation.t - before)
+    simulation.dt_last_done = direction * covered
+    far = _BLOCKS_AHEAD * covered if covered > 0.0 else _BLOCKS_AHEAD * abs(simulation.dt)
+    simulation.dt = direction * max(far, _STEPS_AHEAD * last)
 
 
 @callback(types.void(types.int64, types.int64))
-def step_callback(simulation: int, state: int) -> None:
+def step_callback(address: int, state_address: int) -> None:
     """`step` as REBOUND calls it."""
-    step(simulation, state)
+    step(address, state_address)
 
 
 @callback(types.int64())
 def create_callback() -> int:
     """A new state, with nothing in it."""
-    return allocated(STATE_WORDS, 8)
+    return new_state()
 
 
 @callback(types.void(types.int64))
-def free_callback(state: int) -> None:
-    """Free a state and its run; plans are shared."""
-    released(integers_at(state, STATE_WORDS)[RUN])
-    released(state)
+def free_callback(state_address: int) -> None:
+    """Free a state and all that it has."""
+    free_state(state_address)
 
 
 for _callback in (step_callback, create_callback, free_callback):

@@ -8,7 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
+from numba.np.numpy_support import from_dtype
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import inlined
@@ -20,35 +20,24 @@ released: Any = types.ExternalFunction("free", types.void(types.intp))
 """Gives back what `allocated` gave; 0 is nothing."""
 
 
-def _pointer_to(kind: Any) -> Any:
-    """The intrinsic that takes an address for that of numbers of a kind."""
+def pointer_to(dtype: Any) -> Any:
+    """The intrinsic that takes an address for that of numbers, or of records, of a kind."""
+    kind = from_dtype(np.dtype(dtype))
 
     @intrinsic
-    def pointer_to(_: Any, address: Any) -> Any:
+    def pointer(_: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], ir.PointerType(context.get_data_type(kind)))
 
         return types.CPointer(kind)(types.intp), generate
 
-    return pointer_to
+    return pointer
 
 
-_floats, _integers, _short_integers = map(_pointer_to, (types.float64, types.int64, types.int32))
+_floats = pointer_to(np.float64)
 
 
 @inlined
 def floats_at(address: int, size: int) -> Floats:
     """So many floats from an address on; not a copy."""
     return carray(_floats(address), (size,))
-
-
-@inlined
-def integers_at(address: int, size: int) -> NDArray[np.int64]:
-    """So many integers of 64 bits."""
-    return carray(_integers(address), (size,))
-
-
-@inlined
-def short_integers_at(address: int, size: int) -> NDArray[np.int32]:
-    """So many integers of 32 bits."""
-    return carray(_short_integers(address), (size,))

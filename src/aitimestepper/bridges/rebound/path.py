@@ -7,78 +7,95 @@ the path has a bend, which knows the steps on both sides. Between the two ends o
 
 from __future__ import annotations
 
-from aitimestepper.arrays import Floats
+from typing import Any
+
+import numpy as np
+
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import BASE, CORRECTION
-
-HERE, HEADING, LOWEST, HIGHEST, BENDS, FIRST = range(6)
-"""Where the simulation is, in steps; 1 or -1; the ends of the path; how many bends there are, and where they begin."""
-
-_BEND = 7
-"""Numbers of a bend: its place, then step, BASE and CORRECTION towards the start, and the same on the other side."""
+from aitimestepper.engine.layout import Books
 
 MOST_BENDS = 256
-"""A path with more of them is forgotten up to where it is."""
+"""A path with more of them is forgotten up to where it is; 14 KB."""
 
-PATH = FIRST + MOST_BENDS * _BEND
+_SIDE = np.dtype((np.record, np.dtype([(name, np.float64) for name in ("step", "network_step", "correction")])))
+_BEND = np.dtype((np.record, np.dtype([("position", np.float64), ("towards_start", _SIDE), ("away", _SIDE)])))
+"""Where a bend is on the path, and on either side of it the step that was made and what was in force."""
+
+PATH = np.dtype(
+    (
+        np.record,
+        np.dtype(
+            [
+                ("position", np.float64),  # of the simulation, in steps
+                ("heading", np.float64),  # 1 away from the start, or -1
+                ("lowest", np.float64),  # the ends of the path
+                ("highest", np.float64),
+                ("n_bends", np.int64),
+                ("bends", _BEND, (MOST_BENDS,)),
+            ],
+            align=True,
+        ),
+    )
+)
 
 
 @compiled
-def begin_path(path: Floats) -> None:
+def begin_path(path: Any) -> None:
     """A path that has nothing but this state."""
-    path[HERE] = path[LOWEST] = path[HIGHEST] = path[BENDS] = 0.0
-    path[HEADING] = 1.0
+    path.position = path.lowest = path.highest = 0.0
+    path.n_bends = 0
+    path.heading = 1.0
 
 
 @compiled
-def forget(path: Floats) -> None:
+def forget(path: Any) -> None:
     """The path begins here."""
-    path[LOWEST] = path[HIGHEST] = path[HERE]
-    path[BENDS] = 0.0
+    path.lowest = path.highest = path.position
+    path.n_bends = 0
 
 
 @compiled
-def is_inside(path: Floats) -> bool:
+def is_inside(path: Any) -> bool:
     """Whether the next state has been there before."""
-    return bool(path[LOWEST] <= path[HERE] + path[HEADING] <= path[HIGHEST])
+    return bool(path.lowest <= path.position + path.heading <= path.highest)
 
 
 @compiled
-def go_on(path: Floats) -> None:
+def go_on(path: Any) -> None:
     """One step."""
-    path[HERE] += path[HEADING]
-    path[LOWEST], path[HIGHEST] = min(path[LOWEST], path[HERE]), max(path[HIGHEST], path[HERE])
+    path.position += path.heading
+    path.lowest, path.highest = min(path.lowest, path.position), max(path.highest, path.position)
 
 
 @compiled
-def step_at_bend(path: Floats, books: Floats) -> float:
+def step_at_bend(path: Any, books: Books) -> float:
     """The step that was made behind this state, with what was in force then; 0 if there is no bend here."""
     # The newest first: where a step was shortened, two bends may lie at one place.
-    for number in range(int(path[BENDS]) - 1, -1, -1):
-        bend = path[FIRST + number * _BEND : FIRST + (number + 1) * _BEND]
-        if bend[0] == path[HERE]:
-            side = 4 if path[HEADING] > 0.0 else 1
-            books[BASE], books[CORRECTION] = bend[side + 1], bend[side + 2]
-            return float(bend[side])
+    for number in range(path.n_bends - 1, -1, -1):
+        bend = path.bends[number]
+        if bend.position == path.position:
+            side = bend.away if path.heading > 0.0 else bend.towards_start
+            books.network_step, books.correction = side.network_step, side.correction
+            return float(side.step)
     return 0.0
 
 
 @compiled
-def note_bend(path: Floats, books: Floats, came: float, goes: float, before: tuple[float, float]) -> None:
+def note_bend(path: Any, books: Books, came: float, goes: float, before: tuple[float, float]) -> None:
     """Remember that the next step does not follow from the last one.
 
     Args:
         path: the path.
         books: with what is in force from here on.
         came, goes: the last step and the next.
-        before: BASE and CORRECTION that were in force.
+        before: `network_step` and `correction` that were in force.
     """
-    if path[BENDS] >= MOST_BENDS:
+    if path.n_bends >= MOST_BENDS:
         forget(path)
-    start = FIRST + int(path[BENDS]) * _BEND
-    bend = path[start : start + _BEND]
-    last, following = (1, 4) if path[HEADING] > 0.0 else (4, 1)
-    bend[0] = path[HERE]
-    bend[last], bend[last + 1], bend[last + 2] = came, before[0], before[1]
-    bend[following], bend[following + 1], bend[following + 2] = goes, books[BASE], books[CORRECTION]
-    path[BENDS] += 1.0
+    bend = path.bends[path.n_bends]
+    away = path.heading > 0.0
+    last, following = (bend.towards_start, bend.away) if away else (bend.away, bend.towards_start)
+    bend.position = path.position
+    last.step, last.network_step, last.correction = came, before[0], before[1]
+    following.step, following.network_step, following.correction = goes, books.network_step, books.correction
+    path.n_bends += 1

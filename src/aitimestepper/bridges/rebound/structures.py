@@ -1,7 +1,7 @@
-"""Where REBOUND keeps what compiled code looks at. In words of 8 bytes; those of 4 bytes are counted by themselves.
+"""REBOUND's structures as records, for compiled code that gets their addresses from C.
 
-The numbers are constants, so that the compiled code can be kept on disk; `check_layout` compares them with what the
-installed version says of itself.
+Where a field lies is taken from what the installed version says of itself, so compiled code that looks into them is
+compiled anew for another version: by `compiled` and `callback` of this module.
 """
 
 from __future__ import annotations
@@ -9,69 +9,96 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import numpy as np
+import rebound
+from numba import carray
+from numpy.typing import NDArray
+
+from aitimestepper.bridges.rebound.memory import pointer_to
+from aitimestepper.engine import compilation
+from aitimestepper.engine.compilation import inlined
 from aitimestepper.errors import InputError
 
-T, GRAVITY, SOFTENING, DT, DT_LAST_DONE, STEPS_DONE = 0, 1, 2, 5, 6, 7
-N, PARTICLES, N_VAR_CONFIG, N_ACTIVE, EXTRAS = 9, 11, 16, 18, 101
-INTEGRATOR, STEP_FUNCTION, INTEGRATOR_STATE = 77, 79, 86
-"""Within the simulation: the configuration of its integrator, and in that the function that makes a step."""
-SIMULATION_WORDS = 102
-STATUS, EXACT_FINISH_TIME = 54, 55
-"""In words of 4 bytes."""
-
-PARTICLE_X, PARTICLE_VX, PARTICLE_MASS = 0, 3, 9
-PARTICLE_WORDS = 14
-
 LAST_STEP, GENERIC_ERROR = -2, 1
-"""Of the status: the step that is to end at the time asked for; what ends an integration with an error."""
+"""Values of `status`: the step that is to end at the time asked for; what ends an integration with an error."""
 
 _SIMULATION = {
-    "t": T, "G": GRAVITY, "softening": SOFTENING, "dt": DT, "dt_last_done": DT_LAST_DONE, "steps_done": STEPS_DONE,
-    "N": N, "_particles": PARTICLES, "N_var_config": N_VAR_CONFIG, "N_active": N_ACTIVE, "integrator": INTEGRATOR,
-    "extras": EXTRAS,
+    "t": "t", "G": "G", "softening": "softening", "dt": "dt", "dt_last_done": "dt_last_done",
+    "steps_done": "steps_done", "N": "N", "N_active": "N_active", "particles": "_particles", "status": "_status",
+    "exact_finish_time": "exact_finish_time", "extras": "extras", "integrator_step": "integrator.callbacks.step",
+    "integrator_state": "integrator.state",
 }  # fmt: skip
-_FLAGS = {"_status": STATUS, "exact_finish_time": EXACT_FINISH_TIME}
-_PARTICLE = {
-    **{name: PARTICLE_X + k for k, name in enumerate(("x", "y", "z"))},
-    **{name: PARTICLE_VX + k for k, name in enumerate(("vx", "vy", "vz"))},
-    "m": PARTICLE_MASS,
-}
-_CALLBACKS = (
-    *("documentation", "step", "synchronize", "create", "free", "did_add_particle", "will_remove_particle"),
-    "field_descriptor_list",
-)
+_PARTICLE = {name: name for name in ("x", "y", "z", "vx", "vy", "vz", "m")}
 
 
-def check_layout(rebound: Any) -> None:
-    """Compare with the structures of the module.
+def _found(structure: Any, path: str) -> tuple[np.dtype[Any], int] | None:
+    """Kind and offset of a field, also of one within another; None if there is none, or one of another kind."""
+    offset = 0
+    for name in path.split("."):
+        kinds = dict(getattr(structure, "_fields_", ()))
+        if name not in kinds:
+            return None
+        offset, structure = offset + getattr(structure, name).offset, kinds[name]
+    sizes = {ctypes.c_double: "f8", ctypes.c_int: "i4", ctypes.c_uint: "i4"}
+    size = ctypes.sizeof(structure)
+    kind = sizes.get(structure, "i8" if size == 8 else None)  # numbers of things, and addresses
+    return None if kind is None else (np.dtype(kind), offset)
+
+
+def record_of(structure: Any, fields: dict[str, str]) -> np.dtype[Any]:
+    """A structure of the module as a record.
+
+    Args:
+        structure: the ctypes structure.
+        fields: where each field of the record lies in it.
 
     Raises:
-        InputError: something lies elsewhere; names what.
+        InputError: it has no such field; names it.
     """
-    configuration = _type_of(rebound.Simulation, "integrator")
-    callbacks = _type_of(configuration, "callbacks")
-    wrong = [
-        *_wrong(rebound.Simulation, _SIMULATION, SIMULATION_WORDS),
-        *(name for name, word in _FLAGS.items() if _offset(rebound.Simulation, name) != 4 * word),
-        *_wrong(configuration, {"callbacks": 1, "state": INTEGRATOR_STATE - INTEGRATOR}, 10),
-        *_wrong(callbacks, {name: word for word, name in enumerate(_CALLBACKS)}, len(_CALLBACKS)),
-        *_wrong(rebound.Particle, _PARTICLE, PARTICLE_WORDS),
-    ]
-    if wrong:
+    found = {name: _found(structure, path) for name, path in fields.items()}
+    missing = sorted(fields[name] for name, place in found.items() if place is None)
+    if missing:
         raise InputError(
-            f"rebound {rebound.__version__} keeps {', '.join(sorted(wrong))} elsewhere than 5.2.2, for which the "
+            f"rebound {rebound.__version__} has no {', '.join(missing)} of the kind that 5.2.2 has, for which the "
             "compiled bridges were written: pip install 'rebound==5.2.2'"
         )
+    places = [place for place in found.values() if place is not None]
+    record = {
+        "names": list(found),
+        "formats": [kind for kind, _ in places],
+        "offsets": [offset for _, offset in places],
+        "itemsize": ctypes.sizeof(structure),
+    }
+    return np.dtype((np.record, np.dtype(record)))  # type: ignore[call-overload,no-any-return]
 
 
-def _type_of(structure: Any, name: str) -> Any:
-    return dict(structure._fields_)[name]
+SIMULATION, PARTICLE = record_of(rebound.Simulation, _SIMULATION), record_of(rebound.Particle, _PARTICLE)
+
+_VERSION = f"rebound {rebound.__version__} {SIMULATION} {PARTICLE}"
+compiled = compilation.compiler(_VERSION)
 
 
-def _offset(structure: Any, name: str) -> int:
-    return int(getattr(structure, name).offset) if hasattr(structure, name) else -1
+def callback(signature: Any) -> Any:
+    """As `engine.compilation.callback`."""
+    return compilation.callback(signature, _VERSION)
 
 
-def _wrong(structure: Any, words: dict[str, int], size: int) -> list[str]:
-    found = [name for name, word in words.items() if _offset(structure, name) != 8 * word]
-    return found if ctypes.sizeof(structure) == 8 * size else [*found, f"the end of {structure.__name__}"]
+_simulation, _particle, _integer = pointer_to(SIMULATION), pointer_to(PARTICLE), pointer_to(np.int32)
+
+
+@inlined
+def simulation_at(address: int) -> Any:
+    """The simulation, not a copy."""
+    return carray(_simulation(address), (1,))[0]
+
+
+@inlined
+def particles_of(simulation: Any) -> NDArray[Any]:
+    """The particles of a simulation, (N,), not a copy."""
+    return carray(_particle(simulation.particles), (simulation.N,))
+
+
+@inlined
+def first_integer_at(address: int) -> int:
+    """The integer of 32 bits at an address."""
+    return carray(_integer(address), (1,))[0]

@@ -7,20 +7,7 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import PARABOLIC
 from aitimestepper.engine.compilation import compiled, compiled_sums
-from aitimestepper.engine.layout import (
-    KINETIC,
-    LEVERS,
-    MOMENTUM,
-    SPEEDS,
-    SPIN,
-    VX,
-    VY,
-    VZ,
-    X,
-    Y,
-    Z,
-    n_bodies,
-)
+from aitimestepper.engine.layout import VX, VY, VZ, Books, X, Y, Z, n_bodies
 
 
 @compiled
@@ -37,7 +24,7 @@ def energy_scale(kinetic: float, total: float) -> float:
 
 
 @compiled_sums
-def motion(system: Floats, books: Floats) -> None:
+def motion(system: Floats, books: Books) -> None:
     """Kinetic energy, momentum, angular momentum about the origin, sum m |v| and sum m |x| |v|, into the books."""
     n = n_bodies(system)
     kinetic = px = py = pz = lx = ly = lz = speeds = levers = 0.0
@@ -55,7 +42,7 @@ def motion(system: Floats, books: Floats) -> None:
         speed = m * math.sqrt(squared)
         speeds += speed
         levers += speed * math.sqrt(x * x + y * y + z * z)
-    books[KINETIC] = 0.5 * kinetic
-    books[MOMENTUM], books[MOMENTUM + 1], books[MOMENTUM + 2] = px, py, pz
-    books[SPIN], books[SPIN + 1], books[SPIN + 2] = lx, ly, lz
-    books[SPEEDS], books[LEVERS] = speeds, levers
+    books.kinetic_energy = 0.5 * kinetic
+    books.momentum_x, books.momentum_y, books.momentum_z = px, py, pz
+    books.angular_momentum_x, books.angular_momentum_y, books.angular_momentum_z = lx, ly, lz
+    books.absolute_momentum, books.absolute_angular_momentum = speeds, levers

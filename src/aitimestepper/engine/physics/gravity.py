@@ -7,18 +7,7 @@ from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
-from aitimestepper.engine.layout import (
-    AX,
-    AY,
-    AZ,
-    MASS,
-    REACH,
-    X,
-    Y,
-    Z,
-    n_bodies,
-    row_of,
-)
+from aitimestepper.engine.layout import AX, AY, AZ, MASS, REACH, X, Y, Z, n_bodies, row_of
 
 
 class Law(NamedTuple):

@@ -96,9 +96,7 @@ def leapfrog_step(system: Floats, dt: float, stages: Floats, law: Law) -> tuple[
 
 
 @compiled
-def ttl_step(
-    system: Floats, omega: float, step: float, stages: Floats, law: Law, weights: Weights
-) -> tuple[float, float]:
+def ttl_step(system: Floats, omega: float, step: float, method: Method, law: Law) -> tuple[float, float]:
     """Advance by one step of fictitious time with the time-transformed leapfrog, drift-kick-drift.
 
     Drift first: the other way round two bodies would not keep to their orbit.
@@ -107,9 +105,8 @@ def ttl_step(
         system: the state, advanced in place; its acceleration is that of the last kick, not of the state reached.
         omega: auxiliary Omega, which runs beside the state.
         step: of fictitious time, in the unit of Omega times time.
-        stages: its fractions, one force evaluation each.
+        method: fractions of the step, one force evaluation each, and which Omega.
         law: what moves the bodies.
-        weights: which Omega.
 
     Returns:
         The new auxiliary Omega and the time that has passed.
@@ -117,11 +114,11 @@ def ttl_step(
     Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343.
     """
     elapsed = 0.0
-    for fraction in stages:
+    for fraction in method.stages:
         half = 0.5 * fraction * step
         _drift(system, half / omega)
         elapsed += half / omega
-        true_omega, factor = forces_with_omega(system, law, weights)
+        true_omega, factor = forces_with_omega(system, law, method.weights)
         kick = fraction * step / true_omega
         omega += kick * factor * _kick_and_climb(system, kick)
         _drift(system, half / omega)

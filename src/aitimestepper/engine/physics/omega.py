@@ -7,21 +7,7 @@ from typing import Any, NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums
-from aitimestepper.engine.layout import (
-    AX,
-    AY,
-    AZ,
-    GX,
-    GY,
-    GZ,
-    MASS,
-    REACH,
-    X,
-    Y,
-    Z,
-    n_bodies,
-    row_of,
-)
+from aitimestepper.engine.layout import AX, AY, AZ, GX, GY, GZ, MASS, REACH, X, Y, Z, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
 
 

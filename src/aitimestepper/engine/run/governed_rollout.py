@@ -13,36 +13,12 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import (
-    ANCHOR_STEP,
-    AX,
-    BOOKS,
-    CORRECTION,
-    ENERGY_SCALE,
-    EVALUATIONS,
-    FAILED_AT,
-    FUTILE,
-    KINETIC,
-    LAST_RATE,
-    LAST_WORST,
-    LOOKED_AT,
-    OMEGA,
-    PARDON,
-    POTENTIAL,
-    REJECTED,
-    SETBACKS,
-    STEPS,
-    TIME,
-    WISH,
-    X,
-    n_bodies,
-)
+from aitimestepper.engine.layout import AX, N_BOOKS, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import (
-    Control,
     consult,
     excess,
     is_quiet,
@@ -55,8 +31,9 @@ from aitimestepper.engine.run.governor import (
     shorten,
 )
 from aitimestepper.engine.run.local_error import energy_rounding
+from aitimestepper.engine.run.plan import Control, Plan
 from aitimestepper.engine.run.rollout import is_frame, put_scalars
-from aitimestepper.engine.run.state import Frames, Limits, Plan, Run
+from aitimestepper.engine.run.state import Frames, Limits, Run
 from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
 
 BLOCK = 32
@@ -86,11 +63,11 @@ accepted, and reported."""
 @compiled
 def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> tuple[int, int, int]:
     """Step until a limit is reached; arguments and result as for `rollout.advance`."""
-    system, books, control = run.system, run.books, plan.control
+    system, books, control = run.system, run.books[0], plan.control
     traits, layers, before = scratch(run, control)
     n_frames = n_history = sure_frames = sure_history = done = 0
     while True:
-        if books[LOOKED_AT] != books[STEPS] + 1.0 and books[STEPS] % BLOCK == 0.0:
+        if books.reviewed_before_step != books.steps + 1.0 and books.steps % BLOCK == 0.0:
             anchored = _look(run, plan, traits, layers)
             if anchored:
                 sure_frames, sure_history = n_frames, n_history
@@ -98,22 +75,22 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
                     return RUNNING, n_frames, n_history
                 if not _has_room(frames, n_frames, n_history):
                     return FULL, n_frames, n_history
-        if books[STEPS] >= limits.last_step:
+        if books.steps >= limits.last_step:
             drop_anchor(run)
             return AT_STEPS, n_frames, n_history
-        time, done = books[TIME], done + 1
+        time, done = books.time, done + 1
         status, worst = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
             drop_anchor(run)
             return status, n_frames, n_history
-        curable = status in (RUNNING, NOT_FINITE) and control.governed and books[FUTILE] < _MOST_FUTILE
-        if curable and worst > limit(run.anchor, control):
+        curable = status in (RUNNING, NOT_FINITE) and control.governed and books.vain_setbacks < _MOST_FUTILE
+        if curable and worst > limit(books_in(run.anchor), control):
             _set_back(run, plan, worst)
             n_frames, n_history = sure_frames, sure_history
             continue
         if status != RUNNING:
             return status, n_frames, n_history
-        if books[WISH] > 1.0 and is_quiet(books, control):
+        if books.wanted_factor > 1.0 and is_quiet(books, control):
             lengthen(books)
         if frames.history.shape[0] > 0:
             put_scalars(frames.history, n_history, books)
@@ -146,21 +123,21 @@ def scratch(run: Run, control: Control) -> tuple[Floats, Floats, Floats]:
 @compiled
 def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
     """What is due at the end of a block; whether there is a new anchor."""
-    books, control = run.books, plan.control
-    books[LOOKED_AT] = books[STEPS] + 1.0
+    books, control = run.books[0], plan.control
+    books.reviewed_before_step = books.steps + 1.0
     before = parameter(books)
     if control.governed:
         review(books, control)
-    if books[STEPS] % _STEPS_BETWEEN_CHECKS == 0.0:
-        consult(run.system, books, plan.method.kind, plan.law, control, traits, layers)
+    if books.steps % _STEPS_BETWEEN_CHECKS == 0.0:
+        consult(run.system, books, plan, traits, layers)
     if parameter(books) != before:
         # The recursion swings about a rate that jumps: it begins anew.
-        books[LAST_RATE] = 0.0
-    late = books[STEPS] - books[ANCHOR_STEP] >= LONGEST_STRETCH
+        books.last_rate = 0.0
+    late = books.steps - books.anchor_step >= LONGEST_STRETCH
     error = settled(books, control)
     anchored = late or error <= _ANCHORED
     if error <= _FORGOTTEN:
-        books[PARDON] = 0.0
+        books.excused_error = 0.0
     if anchored:
         drop_anchor(run)
     return anchored
@@ -169,21 +146,18 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
 @compiled
 def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, float]:
     """One step, sampled if it is time to; a status, and the errors over what is allowed."""
-    system, books, method, law, rule = run.system, run.books, plan.method, plan.law, plan.rule
-    stride = _stride(books[STEPS])
-    due = books[STEPS] % stride == 0.0
-    omega = books[OMEGA]
+    system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
+    stride = _stride(books.steps)
+    due = books.steps % stride == 0.0
+    omega = books.omega
     if due:
         before[:] = system
     rate = next_rate(books, _wanted(system, books, method.kind, law), rule, method.kind)
-    status = one_step(system, books, rate, method.kind, method.stages, method.weights, law, rule, target)
+    status = one_step(system, books, rate, method, law, rule, target)
     if status != RUNNING:
         return status, math.inf
     if due:
-        sample(
-            before, omega, system, books,
-            method.kind, method.stages, method.weights, law, plan.control, stride,
-        )  # fmt: skip
+        sample(before, omega, run, plan, stride)
     return status, excess(books, plan.control)
 
 
@@ -196,52 +170,52 @@ def _stride(steps: float) -> float:
 
 
 @compiled
-def _wanted(system: Floats, books: Floats, kind: int, law: Law) -> float:
+def _wanted(system: Floats, books: Books, kind: int, law: Law) -> float:
     """One over the step in time that is wanted."""
     if kind == TTL:
-        return books[OMEGA] / parameter(books)
+        return books.omega / parameter(books)
     return math.sqrt(fly_by_rate(system, law)) / parameter(books)
 
 
 @compiled
 def drop_anchor(run: Run) -> None:
     """Remember the run as it is."""
-    books = run.books
-    books[ANCHOR_STEP], books[SETBACKS], books[FUTILE], books[LAST_WORST] = books[STEPS], 0.0, 0.0, math.inf
-    books[FAILED_AT] = -math.inf
-    run.anchor[:BOOKS] = books
-    run.anchor[BOOKS:] = run.system
+    books = run.books[0]
+    books.anchor_step, books.setbacks, books.vain_setbacks = books.steps, 0.0, 0.0
+    books.last_setback_error, books.last_setback_time = math.inf, -math.inf
+    run.anchor[:N_BOOKS] = run.books.view(np.float64)
+    run.anchor[N_BOOKS:] = run.system
 
 
 @compiled
 def _is_rounding(run: Run, plan: Plan) -> bool:
     """Whether rounding alone may have made the energy error since the anchor what it is."""
-    books, anchor = run.books, run.anchor
-    grown = abs(books[KINETIC] + books[POTENTIAL] - anchor[KINETIC] - anchor[POTENTIAL])
-    tolerated = books[ENERGY_SCALE] * plan.control.tolerance
+    books, anchor = run.books[0], books_in(run.anchor)
+    grown = abs(books.kinetic_energy + books.potential_energy - anchor.kinetic_energy - anchor.potential_energy)
+    tolerated = books.energy_scale * plan.control.tolerance
     return grown > _MARGIN_OF_ENERGY * tolerated and grown < _SUM_OF_ROUNDING * energy_rounding(run.system, plan.law)
 
 
 @compiled
 def _set_back(run: Run, plan: Plan, worst: float) -> None:
     """Return to the anchor and go on with shorter steps; what has been spent stays spent."""
-    books, control = run.books, plan.control
+    books, anchor, control = run.books[0], books_in(run.anchor), plan.control
     # An error is known only as far as it had grown when it was noticed: a try that got further did help.
-    no_help = worst > _NO_HELP * books[LAST_WORST] and books[TIME] <= books[FAILED_AT]
-    futile = _MOST_FUTILE if _is_rounding(run, plan) else books[FUTILE] + (1.0 if no_help else 0.0)
-    evaluations, setbacks = books[EVALUATIONS], books[SETBACKS] + 1.0
-    rejected = books[REJECTED] + books[STEPS] - books[ANCHOR_STEP]
-    correction, failed_at = books[CORRECTION], books[TIME]
-    books[:] = run.anchor[:BOOKS]
-    run.system[:] = run.anchor[BOOKS:]
-    books[EVALUATIONS], books[SETBACKS], books[REJECTED] = evaluations, setbacks, rejected
-    books[LAST_RATE], books[WISH], books[LAST_WORST], books[FAILED_AT] = 0.0, 1.0, worst, failed_at
-    books[CORRECTION] = correction
-    books[FUTILE] = futile if setbacks < _MOST_SETBACKS else _MOST_FUTILE
+    no_help = worst > _NO_HELP * books.last_setback_error and books.time <= books.last_setback_time
+    futile = _MOST_FUTILE if _is_rounding(run, plan) else books.vain_setbacks + (1.0 if no_help else 0.0)
+    evaluations, setbacks = books.force_evaluations, books.setbacks + 1.0
+    rejected = books.rejected_steps + books.steps - books.anchor_step
+    correction, failed_at = books.correction, books.time
+    run.books.view(np.float64)[:] = run.anchor[:N_BOOKS]
+    run.system[:] = run.anchor[N_BOOKS:]
+    books.force_evaluations, books.setbacks, books.rejected_steps = evaluations, setbacks, rejected
+    books.last_rate, books.wanted_factor, books.last_setback_error, books.last_setback_time = 0.0, 1.0, worst, failed_at
+    books.correction = correction
+    books.vain_setbacks = futile if setbacks < _MOST_SETBACKS else _MOST_FUTILE
     if plan.method.kind == TTL:
         # The auxiliary Omega has errors of the longer steps, which shorter ones would keep.
-        books[OMEGA] = omega_of(run.system, plan.law, plan.method.weights)
-    if books[FUTILE] >= _MOST_FUTILE:
-        books[PARDON] = run.anchor[PARDON] = 2.0 * worst
+        books.omega = omega_of(run.system, plan.law, plan.method.weights)
+    if books.vain_setbacks >= _MOST_FUTILE:
+        books.excused_error = anchor.excused_error = 2.0 * worst
     else:
         shorten(books, worst, settled(books, control), control.order)

@@ -13,43 +13,17 @@ drift that reversible steps do not have. It changes
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.description import describe
-from aitimestepper.engine.layout import (
-    BASE,
-    CHANGED_AT,
-    CHECKS,
-    CORRECTION,
-    ENERGY_0,
-    ENERGY_SCALE,
-    EVALUATIONS,
-    FREE_FALL,
-    FUTILE,
-    KINETIC,
-    LAST_DT,
-    LAST_RATE,
-    LEAST_WANTED,
-    LONGEST,
-    OUTSIDE,
-    PARDON,
-    POSITION_MAX,
-    POTENTIAL,
-    REVIEW_ERROR,
-    REVIEW_PHASE,
-    REVIEW_RATE,
-    SAMPLED,
-    SAMPLED_PHASE,
-    STEPS,
-    WISH,
-)
-from aitimestepper.engine.networks import Network, first_output
-from aitimestepper.engine.physics.gravity import Law, forces
+from aitimestepper.engine.layout import Books
+from aitimestepper.engine.networks import first_output
+from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.integrators import TTL
-from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.local_error import halved, richardson
+from aitimestepper.engine.run.plan import Control, Plan
+from aitimestepper.engine.run.state import Run
 
 POSITION_SHARE = 10.0
 """The local position error for each dynamical time may be this many times the tolerance."""
@@ -74,44 +48,24 @@ LONGEST_FICTITIOUS, LONGEST_ETA = 1.5, 0.5
 _FARTHEST = 8.0
 
 
-class Control(NamedTuple):
-    """What was asked of a calibrated run, and the network that chooses its step.
-
-    Attributes:
-        network: from the description of a state and the tolerance to a factor.
-        low, high: (TRAITS,) range of the descriptions that it was trained on.
-        fallback: the factor outside that range.
-        tolerance: largest relative energy error of the run.
-        order: of the integrator.
-        scale: tolerance^(1/order).
-        governed: whether the run's own errors change the step.
-        promises: whether the tolerance is meant for the whole run.
-        least_correction: the smallest factor that they may put on it.
-    """
-
-    network: Network
-    low: Floats
-    high: Floats
-    fallback: float
-    tolerance: float
-    order: float
-    scale: float
-    governed: bool
-    promises: bool
-    least_correction: float
-
-
 @compiled
-def consult(
-    system: Floats, books: Floats, kind: int, law: Law, control: Control, traits: Floats, layers: Floats
-) -> None:
-    """Ask the network about a state, and take its step if it is time to."""
-    if kind == TTL:
+def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Floats) -> None:
+    """Ask the network about a state, and take its step if it is time to.
+
+    Args:
+        system: the state, with its acceleration for the leapfrog.
+        books: of the run.
+        plan: of a calibrated run.
+        traits: (TRAITS,), scratch.
+        layers: (2, widest), scratch.
+    """
+    law, control, ttl = plan.law, plan.control, plan.method.kind == TTL
+    if ttl:
         # The integrator's own acceleration is that of the middle of the step.
-        books[POTENTIAL], books[FREE_FALL] = forces(system, law)
-        books[EVALUATIONS] += 1.0
-    reference = describe(traits, system, books[FREE_FALL], law)
-    books[CHECKS] += 1.0
+        books.potential_energy, books.free_fall_rate_squared = forces(system, law)
+        books.force_evaluations += 1.0
+    reference = describe(traits, system, books.free_fall_rate_squared, law)
+    books.states_asked += 1.0
     factor = control.fallback
     if is_familiar(traits, control):
         n_traits = traits.shape[0]
@@ -119,9 +73,9 @@ def consult(
         layers[0, n_traits] = demand(control.tolerance, control.order)
         factor = first_output(control.network, layers)
     else:
-        books[OUTSIDE] += 1.0
-    unit = reference if kind == TTL else 1.0
-    books[LONGEST] = unit * (LONGEST_FICTITIOUS if kind == TTL else LONGEST_ETA)
+        books.states_outside_training += 1.0
+    unit = reference if ttl else 1.0
+    books.longest_step = unit * (LONGEST_FICTITIOUS if ttl else LONGEST_ETA)
     _choose(books, unit * factor * control.scale)
 
 
@@ -142,80 +96,84 @@ def is_familiar(traits: Floats, control: Control) -> bool:
 
 
 @compiled
-def parameter(books: Floats) -> float:
+def parameter(books: Books) -> float:
     """The step in force: of fictitious time, or in units of the time scale."""
-    return min(books[BASE] * books[CORRECTION], books[LONGEST])
+    return min(books.network_step * books.correction, books.longest_step)
 
 
 @compiled
-def excess(books: Floats, control: Control) -> float:
+def excess(books: Books, control: Control) -> float:
     """The larger of the two errors of the state reached, over what is allowed; 2 where they are not finite."""
     energy = settled(books, control)
-    books[REVIEW_ERROR] = max(books[REVIEW_ERROR], energy)
-    worst = max(energy, books[REVIEW_RATE])
+    books.review_energy_error = max(books.review_energy_error, energy)
+    worst = max(energy, books.review_position_error)
     return worst if worst < math.inf else 2.0
 
 
 @compiled
-def _choose(books: Floats, wanted: float) -> None:
+def _choose(books: Books, wanted: float) -> None:
     """Take a shorter step at once, a longer one when nothing shorter was wanted for long."""
-    if books[BASE] == 0.0:
-        books[BASE], books[CORRECTION] = wanted, 1.0
-        books[LEAST_WANTED] = math.inf
+    if books.network_step == 0.0:
+        books.network_step, books.correction = wanted, 1.0
+        books.least_wanted_step = math.inf
         return
-    if wanted < _TIGHTER * books[BASE]:
-        books[BASE] = wanted
+    if wanted < _TIGHTER * books.network_step:
+        books.network_step = wanted
         _restart_review(books)
         return
-    books[LEAST_WANTED] = min(books[LEAST_WANTED], wanted)
-    if books[CHECKS] % _MOST_CHECKS_BETWEEN == 0.0:
-        if books[LEAST_WANTED] > _LOOSER * books[BASE]:
+    books.least_wanted_step = min(books.least_wanted_step, wanted)
+    if books.states_asked % _MOST_CHECKS_BETWEEN == 0.0:
+        if books.least_wanted_step > _LOOSER * books.network_step:
             # What the errors have added already is part of what the network has now seen for itself.
-            books[CORRECTION] = max(min(books[CORRECTION], 1.0), parameter(books) / books[LEAST_WANTED])
-            books[BASE] = books[LEAST_WANTED]
+            books.correction = max(min(books.correction, 1.0), parameter(books) / books.least_wanted_step)
+            books.network_step = books.least_wanted_step
             _restart_review(books)
-        books[LEAST_WANTED] = math.inf
+        books.least_wanted_step = math.inf
 
 
 @compiled
-def _restart_review(books: Floats) -> None:
-    books[CHANGED_AT], books[WISH] = books[STEPS], 1.0
-    books[REVIEW_ERROR] = books[REVIEW_PHASE] = books[REVIEW_RATE] = 0.0
+def _restart_review(books: Books) -> None:
+    books.changed_at_step, books.wanted_factor = books.steps, 1.0
+    books.review_energy_error = books.review_phase = books.review_position_error = 0.0
 
 
 @compiled
-def settled(books: Floats, control: Control) -> float:
+def settled(books: Books, control: Control) -> float:
     """Energy error of a state, over what is allowed."""
     return energy_error(books, control.tolerance)
 
 
 @inlined
-def energy_error(books: Floats, tolerance: float) -> float:
+def energy_error(books: Books, tolerance: float) -> float:
     """The same, of a tolerance."""
-    return abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0]) / (books[ENERGY_SCALE] * tolerance)
+    return abs(books.kinetic_energy + books.potential_energy - books.initial_energy) / (books.energy_scale * tolerance)
 
 
 @compiled
-def exceeds(books: Floats, before: float, control: Control) -> bool:
+def exceeds(books: Books, before: float, control: Control) -> bool:
     """Whether a step has taken the energy from within the tolerance (`before`) to beyond it."""
-    allowed = books[ENERGY_SCALE] * control.tolerance
-    return abs(before - books[ENERGY_0]) <= allowed < abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0])
+    allowed = books.energy_scale * control.tolerance
+    return (
+        abs(before - books.initial_energy)
+        <= allowed
+        < abs(books.kinetic_energy + books.potential_energy - books.initial_energy)
+    )
 
 
 @compiled
-def limit(anchor: Floats, control: Control) -> float:
+def limit(anchor: Books, control: Control) -> float:
     """What the errors after an anchor may come to, over what is allowed: half of what is left, if that is little.
 
     Where the correction has come to its end, there is no limit: shorter steps have not helped.
     """
-    if anchor[CORRECTION] <= control.least_correction:
+    if anchor.correction <= control.least_correction:
         return math.inf
     there = settled(anchor, control)
-    return max(RESERVE, 0.5 * (1.0 + there) if there < 1.0 else there + _MARGIN, anchor[PARDON])
+    return max(RESERVE, 0.5 * (1.0 + there) if there < 1.0 else there + _MARGIN, anchor.excused_error)
 
 
 @compiled
-def shorten(books: Floats, worst: float, there: float, order: float) -> None:
+def shorten(books: Books, worst: float, there: float, order: float) -> None:
     """Shorter steps after a setback.
 
     Args:
@@ -227,63 +185,62 @@ def shorten(books: Floats, worst: float, there: float, order: float) -> None:
     room, grown = max(_AIM_AGAIN - there, left), max(worst - there, _MARGIN)
     factor = min(max((room / grown) ** (1.0 / order), 0.25), 0.85)
     # Where the last try did not help, steps are too long for the law of the order to hold.
-    books[CORRECTION] *= factor if books[FUTILE] == 0.0 else min(factor, 0.5)
+    books.correction *= factor if books.vain_setbacks == 0.0 else min(factor, 0.5)
     _restart_review(books)
 
 
 @compiled
-def review(books: Floats, control: Control) -> None:
+def review(books: Books, control: Control) -> None:
     """Wish for longer steps where the errors of some dynamical times are far below what is allowed."""
-    books[WISH] = 1.0
-    if books[REVIEW_PHASE] < _LEAST_PHASE or books[STEPS] - books[CHANGED_AT] < _LEAST_STEPS:
+    books.wanted_factor = 1.0
+    if books.review_phase < _LEAST_PHASE or books.steps - books.changed_at_step < _LEAST_STEPS:
         return
-    worst = max(books[REVIEW_ERROR], books[REVIEW_RATE])
-    if worst < _WASTE and books[CORRECTION] < _FARTHEST and books[BASE] * books[CORRECTION] < books[LONGEST]:
-        books[WISH] = min((_AIM / max(worst, 1e-3)) ** (1.0 / control.order), _LONGEST_STRIDE)
+    worst = max(books.review_energy_error, books.review_position_error)
+    if worst < _WASTE and books.correction < _FARTHEST and books.network_step * books.correction < books.longest_step:
+        books.wanted_factor = min((_AIM / max(worst, 1e-3)) ** (1.0 / control.order), _LONGEST_STRIDE)
 
 
 @compiled
-def is_quiet(books: Floats, control: Control) -> bool:
+def is_quiet(books: Books, control: Control) -> bool:
     """Whether steps may become longer here.
 
     The energy keeps a part of the error that it has here, as large as the change: wait for a state with little of it,
     with less and less patience.
     """
-    patience = (books[STEPS] - books[CHANGED_AT]) / _PATIENCE
-    return settled(books, control) <= max(_QUIET * (1.0 + patience * patience) * books[REVIEW_ERROR], _NOTHING)
+    patience = (books.steps - books.changed_at_step) / _PATIENCE
+    return settled(books, control) <= max(_QUIET * (1.0 + patience * patience) * books.review_energy_error, _NOTHING)
 
 
 @compiled
-def lengthen(books: Floats) -> None:
+def lengthen(books: Books) -> None:
     """Take the longer steps that were wished for."""
-    books[CORRECTION] *= books[WISH]
-    books[LAST_RATE] = 0.0
+    books.correction *= books.wanted_factor
+    books.last_rate = 0.0
     _restart_review(books)
 
 
 @compiled
-def sample(
-    before: Floats, omega: float, system: Floats, books: Floats,
-    kind: int, stages: Floats, weights: Weights, law: Law, control: Control, stride: float,
-) -> None:  # fmt: skip
-    """Enter the local position error of the step that was just made; arguments as for `halved`.
+def sample(before: Floats, omega: float, run: Run, plan: Plan, stride: float) -> None:
+    """Enter the local position error of the step that was just made.
 
     Args:
-        before, omega, system, kind, stages, weights, law: of that step.
-        books: those of the run.
-        control: what is allowed.
+        before: (ROWS x N,), the state that the step started from; becomes that after two halves of the step.
+        omega: auxiliary Omega there.
+        run: as it is after the step.
+        plan: how it was made, and what is allowed.
         stride: steps that this one stands for.
     """
-    step = 1.0 / books[LAST_RATE]
-    rate, phase = halved(before, omega, system, step, books[LAST_DT], kind, stages, weights, law)
-    books[EVALUATIONS] += 2.0 * stages.shape[0]
+    books, control, method = run.books[0], plan.control, plan.method
+    step = 1.0 / books.last_rate
+    rate, phase = halved(before, omega, run.system, step, books.last_dt, method, plan.law)
+    books.force_evaluations += 2.0 * method.stages.shape[0]
     rate *= richardson(control.order) / (POSITION_SHARE * control.tolerance)
     phase *= stride
-    books[SAMPLED] += rate * phase
-    books[SAMPLED_PHASE] += phase
-    books[REVIEW_PHASE] += phase
-    rate = books[SAMPLED] / max(books[SAMPLED_PHASE], _WHOLE_PHASE)
-    books[REVIEW_RATE] = max(books[REVIEW_RATE], rate)
-    books[POSITION_MAX] = max(books[POSITION_MAX], rate * control.tolerance)
-    if books[SAMPLED_PHASE] >= _WHOLE_PHASE:
-        books[SAMPLED] = books[SAMPLED_PHASE] = 0.0
+    books.sampled_position_error += rate * phase
+    books.sampled_phase += phase
+    books.review_phase += phase
+    rate = books.sampled_position_error / max(books.sampled_phase, _WHOLE_PHASE)
+    books.review_position_error = max(books.review_position_error, rate)
+    books.max_position_error = max(books.max_position_error, rate * control.tolerance)
+    if books.sampled_phase >= _WHOLE_PHASE:
+        books.sampled_position_error = books.sampled_phase = 0.0

@@ -6,16 +6,9 @@ import math
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import (
-    MASS,
-    VX,
-    X,
-    n_bodies,
-    row_of,
-)
+from aitimestepper.engine.layout import MASS, VX, X, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
-from aitimestepper.engine.physics.integrators import LEAPFROG, leapfrog_step, ttl_step
-from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.physics.integrators import LEAPFROG, Method, leapfrog_step, ttl_step
 
 _HOPELESS = 1e30
 _EPSILON = 2.0**-52
@@ -30,9 +23,8 @@ def richardson(order: float) -> float:
 
 @compiled
 def halved(
-    before: Floats, omega: float, system: Floats, step: float, elapsed: float,
-    kind: int, stages: Floats, weights: Weights, law: Law,
-) -> tuple[float, float]:  # fmt: skip
+    before: Floats, omega: float, system: Floats, step: float, elapsed: float, method: Method, law: Law
+) -> tuple[float, float]:
     """Make a step again in two halves, and measure it by them; see `local_error`.
 
     Compared at equal times: what the halves are ahead in time is taken out along their velocity.
@@ -43,16 +35,16 @@ def halved(
         system: the state after it.
         step: in the integrator's own variable.
         elapsed: the time that it took.
-        kind, stages, weights, law: how it was made.
+        method, law: how it was made.
     """
     passed = elapsed
-    if kind == LEAPFROG:
+    if method.kind == LEAPFROG:
         for _ in range(2):
-            leapfrog_step(before, 0.5 * step, stages, law)
+            leapfrog_step(before, 0.5 * step, method.stages, law)
     else:
         passed = 0.0
         for _ in range(2):
-            omega, part = ttl_step(before, omega, 0.5 * step, stages, law, weights)
+            omega, part = ttl_step(before, omega, 0.5 * step, method, law)
             passed += part
     return local_error(system, before, elapsed - passed, elapsed, law)
 

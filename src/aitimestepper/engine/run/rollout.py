@@ -12,43 +12,19 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.layout import (
-    AX,
-    BOOKS,
-    DRIFT_MAX,
-    ENERGY_SCALE,
-    ERROR_MAX,
-    EVALUATIONS,
-    FREE_FALL,
-    KINETIC,
-    LAST_DT,
-    LAST_RATE,
-    OMEGA,
-    POTENTIAL,
-    REJECTED,
-    SAMPLES,
-    SPEED_SCALE,
-    SPIN_MAX,
-    SPIN_SCALE,
-    START_TIME,
-    STEPS,
-    TIME,
-    TIME_REST,
-    X,
-    n_bodies,
-)
+from aitimestepper.engine.layout import AX, N_BOOKS, Books, X, n_bodies
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, LEARNED, OWN, Rule, classical_rate, own_rate
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import exceeds, parameter
-from aitimestepper.engine.run.state import Frames, Limits, Plan, Run
+from aitimestepper.engine.run.plan import Learner, Plan
+from aitimestepper.engine.run.state import Frames, Limits, Run
 from aitimestepper.engine.run.step import (
     AT_STEPS,
     FULL,
     GUARDED,
     NOT_FINITE,
     RUNNING,
-    Learner,
     learned_rate,
     move,
     next_rate,
@@ -79,29 +55,29 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
     Returns:
         A status, the frames filled, and the rows of the history filled.
     """
-    system, books, past = run.system, run.books, run.past
+    system, books, past = run.system, run.books[0], run.past
     method, law, rule, learner = plan.method, plan.law, plan.rule, plan.learner
     layers, row = _scratch(past, learner)
     n_frames = n_history = 0
     n = n_bodies(system)
     most_frames, most_history = frames.scalars.shape[0], frames.history.shape[0]
     for _ in range(limits.budget):
-        if books[STEPS] >= limits.last_step:
+        if books.steps >= limits.last_step:
             return AT_STEPS, n_frames, n_history
         if n_frames >= most_frames or n_history >= most_history > 0:
             return FULL, n_frames, n_history
-        before = books[TIME]
+        before = books.time
         if rule.criterion == FIXED:
             rate = rule.per_step
         else:
             if rule.criterion == LEARNED:
-                rate = learned_rate(system, books, past, law, learner, layers, row)
+                rate = learned_rate(run, plan, layers, row)
             elif rule.criterion == OWN:
                 rate = own_rate(own, system, law, rule)
             else:
-                rate = classical_rate(system, books[FREE_FALL], law, rule)
+                rate = classical_rate(system, books.free_fall_rate_squared, law, rule)
             rate = next_rate(books, rate, rule, method.kind)
-        status = one_step(system, books, rate, method.kind, method.stages, method.weights, law, rule, limits.target)
+        status = one_step(system, books, rate, method, law, rule, limits.target)
         if status != RUNNING:
             return status, n_frames, n_history
         if rule.criterion == LEARNED and learner.sight.history > 0:
@@ -123,42 +99,42 @@ def reach(run: Run, plan: Plan, target: float) -> int:
     Returns:
         RUNNING, or a status that says why it could not.
     """
-    system, books, method, law, rule = run.system, run.books, plan.method, plan.law, plan.rule
-    begin = books[TIME]
-    allowed = rule.guard * books[ENERGY_SCALE]
-    left = (target - begin) + books[TIME_REST]
+    system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
+    begin = books.time
+    allowed = rule.guard * books.energy_scale
+    left = (target - begin) + books.time_remainder
     longest, farthest = math.inf, _longest_fictitious(books, rule)
     patience = _PATIENCE if plan.control.governed else 0
     for _ in range(_MOST_APPROACHES):
         save(system, books)
-        energy = books[KINETIC] + books[POTENTIAL]
+        energy = books.kinetic_energy + books.potential_energy
         # The time that a fictitious step takes is known only afterwards: each leaves a small part of the rest.
         step = min(left, longest)
         own = step
         if method.kind == TTL:
-            own = max(min(step * books[OMEGA], farthest), -farthest)
-        elapsed = move(system, books, own, method.kind, method.stages, method.weights, law, rule.criterion)
-        error = abs(books[KINETIC] + books[POTENTIAL] - energy)
+            own = max(min(step * books.omega, farthest), -farthest)
+        elapsed = move(system, books, own, method, law, rule.criterion)
+        error = abs(books.kinetic_energy + books.potential_energy - energy)
         if not error < math.inf or not abs(elapsed) < math.inf:
             restore(system, books)
             return NOT_FINITE
         too_much = patience > 0 and exceeds(books, energy, plan.control)
         if error > allowed or too_much:
             restore(system, books)
-            books[REJECTED] += 1.0
+            books.rejected_steps += 1.0
             if too_much:
                 patience, farthest, longest = patience - 1, 0.5 * abs(own), 0.5 * abs(step)
                 if method.kind == TTL:  # what the auxiliary Omega is off by does harm at any step
-                    books[OMEGA] = omega_of(system, law, method.weights)
+                    books.omega = omega_of(system, law, method.weights)
             else:
                 longest = step * shorter(error, allowed)
             continue
         left = left - elapsed if method.kind == TTL else left - step
         # The time may be 0: what its rounding is depends on where the run came from too.
         if not abs(left) > 1e-15 * max(abs(target), abs(begin)):
-            books[TIME], books[TIME_REST] = target, 0.0
-            books[LAST_DT] = target - begin
-            books[STEPS] += 1.0
+            books.time, books.time_remainder = target, 0.0
+            books.last_dt = target - begin
+            books.steps += 1.0
             tally(books)
             return RUNNING
     return GUARDED
@@ -167,22 +143,25 @@ def reach(run: Run, plan: Plan, target: float) -> int:
 @compiled
 def note_sample(run: Run, look: Run) -> None:
     """Enter a look at a copy into the books: what it cost and the errors that it saw."""
-    books = run.books
-    books[SAMPLES] += 1.0
-    for entry in (EVALUATIONS, ERROR_MAX, DRIFT_MAX, SPIN_MAX, SPEED_SCALE, SPIN_SCALE):
-        books[entry] = look.books[entry]
+    books, seen = run.books[0], look.books[0]
+    books.samples += 1.0
+    books.force_evaluations = seen.force_evaluations
+    books.max_energy_error = seen.max_energy_error
+    books.max_momentum_error_squared = seen.max_momentum_error_squared
+    books.max_angular_momentum_error_squared = seen.max_angular_momentum_error_squared
+    books.momentum_scale, books.angular_momentum_scale = seen.momentum_scale, seen.angular_momentum_scale
     if run.anchor.shape[0] > 0:
-        run.anchor[:BOOKS] = books  # the loop stopped at an anchor, and this belongs to it
+        run.anchor[:N_BOOKS] = run.books.view(np.float64)  # the loop stopped at an anchor, and this belongs to it
 
 
 @compiled
-def _longest_fictitious(books: Floats, rule: Rule) -> float:
+def _longest_fictitious(books: Books, rule: Rule) -> float:
     """The step in fictitious time that would pass the target, about: where bodies part, time passes ever faster."""
     if rule.criterion == CALIBRATED:
         return parameter(books)
     if rule.criterion == FIXED:
         return 1.0 / rule.per_step
-    return 2.0 / books[LAST_RATE] if books[LAST_RATE] > 0.0 else math.inf
+    return 2.0 / books.last_rate if books.last_rate > 0.0 else math.inf
 
 
 @compiled
@@ -196,17 +175,17 @@ def _scratch(past: Floats, learner: Learner) -> tuple[Floats, Floats]:
 
 
 @inlined
-def is_frame(books: Floats, before: float, every: int, interval: float) -> bool:
+def is_frame(books: Books, before: float, every: int, interval: float) -> bool:
     """Whether the state reached by the step that began at time `before` is to be kept."""
-    if every > 0 and books[STEPS] % every == 0.0:
+    if every > 0 and books.steps % every == 0.0:
         return True
     if interval == math.inf:
         return False
-    began = books[START_TIME]
-    return math.floor((books[TIME] - began) / interval) > math.floor((before - began) / interval)
+    began = books.start_time
+    return math.floor((books.time - began) / interval) > math.floor((before - began) / interval)
 
 
 @compiled
-def put_scalars(rows: Floats, row: int, books: Floats) -> None:
+def put_scalars(rows: Floats, row: int, books: Books) -> None:
     """Time, step and energy of the state reached."""
-    rows[row, 0], rows[row, 1], rows[row, 2] = books[TIME], books[LAST_DT], books[KINETIC] + books[POTENTIAL]
+    rows[row, 0], rows[row, 1], rows[row, 2] = books.time, books.last_dt, books.kinetic_energy + books.potential_energy

@@ -5,43 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.features.summary import BASIC, DELTA_MAG, WIDTHS, Sight, fill_features
-from aitimestepper.engine.layout import (
-    ASKED,
-    BOOKS,
-    ENERGY_0,
-    ENERGY_SCALE,
-    EVALUATIONS,
-    FREE_FALL,
-    KINETIC,
-    LEVERS,
-    MASS,
-    MOMENTUM,
-    MOMENTUM_0,
-    OMEGA,
-    POTENTIAL,
-    SPEED_SCALE,
-    SPEEDS,
-    SPIN,
-    SPIN_0,
-    SPIN_SCALE,
-    START_TIME,
-    TIME,
-    flat_system,
-    n_bodies,
-    row_of,
-)
-from aitimestepper.engine.networks import TANH, Network
+from aitimestepper.engine.features.summary import DELTA_MAG, WIDTHS, Sight, fill_features
+from aitimestepper.engine.layout import BOOKS, LAYOUT, MASS, N_BOOKS, flat_system, n_bodies, row_of
 from aitimestepper.engine.physics.conserved import motion
-from aitimestepper.engine.physics.criteria import CALIBRATED, Rule
-from aitimestepper.engine.physics.gravity import Law, forces
-from aitimestepper.engine.physics.integrators import TTL, Method
+from aitimestepper.engine.physics.criteria import CALIBRATED
+from aitimestepper.engine.physics.gravity import forces
+from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
-from aitimestepper.engine.run.governor import Control
-from aitimestepper.engine.run.step import Learner
+from aitimestepper.engine.run.plan import Plan
+from aitimestepper.errors import InputError
 
 
 class Run(NamedTuple):
@@ -49,40 +25,15 @@ class Run(NamedTuple):
 
     Attributes:
         system: (ROWS x N,), see `layout`.
-        books: (BOOKS,), see `layout`.
+        books: (1,), the record of the run's scalars, see `layout`.
         past: (K, width) features of the states before, oldest first; those of zero states where they are not known.
-        anchor: (BOOKS + ROWS x N,) books and system to which a calibrated run can go back; (0,) of other runs.
+        anchor: (N_BOOKS + ROWS x N,) books and system to which a calibrated run can go back; (0,) of other runs.
     """
 
     system: Floats
-    books: Floats
+    books: NDArray[Any]
     past: Floats
     anchor: Floats
-
-
-class Plan(NamedTuple):
-    """How a run is to be integrated: integrator, law of motion, choice of the step, and its network if it has one."""
-
-    method: Method
-    law: Law
-    rule: Rule
-    learner: Learner
-    control: Control
-
-
-def plan_of(
-    method: Method, law: Law, rule: Rule, *, learner: Learner | None = None, control: Control | None = None
-) -> Plan:
-    """A plan, whose network is empty where none chooses the step: compiled code takes plans of one kind only."""
-    empty = Network(np.zeros(2, np.int64), np.zeros(0), TANH)
-    nothing = np.zeros(0)
-    return Plan(
-        method,
-        law,
-        rule,
-        learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0),
-        control or Control(empty, nothing, nothing, 1.0, 1.0, 2.0, 1.0, False, False, 0.0),
-    )
 
 
 class Limits(NamedTuple):
@@ -119,21 +70,22 @@ class Frames(NamedTuple):
 
 @compiled
 def start(run: Run, plan: Plan) -> None:
-    """Open the books of a run: energies, the first force, a history of zero states. TIME must be set."""
-    system, books = run.system, run.books
-    time = books[TIME]
-    books[:] = 0.0
-    books[TIME] = books[START_TIME] = time
-    books[POTENTIAL], books[FREE_FALL] = forces(system, plan.law)
-    books[EVALUATIONS] = 1.0
+    """Open the books of a run: energies, the first force, a history of zero states. Its time must be set."""
+    system, books = run.system, run.books[0]
+    time = books.time
+    run.books.view(np.float64)[:] = 0.0
+    books.time = books.start_time = time
+    books.potential_energy, books.free_fall_rate_squared = forces(system, plan.law)
+    books.force_evaluations = 1.0
     motion(system, books)
-    books[ENERGY_0] = books[KINETIC] + books[POTENTIAL]
-    books[ENERGY_SCALE] = 1.0
+    books.initial_energy = books.kinetic_energy + books.potential_energy
+    books.energy_scale = 1.0
     if plan.method.kind == TTL:
-        books[OMEGA] = omega_of(system, plan.law, plan.method.weights)
-    for k in range(3):
-        books[MOMENTUM_0 + k], books[SPIN_0 + k] = books[MOMENTUM + k], books[SPIN + k]
-    books[SPEED_SCALE], books[SPIN_SCALE] = books[SPEEDS], books[LEVERS]
+        books.omega = omega_of(system, plan.law, plan.method.weights)
+    books.initial_momentum_x, books.initial_angular_momentum_x = books.momentum_x, books.angular_momentum_x
+    books.initial_momentum_y, books.initial_angular_momentum_y = books.momentum_y, books.angular_momentum_y
+    books.initial_momentum_z, books.initial_angular_momentum_z = books.momentum_z, books.angular_momentum_z
+    books.momentum_scale, books.angular_momentum_scale = books.absolute_momentum, books.absolute_angular_momentum
     nothing = np.zeros_like(system)
     nothing[: n_bodies(system)] = row_of(system, MASS)
     for row in range(run.past.shape[0]):
@@ -150,15 +102,15 @@ def opened(mass: Floats, position: Floats, velocity: Floats, time: float, plan: 
         plan: how the run is to be integrated.
     """
     system = flat_system(mass, position, velocity)
-    books = np.zeros(BOOKS)
-    books[TIME] = time
+    books = np.zeros(1, BOOKS)
+    books[0].time = time
     sight = plan.learner.sight
     past = np.zeros((past_rows(sight), WIDTHS[sight.kind]))
     calibrated = plan.rule.criterion == CALIBRATED
-    run = Run(system, books, past, np.zeros(len(system) + BOOKS if calibrated else 0))
+    run = Run(system, books, past, np.zeros(N_BOOKS + len(system) if calibrated else 0))
     start(run, plan)
     if calibrated and plan.control.promises:
-        books[ASKED] = plan.control.tolerance
+        books[0].tolerance_promised = plan.control.tolerance
     return run
 
 
@@ -172,14 +124,28 @@ def copy_of(run: Run) -> Run:
     return Run(*(array.copy() for array in run))
 
 
-def packed(run: Run) -> np.ndarray[Any, Any]:
+def packed(run: Run) -> Floats:
     """All that a run is, as one vector."""
-    return np.concatenate([array.reshape(-1) for array in run])
+    return np.concatenate([array.reshape(-1).view(np.float64) for array in run])
 
 
-def unpack(vector: np.ndarray[Any, Any], run: Run) -> None:
-    """Set a run of the same shapes to what `packed` gave."""
+def unpack(vector: Floats, layout: str, run: Run) -> None:
+    """Set a run of the same shapes to what `packed` gave.
+
+    Args:
+        vector: (M,), all that the run was.
+        layout: digest of what its numbers mean; empty where it was written before there was one.
+        run: is changed.
+
+    Raises:
+        InputError: the numbers mean something else than in this version.
+    """
+    if layout not in ("", LAYOUT) or len(vector) != len(packed(run)):
+        raise InputError(
+            "its state has the layout of another version of aitimestepper: go on with the one that wrote it"
+        )
     position = 0
     for array in run:
-        array.reshape(-1)[:] = vector[position : position + array.size]
-        position += array.size
+        numbers = array.reshape(-1).view(np.float64)
+        numbers[:] = vector[position : position + numbers.size]
+        position += numbers.size

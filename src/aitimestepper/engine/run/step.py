@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import DT_FLOOR, SLOWEST_TURN
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.features.summary import Sight, fill_features
-from aitimestepper.engine.layout import (
-    DRIFT_MAX,
-    EARLIER,
-    ENERGY_0,
-    ENERGY_SCALE,
-    ERROR_MAX,
-    EVALUATIONS,
-    FREE_FALL,
-    GX,
-    KINETIC,
-    LAST_DT,
-    LAST_RATE,
-    LEVERS,
-    MOMENTUM,
-    MOMENTUM_0,
-    OMEGA,
-    POTENTIAL,
-    REJECTED,
-    SAVED,
-    SAVED_ENTRIES,
-    SPEED_SCALE,
-    SPEEDS,
-    SPIN,
-    SPIN_0,
-    SPIN_MAX,
-    SPIN_SCALE,
-    STEPS,
-    TIME,
-    TIME_REST,
-    X,
-    n_bodies,
-)
-from aitimestepper.engine.networks import Network, first_output
+from aitimestepper.engine.features.summary import fill_features
+from aitimestepper.engine.layout import EARLIER, GX, SAVED, Books, X, n_bodies
+from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, FLY_BY, Rule
 from aitimestepper.engine.physics.criteria import FREE_FALL as BY_FREE_FALL
 from aitimestepper.engine.physics.gravity import Law, fastest_free_fall, forces, potential_energy
-from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, leapfrog_step, ttl_step
-from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method, leapfrog_step, ttl_step
+from aitimestepper.engine.run.plan import Plan
+from aitimestepper.engine.run.state import Run
 
 RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, GUARDED = range(9)
 """Why `advance` returned."""
@@ -54,44 +24,12 @@ RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, 
 LAST_STEP_STRETCH = 1e-6
 """The last step may be longer by this part, so that rounding in the time never leaves a step of almost nothing."""
 
-SLOWEST_TURN = 0.3
-"""Least part of the wanted rate that the reversible recursion may give: it overshoots where steps change by thirds."""
-
 MOST_RETRIES = 40
 """Attempts that the guard may refuse at one state."""
 
-DT_FLOOR = 1e-12
-"""Added to the network's output, as in training."""
-
-
-class Learner(NamedTuple):
-    """What a learned criterion needs.
-
-    Attributes:
-        sight: which features.
-        network: the weights.
-        physical: whether the output counts shortest pair times.
-        factor: scales every step, to the tolerance that is asked for.
-    """
-
-    sight: Sight
-    network: Network
-    physical: bool
-    factor: float
-
 
 @inlined
-def one_step(
-    system: Floats,
-    books: Floats,
-    rate: float,
-    kind: int,
-    stages: Floats,
-    weights: Weights,
-    law: Law,
-    rule: Rule,
-    target: float,
-) -> int:
+def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law, rule: Rule, target: float) -> int:
     """One accepted step, or a status that says why there is none; the run is then as it was."""
     if rate == 0.0:
         # A step that nothing bounds goes to the end, if there is one.
@@ -99,31 +37,31 @@ def one_step(
     if not 0.0 < rate < math.inf:
         return BAD_STEP
     step = 1.0 / rate
-    if kind == LEAPFROG and _passes(books, step, target):
+    if method.kind == LEAPFROG and _passes(books, step, target):
         return AT_TARGET
     save(system, books)
-    energy = books[KINETIC] + books[POTENTIAL]
-    allowed = rule.guard * books[ENERGY_SCALE]
+    energy = books.kinetic_energy + books.potential_energy
+    allowed = rule.guard * books.energy_scale
     first_try = True
     for _ in range(MOST_RETRIES):
-        elapsed = move(system, books, step, kind, stages, weights, law, rule.criterion)
-        error = abs(books[KINETIC] + books[POTENTIAL] - energy)
+        elapsed = move(system, books, step, method, law, rule.criterion)
+        error = abs(books.kinetic_energy + books.potential_energy - energy)
         if error <= allowed and error < math.inf and elapsed > 0.0:
-            if kind == TTL and _passes(books, elapsed, target):
+            if method.kind == TTL and _passes(books, elapsed, target):
                 restore(system, books)
                 return AT_TARGET
             if not _pass_time(books, elapsed):
                 restore(system, books)
                 return TOO_SHORT if first_try else GUARDED
-            books[LAST_RATE] = rate
-            books[STEPS] += 1.0
+            books.last_rate = rate
+            books.steps += 1.0
             tally(books)
             return RUNNING
         restore(system, books)
         if rule.guard == math.inf:
             return NOT_FINITE
         first_try = False
-        books[REJECTED] += 1.0
+        books.rejected_steps += 1.0
         step *= shorter(error, allowed)
         rate = 1.0 / step
     return GUARDED
@@ -137,16 +75,16 @@ def mirrored(wanted: float, last: float) -> float:
 
 
 @inlined
-def next_rate(books: Floats, wanted: float, rule: Rule, kind: int) -> float:
+def next_rate(books: Books, wanted: float, rule: Rule, kind: int) -> float:
     """One over the next step, in the integrator's own variable, from one over the step in time that is wanted."""
     unit = 1.0
     if kind == TTL:
-        unit = books[OMEGA]
+        unit = books.omega
         wanted /= unit
     rate = wanted
-    if rule.reversible and books[LAST_RATE] > 0.0:
+    if rule.reversible and books.last_rate > 0.0:
         # The mean of the rates before and after a state is the rate that it wants: the same both ways.
-        rate = mirrored(wanted, books[LAST_RATE])
+        rate = mirrored(wanted, books.last_rate)
     if rate * unit * rule.longest < 1.0:
         rate = 1.0 / (unit * rule.longest)
     if rate * unit * rule.shortest > 1.0:
@@ -155,24 +93,24 @@ def next_rate(books: Floats, wanted: float, rule: Rule, kind: int) -> float:
 
 
 @compiled
-def learned_rate(
-    system: Floats,
-    books: Floats,
-    past: Floats,
-    law: Law,
-    learner: Learner,
-    layers: Floats,
-    row: Floats,
-) -> float:
-    """One over the network's step; the features of this state are left in `row`."""
-    fill_features(row, system, books[FREE_FALL], books[LAST_DT], law, learner.sight)
+def learned_rate(run: Run, plan: Plan, layers: Floats, row: Floats) -> float:
+    """One over the network's step; the features of this state are left in `row`.
+
+    Args:
+        run: whose state it is.
+        plan: with the network.
+        layers: (2, widest), scratch.
+        row: (width,), of the features.
+    """
+    books, past, learner = run.books[0], run.past, plan.learner
+    fill_features(row, run.system, books.free_fall_rate_squared, books.last_dt, plan.law, learner.sight)
     width = row.shape[0]
     for k in range(past.shape[0]):
         layers[0, k * width : (k + 1) * width] = past[k]
     end = past.shape[0] * width
     layers[0, end : end + width] = row
     output = first_output(learner.network, layers) + DT_FLOOR
-    rate = math.sqrt(books[FREE_FALL]) if learner.physical else 1.0
+    rate = math.sqrt(books.free_fall_rate_squared) if learner.physical else 1.0
     return rate / (output * learner.factor)
 
 
@@ -188,65 +126,63 @@ def remember(system: Floats, past: Floats, row: Floats) -> None:
 
 
 @inlined
-def _passes(books: Floats, dt: float, target: float) -> bool:
+def _passes(books: Books, dt: float, target: float) -> bool:
     """Whether a step goes to the target or beyond it."""
-    return (target - books[TIME]) + books[TIME_REST] <= dt * (1.0 + LAST_STEP_STRETCH)
+    return (target - books.time) + books.time_remainder <= dt * (1.0 + LAST_STEP_STRETCH)
 
 
 @inlined
-def _pass_time(books: Floats, dt: float) -> bool:
+def _pass_time(books: Books, dt: float) -> bool:
     """Add a step to the time, with what rounding swallows kept for the next (Kahan's sum); False if it is nothing."""
-    step = dt - books[TIME_REST]
-    time = books[TIME] + step
-    if not time > books[TIME]:
+    step = dt - books.time_remainder
+    time = books.time + step
+    if not time > books.time:
         return False
-    books[TIME_REST] = (time - books[TIME]) - step
-    books[TIME] = time
-    books[LAST_DT] = dt
+    books.time_remainder = (time - books.time) - step
+    books.time = time
+    books.last_dt = dt
     return True
 
 
 @inlined
-def move(
-    system: Floats, books: Floats, step: float, kind: int, stages: Floats, weights: Weights, law: Law, criterion: int
-) -> float:
+def move(system: Floats, books: Books, step: float, method: Method, law: Law, criterion: int) -> float:
     """One step of the integrator, with the energies of the state reached; returns the time that it took."""
-    books[EVALUATIONS] += stages.shape[0]
+    books.force_evaluations += method.stages.shape[0]
     elapsed = step
-    if kind == LEAPFROG:
-        books[POTENTIAL], books[FREE_FALL] = leapfrog_step(system, step, stages, law)
+    if method.kind == LEAPFROG:
+        books.potential_energy, books.free_fall_rate_squared = leapfrog_step(system, step, method.stages, law)
     else:
-        books[OMEGA], elapsed = ttl_step(system, books[OMEGA], step, stages, law, weights)
+        books.omega, elapsed = ttl_step(system, books.omega, step, method, law)
         if criterion in (FIXED, FLY_BY, BY_FREE_FALL, CALIBRATED):
-            books[POTENTIAL] = potential_energy(system, law)
+            books.potential_energy = potential_energy(system, law)
             if criterion == BY_FREE_FALL:
-                books[FREE_FALL] = fastest_free_fall(system, law)
+                books.free_fall_rate_squared = fastest_free_fall(system, law)
         else:
             # The criterion looks at the acceleration, which this integrator has only halfway.
-            books[POTENTIAL], books[FREE_FALL] = forces(system, law)
-            books[EVALUATIONS] += 1.0
+            books.potential_energy, books.free_fall_rate_squared = forces(system, law)
+            books.force_evaluations += 1.0
     motion(system, books)
     return elapsed
 
 
 @inlined
-def save(system: Floats, books: Floats) -> None:
+def save(system: Floats, books: Books) -> None:
     """Keep the state before a step."""
     n = n_bodies(system)
     for k in range(X * n, GX * n):
         system[k + (SAVED - X) * n] = system[k]
-    for entry in range(4):
-        books[SAVED_ENTRIES + entry] = books[OMEGA + entry]
+    books.saved_omega, books.saved_potential_energy = books.omega, books.potential_energy
+    books.saved_kinetic_energy, books.saved_free_fall_rate_squared = books.kinetic_energy, books.free_fall_rate_squared
 
 
 @inlined
-def restore(system: Floats, books: Floats) -> None:
+def restore(system: Floats, books: Books) -> None:
     """Undo a step."""
     n = n_bodies(system)
     for k in range(X * n, GX * n):
         system[k] = system[k + (SAVED - X) * n]
-    for entry in range(4):
-        books[OMEGA + entry] = books[SAVED_ENTRIES + entry]
+    books.omega, books.potential_energy = books.saved_omega, books.saved_potential_energy
+    books.kinetic_energy, books.free_fall_rate_squared = books.saved_kinetic_energy, books.saved_free_fall_rate_squared
 
 
 @compiled
@@ -258,21 +194,25 @@ def shorter(error: float, allowed: float) -> float:
 
 
 @inlined
-def tally(books: Floats) -> None:
+def tally(books: Books) -> None:
     """Take the state that has been reached into the largest errors."""
-    error = abs(books[KINETIC] + books[POTENTIAL] - books[ENERGY_0])
-    drift = _squared_distance(books, MOMENTUM, MOMENTUM_0)
-    spin = _squared_distance(books, SPIN, SPIN_0)
-    books[ERROR_MAX] = error if error > books[ERROR_MAX] else books[ERROR_MAX]
-    books[DRIFT_MAX] = drift if drift > books[DRIFT_MAX] else books[DRIFT_MAX]
-    books[SPIN_MAX] = spin if spin > books[SPIN_MAX] else books[SPIN_MAX]
-    books[SPEED_SCALE] = books[SPEEDS] if books[SPEEDS] > books[SPEED_SCALE] else books[SPEED_SCALE]
-    books[SPIN_SCALE] = books[LEVERS] if books[LEVERS] > books[SPIN_SCALE] else books[SPIN_SCALE]
+    error = abs(books.kinetic_energy + books.potential_energy - books.initial_energy)
+    x = books.momentum_x - books.initial_momentum_x
+    y = books.momentum_y - books.initial_momentum_y
+    z = books.momentum_z - books.initial_momentum_z
+    linear = x * x + y * y + z * z
+    x = books.angular_momentum_x - books.initial_angular_momentum_x
+    y = books.angular_momentum_y - books.initial_angular_momentum_y
+    z = books.angular_momentum_z - books.initial_angular_momentum_z
+    angular = x * x + y * y + z * z
+    books.max_energy_error = _larger(error, books.max_energy_error)
+    books.max_momentum_error_squared = _larger(linear, books.max_momentum_error_squared)
+    books.max_angular_momentum_error_squared = _larger(angular, books.max_angular_momentum_error_squared)
+    books.momentum_scale = _larger(books.absolute_momentum, books.momentum_scale)
+    books.angular_momentum_scale = _larger(books.absolute_angular_momentum, books.angular_momentum_scale)
 
 
 @inlined
-def _squared_distance(books: Floats, first: int, second: int) -> float:
-    x, y, z = (
-        books[first] - books[second], books[first + 1] - books[second + 1], books[first + 2] - books[second + 2],
-    )  # fmt: skip
-    return x * x + y * y + z * z
+def _larger(new: float, old: float) -> float:
+    """The larger number; the old one where the new one is none."""
+    return new if new > old else old

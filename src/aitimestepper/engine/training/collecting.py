@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import DT_FLOOR
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.summary import Sight, fill_features
 from aitimestepper.engine.layout import EARLIER, ROWS, X
 from aitimestepper.engine.networks import fourier
 from aitimestepper.engine.physics.gravity import Law, fastest_free_fall
-from aitimestepper.engine.run.step import DT_FLOOR
 from aitimestepper.engine.training.gate import (
     ENERGY,
     ERROR,

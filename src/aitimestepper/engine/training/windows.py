@@ -7,15 +7,16 @@ time, or one factor of the fly-by time scale, for all of it.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import TRAITS
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.features.description import describe
-from aitimestepper.engine.layout import BOOKS, FREE_FALL, KINETIC, MASS, OMEGA, POTENTIAL, ROWS, VX, X, n_bodies
+from aitimestepper.engine.layout import BOOKS, MASS, ROWS, VX, X, n_bodies
 from aitimestepper.engine.physics.conserved import energy_scale, motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, fly_by_rate
 from aitimestepper.engine.physics.gravity import Law, forces
@@ -43,7 +44,7 @@ class Window(NamedTuple):
 
 
 @compiled
-def opened(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[Floats, Floats]:
+def opened(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[Floats, NDArray[Any]]:
     """System and books of a state; bodies that are absent, farther away than any can be, are left out.
 
     Args:
@@ -53,15 +54,16 @@ def opened(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[
     """
     present = np.flatnonzero(np.abs(position[:, 0]) < ABSENT)
     n = present.shape[0]
-    system, books = np.zeros(ROWS * n), np.zeros(BOOKS)
+    system, record = np.zeros(ROWS * n), np.zeros(1, BOOKS)
+    books = record[0]
     for i in range(n):
         system[MASS * n + i] = mass[present[i]]
         for k in range(3):
             system[(X + k) * n + i] = position[present[i], k]
             system[(VX + k) * n + i] = velocity[present[i], k]
-    books[POTENTIAL], books[FREE_FALL] = forces(system, law)
+    books.potential_energy, books.free_fall_rate_squared = forces(system, law)
     motion(system, books)
-    return system, books
+    return system, record
 
 
 ABSENT = 1e90
@@ -73,7 +75,7 @@ def describe_all(out: Floats, mass: Floats, position: Floats, velocity: Floats, 
     """Descriptions (S, TRAITS) of a batch of states (S, N), (S, N, 3)."""
     for s in range(mass.shape[0]):
         system, books = opened(mass[s], position[s], velocity[s], law)
-        describe(out[s], system, books[FREE_FALL], law)
+        describe(out[s], system, books[0].free_fall_rate_squared, law)
 
 
 @compiled
@@ -98,7 +100,7 @@ def roll_out(
     traits = np.empty(TRAITS)
     for s in range(mass.shape[0]):
         system, books = opened(mass[s], position[s], velocity[s], law)
-        reference = describe(traits, system, books[FREE_FALL], law)
+        reference = describe(traits, system, books[0].free_fall_rate_squared, law)
         relative = factor[s] * tolerance[s] ** (1.0 / order)
         step = relative * (reference if method.kind == TTL else 1.0)
         n_steps = int(min(max(window.phase / relative, LEAST_STEPS), window.most_steps))
@@ -133,19 +135,20 @@ def _close(system: Floats, position: Floats, velocity: Floats) -> None:
 
 @compiled
 def _one_window(
-    system: Floats, books: Floats, step: float, n_steps: int, method: Method, law: Law
+    system: Floats, record: NDArray[Any], step: float, n_steps: int, method: Method, law: Law
 ) -> tuple[float, float]:
     """Largest relative energy error, and mean local position error for each dynamical time."""
-    start = books[KINETIC] + books[POTENTIAL]
-    scale = energy_scale(books[KINETIC], start)
+    books = record[0]
+    start = books.kinetic_energy + books.potential_energy
+    scale = energy_scale(books.kinetic_energy, start)
     if method.kind == TTL:
-        books[OMEGA] = omega_of(system, law, method.weights)
+        books.omega = omega_of(system, law, method.weights)
     stride = max(n_steps // _SAMPLES, 1)
     worst = sampled = phases = last = 0.0
     before = np.empty_like(system)
     for number in range(n_steps):
         due = number % stride == stride // 2
-        omega = books[OMEGA]
+        omega = books.omega
         if due:
             before[:] = system
         own = step
@@ -153,15 +156,13 @@ def _one_window(
             wanted = math.sqrt(fly_by_rate(system, law)) / step
             last = mirrored(wanted, last) if number > 0 else wanted
             own = 1.0 / last
-        elapsed = move(system, books, own, method.kind, method.stages, method.weights, law, CALIBRATED)
-        error = abs(books[KINETIC] + books[POTENTIAL] - start) / scale
+        elapsed = move(system, books, own, method, law, CALIBRATED)
+        error = abs(books.kinetic_energy + books.potential_energy - start) / scale
         if not error < math.inf:
             return math.inf, math.inf
         worst = max(worst, error)
         if due:
-            rate, phase = halved(
-                before, omega, system, own, elapsed, method.kind, method.stages, method.weights, law
-            )  # fmt: skip
+            rate, phase = halved(before, omega, system, own, elapsed, method, law)
             sampled += rate * phase
             phases += phase
     return worst, sampled / phases if phases > 0.0 else 0.0

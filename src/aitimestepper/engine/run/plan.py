@@ -1,0 +1,82 @@
+"""How a run is to be integrated: integrator, law of motion, and what chooses its steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.features.summary import BASIC, Sight
+from aitimestepper.engine.networks import TANH, Network
+from aitimestepper.engine.physics.criteria import Rule
+from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.integrators import Method
+
+
+class Learner(NamedTuple):
+    """What a learned criterion needs.
+
+    Attributes:
+        sight: which features.
+        network: the weights.
+        physical: whether the output counts shortest pair times.
+        factor: scales every step, to the tolerance that is asked for.
+    """
+
+    sight: Sight
+    network: Network
+    physical: bool
+    factor: float
+
+
+class Control(NamedTuple):
+    """What was asked of a calibrated run, and the network that chooses its step.
+
+    Attributes:
+        network: from the description of a state and the tolerance to a factor.
+        low, high: (TRAITS,) range of the descriptions that it was trained on.
+        fallback: the factor outside that range.
+        tolerance: largest relative energy error of the run.
+        order: of the integrator.
+        scale: tolerance^(1/order).
+        governed: whether the run's own errors change the step.
+        promises: whether the tolerance is meant for the whole run.
+        least_correction: the smallest factor that they may put on it.
+    """
+
+    network: Network
+    low: Floats
+    high: Floats
+    fallback: float
+    tolerance: float
+    order: float
+    scale: float
+    governed: bool
+    promises: bool
+    least_correction: float
+
+
+class Plan(NamedTuple):
+    """How a run is to be integrated: integrator, law of motion, choice of the step, and its network if it has one."""
+
+    method: Method
+    law: Law
+    rule: Rule
+    learner: Learner
+    control: Control
+
+
+def plan_of(
+    method: Method, law: Law, rule: Rule, *, learner: Learner | None = None, control: Control | None = None
+) -> Plan:
+    """A plan, whose network is empty where none chooses the step: compiled code takes plans of one kind only."""
+    empty = Network(np.zeros(2, np.int64), np.zeros(0), TANH)
+    nothing = np.zeros(0)
+    return Plan(
+        method,
+        law,
+        rule,
+        learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0),
+        control or Control(empty, nothing, nothing, 1.0, 1.0, 2.0, 1.0, False, False, 0.0),
+    )
