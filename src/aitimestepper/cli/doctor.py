@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from aitimestepper.cli.exit_codes import RUN_FAILED, SUCCESS
+from aitimestepper.cli.installation import examine
 from aitimestepper.cli.parser import CommandParser
 
 _EXAMPLES = """\
@@ -29,8 +30,6 @@ def parser() -> CommandParser:
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper doctor ...`; returns the exit code."""
     request = parser().parse(words)
-    from aitimestepper.cli.installation import examine
-
     findings = []
     for finding in examine():
         findings.append(finding)

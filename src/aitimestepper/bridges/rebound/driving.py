@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.bridges.rebound.callbacks import set_action
+from aitimestepper.bridges.rebound.plan_vector import flat
 from aitimestepper.bridges.rebound.structures import check_layout
+from aitimestepper.engine.layout import BOOKS, CHECKS, ENERGY_SCALE, ERROR_MAX, MASS, OUTSIDE, STEPS, WISH
 from aitimestepper.errors import InputError
+from aitimestepper.simulation.planning import new_run
 from aitimestepper.simulation.stepper import CalibratedStepper
 from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.systems.rebound_bodies import check_plain, require_rebound, state_of
@@ -119,7 +123,6 @@ class Driver:
     def energy_error(self) -> float:
         """Largest relative energy error after any step since the run began or bodies were changed."""
         from aitimestepper.bridges.rebound.heartbeat import HEAD
-        from aitimestepper.engine.layout import ENERGY_SCALE, ERROR_MAX
 
         self._check_known()
         return float(self._vector[HEAD + ERROR_MAX] / self._vector[HEAD + ENERGY_SCALE])
@@ -128,7 +131,6 @@ class Driver:
     def steps(self) -> int:
         """Steps since then."""
         from aitimestepper.bridges.rebound.heartbeat import HEAD
-        from aitimestepper.engine.layout import STEPS
 
         return int(self._vector[HEAD + STEPS]) if len(self._vector) else 0
 
@@ -136,7 +138,6 @@ class Driver:
     def outside_training(self) -> float:
         """Part of the states that the network was asked about which are unlike any in its training."""
         from aitimestepper.bridges.rebound.heartbeat import HEAD
-        from aitimestepper.engine.layout import CHECKS, OUTSIDE
 
         self._check_known()
         return float(self._vector[HEAD + OUTSIDE] / self._vector[HEAD + CHECKS])
@@ -199,8 +200,6 @@ class Driver:
             InputError: the simulation is not one that can be driven.
         """
         from aitimestepper.bridges.rebound import heartbeat
-        from aitimestepper.bridges.rebound.callbacks import set_action
-        from aitimestepper.engine.layout import BOOKS, MASS
 
         set_action("prepare_heartbeat", _start_again)
         set_action("ask_function", _ask)
@@ -231,9 +230,6 @@ class Driver:
     def _open(self, vector: Floats) -> Floats:
         """Enter the plan and the scale of energy; returns the plan."""
         from aitimestepper.bridges.rebound import heartbeat
-        from aitimestepper.bridges.rebound.plan_vector import flat
-        from aitimestepper.engine.layout import ENERGY_SCALE, WISH
-        from aitimestepper.simulation.planning import new_run
 
         assert self._stepper is not None
         if self._governed and self._view._additional_forces:
