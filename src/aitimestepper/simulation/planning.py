@@ -11,15 +11,16 @@ from numba.core.errors import NumbaError
 from aitimestepper.config.own_criteria import criterion_named
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, KINETIC, STEPS, TIME
-from aitimestepper.engine.physics import criteria
+from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.gravity import Law
-from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
+from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.state import Plan, Run, opened, plan_of
 from aitimestepper.errors import InputError
+from aitimestepper.names import INTEGRATORS
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.driver import Goal
 from aitimestepper.simulation.request import Request, Settings
@@ -132,8 +133,9 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         InputError: the integrator cannot be used for this system.
     """
     config, model = settings
-    if config.integrator == "ttl" and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
-        raise InputError("integrator = ttl needs two bodies that attract each other: use leapfrog")
+    transforms = INTEGRATORS[str(config.integrator)].transforms_time
+    if transforms and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
+        raise InputError(f"integrator = {config.integrator} needs two bodies that attract each other: use leapfrog")
     if settings.calibrated:
         return calibrated_plan(settings)
     law = law_of(config)
@@ -159,14 +161,13 @@ def law_of(config: Config) -> Law:
 
 
 def _method(config: Config) -> Method:
-    kind = TTL if config.integrator == "ttl" else LEAPFROG
     if config.omega == "log-h":
         weights = Weights(1.0, 0.0, 0.0, config.G)
     else:
         by_sum = float(config.omega_weight == "mass-sum")
         weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
     assert config.order is not None
-    return Method(kind, STAGES[config.order], weights)
+    return Method(integrators.CODES[str(config.integrator)], STAGES[config.order], weights)
 
 
 def _rule(settings: Settings) -> Rule:
