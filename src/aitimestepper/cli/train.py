@@ -14,6 +14,7 @@ from aitimestepper.config.keys import PhysicsKeys
 from aitimestepper.config.reading import read_config
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError, RunError
+from aitimestepper.names import CONFIG_FILE, RESUME_FILE
 
 if TYPE_CHECKING:
     from aitimestepper.training.session.session import TrainingOutcome
@@ -54,7 +55,6 @@ def run(words: Sequence[str]) -> int:
 
 def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
     """Train with progress on standard error, and say there what came of it and how to go on."""
-    from aitimestepper.training.session.resume import RESUME_FILE
     from aitimestepper.training.session.session import train
 
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
@@ -96,8 +96,6 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
 
 def _same_system(run_dir: Path) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
-    from aitimestepper.training.session.session import CONFIG_FILE
-
     config = read_config(run_dir / CONFIG_FILE, "train")
     flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]
     for key, field in PhysicsKeys.model_fields.items():

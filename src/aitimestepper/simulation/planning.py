@@ -14,7 +14,7 @@ from aitimestepper.engine.layout import ENERGY_0, ENERGY_SCALE, KINETIC, STEPS, 
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.gravity import Law, law_of
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
@@ -138,7 +138,7 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         raise InputError(f"integrator = {config.integrator} needs two bodies that attract each other: use leapfrog")
     if settings.calibrated:
         return calibrated_plan(settings)
-    law = law_of(config)
+    law = _law(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
 
@@ -151,13 +151,11 @@ def calibrated_plan(settings: Settings) -> Plan:
     """
     config, model = settings
     assert model is not None
-    return plan_of(_method(config), law_of(config), _rule(settings), control=control_of(model, config))
+    return plan_of(_method(config), _law(config), _rule(settings), control=control_of(model, config))
 
 
-def law_of(config: Config) -> Law:
-    """What moves the bodies of a simulation."""
-    position = [*(config.external_field_position or ()), 0.0, 0.0, 0.0]
-    return Law(config.G, config.softening**2, config.external_field_mass or 0.0, *(float(x) for x in position[:3]))
+def _law(config: Config) -> Law:
+    return law_of(config.G, config.softening, config.external_field_mass, config.external_field_position or ())
 
 
 def _method(config: Config) -> Method:

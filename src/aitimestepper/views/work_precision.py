@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aitimestepper.comparison.result import Comparison, Row, SystemComparison
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
 
@@ -15,7 +16,6 @@ SYSTEMS_IN_A_BAND = 3
 _PANEL_HEIGHT = 1.75
 _LEGEND_ROW = 0.2
 _MARKERS = ("o", "s", "D", "^", "v", "<", ">")
-_SMALLEST_ERROR = 1e-17
 _UNSURE = "0.88"
 _LONGEST_TITLE = 34
 _PANELS = (("energy_error_max", r"max $|E - E_0| \, / \, |E_0|$"), ("position_error", "position error"))
@@ -95,7 +95,7 @@ def _draw_system(system: SystemComparison, upper: Any, lower: Any, styles: dict[
 
 def _draw_method(axis: Any, rows: Sequence[Row], quantity: str, style: dict[str, Any]) -> None:
     points = sorted(
-        (row.force_evaluations, max(getattr(row, quantity), _SMALLEST_ERROR), row.met)
+        (row.force_evaluations, max(getattr(row, quantity), SMALLEST_ERROR), row.met)
         for row in rows
         if row.force_evaluations is not None and getattr(row, quantity) is not None
     )

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import DT_FLOOR, SLOWEST_TURN
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.summary import Sight, fill_features
 from aitimestepper.engine.layout import (
@@ -54,14 +55,8 @@ RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, 
 LAST_STEP_STRETCH = 1e-6
 """The last step may be longer by this part, so that rounding in the time never leaves a step of almost nothing."""
 
-SLOWEST_TURN = 0.3
-"""Least part of the wanted rate that the reversible recursion may give: it overshoots where steps change by thirds."""
-
 MOST_RETRIES = 40
 """Attempts that the guard may refuse at one state."""
-
-DT_FLOOR = 1e-12
-"""Added to the network's output, as in training."""
 
 
 class Learner(NamedTuple):
