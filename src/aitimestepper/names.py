@@ -29,19 +29,6 @@ REBOUND_METHODS = ("ias15", "leapfrog")
 REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 """How REBOUND's IAS15 may choose its steps; the first is its default."""
 
-SYSTEM_NAMES = (
-    "kepler",
-    "halley",
-    "figure-eight",
-    "three-body",
-    "pythagorean",
-    "random",
-    "plummer",
-    "hierarchical-triple",
-    "solar-system",
-)
-"""Initial conditions that `--ic` builds; anything else is taken for a file."""
-
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """'; did you mean X?' for the nearest choice, or nothing."""
