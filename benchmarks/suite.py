@@ -30,7 +30,7 @@ from suite_runs import PARTS, measured, wall
 from suite_systems import Case, cases
 from suite_tables import tables
 
-from aitimestepper.comparison.result import finite
+from aitimestepper.outputs import finite
 
 RESULTS = Path(__file__).parent / "results" / "suite.json"
 PAGE = Path(__file__).parent.parent / "docs" / "calibrated.md"

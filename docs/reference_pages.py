@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aitimestepper
 from aitimestepper import Config
-from aitimestepper.cli.parser import COMMANDS
+from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.config.schema import groups
 
 MODULES = {

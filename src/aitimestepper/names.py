@@ -47,19 +47,6 @@ REBOUND_METHODS = ("ias15", "leapfrog")
 REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 """How REBOUND's IAS15 may choose its steps; the first is its default."""
 
-SYSTEM_NAMES = (
-    "kepler",
-    "halley",
-    "figure-eight",
-    "three-body",
-    "pythagorean",
-    "random",
-    "plummer",
-    "hierarchical-triple",
-    "solar-system",
-)
-"""Initial conditions that `--ic` builds; anything else is taken for a file."""
-
 
 MODEL_FILE, RESUME_FILE = "model.safetensors", "resume.pt"
 CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE = "config.toml", "initial_conditions.npz", "metrics.jsonl"

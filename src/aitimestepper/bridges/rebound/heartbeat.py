@@ -53,6 +53,7 @@ from aitimestepper.bridges.rebound.structures import (
     N,
     T,
 )
+from aitimestepper.constants import SLOWEST_TURN
 from aitimestepper.engine.compilation import callback, compiled
 from aitimestepper.engine.layout import (
     BASE,
@@ -84,7 +85,7 @@ from aitimestepper.engine.physics.criteria import fly_by_rate
 from aitimestepper.engine.physics.gravity import forces, potential_energy
 from aitimestepper.engine.physics.integrators import LEAPFROG
 from aitimestepper.engine.run.governor import consult, energy_error, parameter, review
-from aitimestepper.engine.run.step import BAD_STEP, SLOWEST_TURN, TOO_SHORT, mirrored
+from aitimestepper.engine.run.step import BAD_STEP, TOO_SHORT, mirrored
 
 Integers = NDArray[np.int64]
 
