@@ -30,6 +30,11 @@ REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 """How REBOUND's IAS15 may choose its steps; the first is its default."""
 
 
+MODEL_FILE, RESUME_FILE = "model.safetensors", "resume.pt"
+CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE = "config.toml", "initial_conditions.npz", "metrics.jsonl"
+"""Files in the run directory of a training."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """'; did you mean X?' for the nearest choice, or nothing."""
     close = difflib.get_close_matches(word.lower(), {c.lower(): c for c in choices}, n=1, cutoff=0.6)

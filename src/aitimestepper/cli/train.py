@@ -17,6 +17,7 @@ from aitimestepper.config.keys import PhysicsKeys
 from aitimestepper.config.reading import read_config
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError, RunError
+from aitimestepper.names import CONFIG_FILE
 
 if TYPE_CHECKING:
     from aitimestepper.training.session.session import TrainingOutcome
@@ -96,8 +97,6 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
 
 def _same_system(run_dir: Path) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
-    from aitimestepper.training.session.session import CONFIG_FILE
-
     config = read_config(run_dir / CONFIG_FILE, "train")
     flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]
     for key, field in PhysicsKeys.model_fields.items():

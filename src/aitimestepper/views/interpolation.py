@@ -1,4 +1,4 @@
-"""Places between recorded states, from positions and velocities; NumPy only."""
+"""Positions between recorded states, from positions and velocities; NumPy only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEGS_TO_A_TURN = 0.1
 class Motion:
     """The motion of the bodies of a recording: cubic Hermite interpolation between its states.
 
-    A cubic has the right place and velocity at both of its ends. Where two consecutive states are too far apart for
+    A cubic has the right position and velocity at both of its ends. Where two consecutive states are too far apart for
     one, because a close passage lies between them, bodies go along the chord instead: see `cut`.
     """
 
@@ -40,7 +40,7 @@ class Motion:
         )
 
     def at(self, times: Floats) -> Floats:
-        """(K, N, D): places at some times, those of the ends for times beyond them."""
+        """(K, N, D): positions at some times, those of the ends for times beyond them."""
         if len(self.time) == 1:
             return np.repeat(self.position, len(times), axis=0)
         left = np.clip(np.searchsorted(self.time, times, side="right") - 1, 0, len(self.time) - 2)

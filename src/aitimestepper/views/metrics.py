@@ -10,8 +10,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-
-METRICS_FILE = "metrics.jsonl"
+from aitimestepper.names import METRICS_FILE
 
 TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from aitimestepper.arrays import Floats
 
 
 def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
@@ -48,15 +48,15 @@ def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
 
 def running_median(values: Floats, width: int, n_points: int) -> tuple[NDArray[np.intp], Floats]:
     """At most `n_points` indices, and the median of the `width` values around each; fewer at the ends."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
     half = width // 2
-    return places, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in places])
+    return chosen, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in chosen])
 
 
 def _bins(x: Floats, n_bins: int) -> NDArray[np.intp]:
     span = x[-1] - x[0]
-    place = (x - x[0]) / span if span > 0 else np.zeros(len(x))
-    return np.minimum((place * n_bins).astype(np.intp), n_bins - 1)
+    part = (x - x[0]) / span if span > 0 else np.zeros(len(x))
+    return np.minimum((part * n_bins).astype(np.intp), n_bins - 1)
 
 
 def _share(values: Floats) -> Floats:
