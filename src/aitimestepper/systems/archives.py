@@ -19,7 +19,7 @@ SUFFIXES = (".bin", ".rebound", ".archive")
 """Of files that hold a REBOUND archive."""
 
 SECONDS = 60
-"""How long the other process may take before the archive counts as damaged."""
+"""How long the other process may take before the archive counts as damaged; chosen, not measured."""
 
 
 class Snapshot(NamedTuple):

@@ -62,7 +62,7 @@ def plummer(rng: np.random.Generator, *, n_bodies: int, virial_ratio: float = VI
 
 
 def potential_energy(mass: Floats, position: Floats) -> float:
-    """Potential energy of point masses, G = 1, row by row so that memory stays linear in N."""
+    """Potential energy of point masses (N,) at positions (N, D), G = 1, row by row so that memory stays linear in N."""
     total = 0.0
     for body in range(len(mass) - 1):
         distance = np.linalg.norm(position[body + 1 :] - position[body], axis=1)
@@ -71,7 +71,7 @@ def potential_energy(mass: Floats, position: Floats) -> float:
 
 
 def kinetic_energy(mass: Floats, velocity: Floats) -> float:
-    """Kinetic energy."""
+    """Kinetic energy of masses (N,) with velocities (N, D), in the units of both."""
     return 0.5 * float(np.sum(mass[:, None] * velocity**2))
 
 
@@ -105,7 +105,7 @@ def _directions(rng: np.random.Generator, count: int) -> Floats:
 
 
 def fractions_of_escape_speed(rng: np.random.Generator, count: int) -> Floats:
-    """Draw q = v / v_escape with density q^2 (1 - q^2)^(7/2) by rejection; its largest value is 0.092."""
+    """Draw q = v / v_escape (count,) with density q^2 (1 - q^2)^(7/2) by rejection; its largest value is 0.092."""
     accepted = np.empty(0)
     while len(accepted) < count:
         fraction, height = rng.random(2 * count), 0.1 * rng.random(2 * count)

@@ -16,7 +16,7 @@ LARGEST = 1e150
 """Larger numbers are refused: their squares, and with them every energy, would overflow."""
 
 FRAME_TOLERANCE = 1e-14
-"""A system whose total momentum is below this part of sum |p| rests in the centre-of-mass frame (likewise positions)."""
+"""A system whose total momentum is below this part of sum |p| is in the centre-of-mass frame (likewise positions)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,10 +40,10 @@ NAMES = ("Sun", "Mercury", "Venus", "Earth-Moon barycentre", "Mars", "Jupiter", 
 def solar_system(date: datetime.date) -> InitialConditions:
     """Sun and planets at 0 h TDB of a date: au, solar masses, yr/2pi (G = 1), axes of the ecliptic of J2000.
 
-    Approximate. Integrated over ten years the planets leave the ephemeris' own positions by up to 0.02 au (Saturn), which
-    is the ephemeris' doing. Two choices keep it at that: the Earth is the Earth-Moon barycentre, because the Earth's
-    own motion carries the Moon's pull; and velocities are differences of positions, because the velocities that the
-    ephemeris gives for the outer planets are off by 1e-3 and more (Saturn would be 0.12 au off).
+    Approximate. Integrated over ten years the planets leave the positions of the ephemeris by up to 0.02 au (Saturn),
+    which is the ephemeris' doing. Two choices keep it at that: the Earth is the Earth-Moon barycentre, because the
+    Earth's own motion carries the Moon's pull; and velocities are differences of positions, because the velocities
+    that the ephemeris gives for the outer planets are off by 1e-3 and more (Saturn would be 0.12 au off).
 
     Raises:
         InitialConditionsError: astropy is not installed.

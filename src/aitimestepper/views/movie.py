@@ -29,8 +29,9 @@ _SHRINK = 0.7
 _WORDS = 0.06
 """Part of the height that is left for words."""
 _MOST_TRAILS = 200
+"""Of more bodies none has a trail: they would cover each other."""
 _TRAIL_POINTS = 4000
-"""Of all trails of a frame together."""
+"""Of all trails of a frame together; drawing time grows with them."""
 
 
 class Movie(NamedTuple):

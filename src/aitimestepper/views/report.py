@@ -34,6 +34,7 @@ _FIGURE_BYTES = 900_000
 _PATHS = 0.6
 """Part of it for orbits; the rest is for what is shown over time."""
 _MOST_FAILURES = 20
+"""Lines of failed members; all of them are in the file of the ensemble."""
 
 
 class Table(NamedTuple):

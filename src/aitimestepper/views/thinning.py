@@ -9,7 +9,7 @@ from aitimestepper.arrays import Floats
 
 
 def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
-    """Indices, in order, of the smallest and the largest y in each of `n_bins` equal intervals of x (S,).
+    """Indices, in order, of the smallest and the largest y (S,) in each of `n_bins` equal intervals of x (S,).
 
     A line through these points has the outline of the line through all of them.
     """
@@ -21,7 +21,7 @@ def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
 
 
 def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
-    """Indices, in order, of the largest y in each of `n_bins` equal intervals of x (S,)."""
+    """Indices, in order, of the largest y (S,) in each of `n_bins` equal intervals of x (S,)."""
     bins = _bins(x, n_bins)
     order = np.lexsort((y, bins))
     ends = np.append(np.flatnonzero(np.diff(bins[order])), len(x) - 1)
@@ -47,7 +47,7 @@ def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
 
 
 def running_median(values: Floats, width: int, n_points: int) -> tuple[NDArray[np.intp], Floats]:
-    """At most `n_points` indices, and the median of the `width` values around each; fewer at the ends."""
+    """At most `n_points` indices of values (S,), and the median of `width` values around each; fewer at the ends."""
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
     half = width // 2
     return chosen, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in chosen])

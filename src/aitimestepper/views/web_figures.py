@@ -47,7 +47,7 @@ class WebFigure(NamedTuple):
 
 
 def numbers(values: Any, dtype: str = "f4") -> dict[str, str]:
-    """An array as plotly.js reads it."""
+    """An array of any shape as plotly.js reads it: base64 of float32, or of another `dtype`."""
     array = np.ascontiguousarray(values, dtype="<" + dtype)
     return {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode()}
 
