@@ -10,7 +10,7 @@ from aitimestepper.recordings.recording import Recording
 
 _LARGEST_BULGE = 0.5
 """A cubic that leaves the chord by more than this part of its length goes through a passage that was not recorded.
-Chosen by eye: half a revolution of a circle still passes (0.39), a whole one does not."""
+Chosen by eye; on a circular orbit it is met by a turn of 4 radians from one state to the next."""
 
 _SAMPLES = 2_000_000
 """Of all bodies together, to find where they are most of the time."""
