@@ -136,10 +136,10 @@ def test_an_existing_trajectory_is_kept_unless_told_otherwise(call):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc here")
-@pytest.mark.parametrize("place", ["/proc/run.h5", "file/run.h5"])
-def test_a_place_that_cannot_be_written_to_gives_one_line(call, place):
+@pytest.mark.parametrize("path", ["/proc/run.h5", "file/run.h5"])
+def test_a_path_that_cannot_be_written_to_gives_one_line(call, path):
     Path("file").touch()
-    call("simulate", "--ic", "kepler", *FIXED, "--output", place).refuses(f"cannot write {place}")
+    call("simulate", "--ic", "kepler", *FIXED, "--output", path).refuses(f"cannot write {path}")
 
 
 def test_ctrl_c_keeps_the_trajectory_up_to_there(start):

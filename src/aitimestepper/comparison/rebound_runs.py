@@ -38,6 +38,7 @@ _STANDSTILL = 1e-8
 """Where IAS15 covers no more than this part of the run between two looks, its steps have collapsed."""
 
 _EPSILON = 1e-5
+"""Where the search for IAS15's epsilon begins, inside its range; the search goes on from its cost."""
 _MOST_BUDGETS = 12
 """A run is cut off when it has cost this many budgets: the least that IAS15 can do with may be several."""
 

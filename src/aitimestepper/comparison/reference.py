@@ -20,9 +20,11 @@ REFERENCES = ("ttl8:fixed", "leapfrog8:free-fall")
 """The second where the first does not fit or does not come to its end."""
 
 FINER = 10
+"""Times the evaluations of order 8 at the largest budget: by the law step^8 an error of 1e-8 of that run's."""
 CHECK_EPSILON = 1e-9
+"""REBOUND's own default."""
 CHECK_EXCESS = 20
-"""IAS15 may cost this many times the largest budget."""
+"""The largest budget times this is what IAS15 is given; its least cost may be several budgets."""
 
 
 class ReferenceRun(NamedTuple):

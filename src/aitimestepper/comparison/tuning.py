@@ -11,14 +11,16 @@ from aitimestepper.comparison.result import NEAR_ENOUGH
 from aitimestepper.comparison.runs import Runs, Trial
 
 PRECISION = 0.02
-"""The search ends as soon as the cost is this near to the budget."""
+"""The search ends as soon as the cost is this near to the budget, well inside `NEAR_ENOUGH`."""
 
 MOST_TRIALS = 24
+"""Of one search: a power law is met in a few, so what takes more has jumps over the budget. Chosen, not measured."""
 
 _LONGEST_STRIDE = 30.0
 """Factor by which a trial may differ from the one before."""
 
 _NARROWEST = 1e-9
+"""Of the bracket, in the logarithm of the parameter: below it the cost jumps over the budget."""
 
 
 class Tuned(NamedTuple):

@@ -20,11 +20,11 @@ from aitimestepper.views.sources import Source, Training, read_sources
 from aitimestepper.views.web_figures import (
     WebFigure,
     ensemble_figure,
-    orbit_figures,
     time_figure,
     training_figure,
     work_precision_figure,
 )
+from aitimestepper.views.web_orbits import orbit_figures
 
 MOST_SOURCES = 12
 """What a page shows at most."""
@@ -34,6 +34,7 @@ _FIGURE_BYTES = 900_000
 _PATHS = 0.6
 """Part of it for orbits; the rest is for what is shown over time."""
 _MOST_FAILURES = 20
+"""Lines of failed members; all of them are in the file of the ensemble."""
 
 
 class Table(NamedTuple):
@@ -92,7 +93,7 @@ def check_page(path: Path | str, overwrite: bool) -> None:
     """Refuse a page that cannot be written, before any work is done for it.
 
     Raises:
-        InputError: a suffix that is not known, a package that is missing, or a place that cannot be written to.
+        InputError: a suffix that is not known, a package that is missing, or a path that cannot be written to.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise InputError(f"cannot write the report {path}: its suffix must be .html")
