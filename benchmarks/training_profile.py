@@ -12,7 +12,7 @@ from numba import njit
 from training_cases import fresh
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.training import collecting, orbits, perceptron
+from aitimestepper.engine.training import collecting, perceptron, progress
 from aitimestepper.engine.training.gate import VERDICT, judge
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.borrowed import borrowed
@@ -69,7 +69,7 @@ def compiled_shares(repeats: int) -> Shares:
         values, slopes, deltas = (np.zeros(units) for _ in range(3))
         values[: own.inputs.shape[1]] = own.inputs[0]
         task = collecting.Task(10**9, False, math.inf, False)
-        room = orbits.Accepted(np.empty((4, own.systems.shape[1])), np.empty((4, 12)), np.empty(4, np.int64))
+        room = progress.Accepted(np.empty((4, own.systems.shape[1])), np.empty((4, 12)), np.empty(4, np.int64))
         parts = {
             "features (once a state)": lambda n: _look(n, own, row, net, setup),
             "network": lambda n: _forward(n, net, values, slopes),
@@ -89,9 +89,9 @@ def _microseconds(work: Callable[[int], object], repeats: int) -> float:
 
 
 @njit
-def _look(n: int, own: orbits.Orbits, row: Floats, net: perceptron.Perceptron, setup: orbits.Setup) -> None:
+def _look(n: int, own: progress.Orbits, row: Floats, net: perceptron.Perceptron, setup: progress.Setup) -> None:
     for _ in range(n):
-        orbits.look(own, 0, row, net.network, setup)
+        progress.look(own, 0, row, net.network, setup)
 
 
 @njit
@@ -101,7 +101,7 @@ def _forward(n: int, net: perceptron.Perceptron, values: Floats, slopes: Floats)
 
 
 @njit
-def _judge(n: int, trial: Floats, verdict: Floats, own: orbits.Orbits, setup: orbits.Setup) -> None:
+def _judge(n: int, trial: Floats, verdict: Floats, own: progress.Orbits, setup: progress.Setup) -> None:
     for _ in range(n):
         energy, free_fall = own.energy[0], own.free_fall[0]
         judge(trial, verdict, own.systems[0], energy, free_fall, 0.1, 0.0, setup.law, setup.gate, True)

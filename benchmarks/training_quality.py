@@ -54,9 +54,11 @@ def judged(model: Any, learned: SingleSteps, n_steps: int) -> Numbers:
     passed, fractions = [], []
     for _ in range(n_steps):
         start = learned.start(state)
-        assert start.compiled is not None
+        assert start.known.compiled is not None
         tried = learned.attempt(model, start)
-        largest = start.compiled.largest_steps(config.max_step_fraction * state.shortest_pair_time(config.G), grid)
+        largest = start.known.compiled.largest_steps(
+            config.max_step_fraction * state.shortest_pair_time(config.G), grid
+        )
         passed.append(tried.passed)
         fractions.append(tried.dt / largest)
         state.update_dt(torch.where(tried.passed, tried.dt, 0.5 * largest))

@@ -100,7 +100,7 @@ def _tell(result: TrialResult) -> None:
 
 
 def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) -> None:
-    from aitimestepper.sweeping.trials import BEST_FILE, TABLE_FILE, ranked
+    from aitimestepper.sweeping import BEST_FILE, TABLE_FILE, ranked
 
     states = ("complete", "pruned", "failed", "running")  # the last in other processes
     counts = {state: sum(t.state == state for t in outcome.trials) for state in states}

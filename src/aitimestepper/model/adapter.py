@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +42,6 @@ class ModelAdapter:
             HistoryBuffer(config.history_len, config.feature_type, self.norm_scales) if self.history_enabled else None
         )
         self._last_token: Hashable = None
-
-    @property
-    def scales(self) -> tuple[float, ...] | None:
-        """What a model file must hold to build the same features; None while it is not fixed."""
-        return self.norm_scales
-
-    @scales.setter
-    def scales(self, scales: Sequence[float]) -> None:
-        self.norm_scales = NormScales(*scales)
 
     def input_dim_from_state(self, state: ParticleTorch) -> int:
         """Length F of the features of a state like this one."""

@@ -22,7 +22,7 @@ from aitimestepper import (
     collect_trajectory_step,
     stack_particles,
 )
-from aitimestepper.engine.training.orbits import ITERATIONS, SPENT
+from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
 from aitimestepper.training.session.epochs import epochs

@@ -52,8 +52,10 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
     model = Steps(torch.logspace(-7, 1.5, 40, dtype=torch.float64))  # from rounding to far beyond the limit
     learned = SingleSteps(config, adapter)
     start = learned.start(particle)
-    assert start.compiled is not None
-    found, expected = (learned.attempt(model, s) for s in (start, start._replace(compiled=None)))
+    assert start.known.compiled is not None
+    found, expected = (
+        learned.attempt(model, s) for s in (start, start._replace(known=start.known._replace(compiled=None)))
+    )
     assert torch.equal(found.passed, expected.passed)
     assert 0 < found.passed.sum() < 40
     # An error is a difference of energies, exact to their rounding only.
@@ -63,7 +65,7 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
     slopes = [torch.autograd.grad(tried.losses.sum(), list(model.parameters())) for tried in (found, expected)]
     for mine, theirs in zip(*slopes, strict=True):
         assert torch.allclose(mine[clear], theirs[clear], rtol=1e-4, atol=1e-9)
-    accepted = [tried.advanced.select(tried.passed.nonzero()[:, 0]) for tried in (found, expected)]
+    accepted = [tried.reached().select(tried.passed.nonzero()[:, 0]) for tried in (found, expected)]
     for quantity in ("position", "velocity", "acceleration", "current_time", "dt"):
         mine, theirs = (getattr(state, quantity) for state in accepted)
         assert torch.allclose(mine, theirs, rtol=1e-12, atol=1e-13)
@@ -71,7 +73,7 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
 
 def test_the_slope_is_that_of_the_loss():
     particle, config = systems(4, 3, 11, field=PointMassTidalField(5.0, [2.5, 1.0, 3.0])), Config()
-    states = SingleSteps(config, ModelAdapter(config)).start(particle).compiled
+    states = SingleSteps(config, ModelAdapter(config)).start(particle).known.compiled
     dt = 0.2 * particle.shortest_pair_time().numpy()
 
     def verdicts(steps: np.ndarray) -> np.ndarray:
@@ -106,7 +108,9 @@ def test_the_largest_passing_steps_are_those_of_the_torch_grid():
     particle, config = systems(3, 3, 12), Config()
     start = SingleSteps(config, ModelAdapter(config)).start(particle)
     dt = torch.full((40,), 0.01, dtype=torch.float64)
-    fractions = [step_fraction(s, dt, config) for s in (start, start._replace(compiled=None))]
+    fractions = [
+        step_fraction(s, dt, config) for s in (start, start._replace(known=start.known._replace(compiled=None)))
+    ]
     assert torch.allclose(*fractions, rtol=1e-12)
 
 

@@ -20,9 +20,9 @@ from aitimestepper import (
     check_energy_threshold,
     compute_single_step_loss,
 )
-from aitimestepper.training.steps.learning import learn
+from aitimestepper.training.steps.learned import Attempt
+from aitimestepper.training.steps.losses import learn
 from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.start import Attempt
 
 
 def attempt(model, particle: ParticleTorch, config: Config, adapter: ModelAdapter) -> Attempt:

@@ -19,11 +19,10 @@ from aitimestepper.engine.training.windows import ABSENT
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.training.session import session
 from aitimestepper.training.session.session import build_training
-from aitimestepper.training.steps.start import Attempt
+from aitimestepper.training.steps.learned import Attempt
 from aitimestepper.training.windows import scores
-from aitimestepper.training.windows.attempt import WindowStart, attempt_windows, features_of
+from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of
 from aitimestepper.training.windows.measuring import batch_of, padded, traits_of
-from aitimestepper.training.windows.targets import Targets, drawn_targets
 from aitimestepper.training.windows.windows import Windows
 from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.compiled import control_of
@@ -73,7 +72,7 @@ EACH_HEAD = Targets(torch.arange(8), 10.0 ** (-0.75 * torch.tensor([2.0, 4, 6, 8
 
 def tried_on(model, state: ParticleTorch, targets: Targets, config: Config) -> Attempt:
     """Of a network that does not look at features."""
-    return attempt_windows(model, WindowStart(state, torch.zeros(len(targets.head), 1), targets), config)
+    return attempt_windows(model, state, torch.zeros(len(targets.head), 1), targets, config)
 
 
 @pytest.mark.parametrize(("factor", "sign"), [(6.0, 1.0), (0.06, -1.0)])
@@ -138,7 +137,7 @@ def test_the_states_are_left_and_the_windows_end_elsewhere():
     before = state.position.clone()
     tried = tried_on(Factor(0.5), state, EACH_HEAD, config)
     assert torch.equal(state.position, before)
-    assert (tried.advanced.position - before).abs().amax(dim=(1, 2)).min() > 0.01
+    assert (tried.reached().position - before).abs().amax(dim=(1, 2)).min() > 0.01
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
@@ -151,7 +150,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
         results.append(tried_on(Factor(0.5), state, targets, config))
     one, four = results
     assert torch.equal(one.error, four.error)
-    assert torch.equal(one.advanced.position, four.advanced.position)
+    assert torch.equal(one.reached().position, four.reached().position)
     assert torch.equal(one.losses, four.losses)
 
 
@@ -186,7 +185,7 @@ def test_the_features_are_positions_in_the_measured_ranges_and_what_the_engine_m
     learned = Windows(config, torch.Generator().manual_seed(4))
     drawn = systems(30)
     learned.measure(drawn)
-    _, features, targets = learned.start(batch_of(drawn, MOST_BODIES, config))
+    _, _, features, targets = learned.start(batch_of(drawn, MOST_BODIES, config))
     assert features.shape == (30, TRAITS + 1)
     order = torch.tensor([order for _, order in HEADS])[targets.head]
     assert torch.allclose(features[:, TRAITS], torch.log10(targets.tolerance) / order)

@@ -16,38 +16,8 @@ from aitimestepper.constants import DT_FLOOR
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.layout import EARLIER, ROWS, X
 from aitimestepper.engine.networks import Network
-from aitimestepper.engine.training.gate import (
-    ENERGY,
-    ERROR,
-    FREE_FALL,
-    HEAD_SLOPE,
-    LOSS,
-    PASSED,
-    SLOPE,
-    STATE,
-    STEP,
-    VERDICT,
-    judge,
-)
-from aitimestepper.engine.training.orbits import (
-    ACCEPTED_ERROR,
-    DT,
-    ERROR_LAST,
-    ERROR_MAX,
-    ERROR_SUM,
-    ITERATIONS,
-    LOSS_LAST,
-    LOSS_MAX,
-    LOSS_SUM,
-    ORBIT,
-    SPENT,
-    STEP_LAST,
-    TIME,
-    Accepted,
-    Orbits,
-    Setup,
-    look,
-)
+from aitimestepper.engine.training import gate, progress
+from aitimestepper.engine.training.gate import STATE, judge
 from aitimestepper.engine.training.perceptron import (
     Adam,
     Perceptron,
@@ -57,6 +27,7 @@ from aitimestepper.engine.training.perceptron import (
     gradient_size,
     step_down,
 )
+from aitimestepper.engine.training.progress import Accepted, Orbits, Setup, look
 
 DONE, WORKING, LIMIT, NO_GRADIENT, BAD_GRADIENT = range(5)
 """What a call of `collect` ends with: enough steps; budget spent; a state took too many iterations; a refused step had
@@ -91,7 +62,7 @@ def attempt_round(
     """
     units = count_units(perceptron)
     values, slopes, deltas = np.empty(units), np.empty(units), np.empty(units)
-    trial, verdict, row = np.empty(orbits.systems.shape[1]), np.empty(VERDICT), np.empty(orbits.past.shape[2])
+    trial, verdict, row = np.empty(orbits.systems.shape[1]), np.empty(gate.VERDICT), np.empty(orbits.past.shape[2])
     widths = perceptron.network.widths
     n_inputs, n_outputs = widths[2], widths[widths.shape[0] - 1]
     first = units - n_outputs
@@ -109,7 +80,7 @@ def attempt_round(
             trial, verdict, orbits.systems[b], orbits.energy[b], orbits.free_fall[b], dt, foreseen, setup.law,
             setup.gate, False,
         )  # fmt: skip
-        if verdict[PASSED] > 0.0:
+        if verdict[gate.PASSED] > 0.0:
             _accept(orbits, b, trial, verdict, row, perceptron.network, setup)
             _note(orbits, b, verdict, accepted, n_accepted)
             accepted.rounds[n_accepted] = number
@@ -117,12 +88,12 @@ def attempt_round(
             orbits.active[b] = not task.once
             continue
         refused += 1
-        spent = spent or orbits.spent[b, ITERATIONS] >= task.limit
+        spent = spent or orbits.spent[b, progress.ITERATIONS] >= task.limit
         _charge(orbits.spent[b], verdict)
         deltas[first:] = 0.0
-        deltas[first] = verdict[SLOPE] * scale
+        deltas[first] = verdict[gate.SLOPE] * scale
         if n_outputs > 1:
-            deltas[first + 1] = verdict[HEAD_SLOPE]
+            deltas[first + 1] = verdict[gate.HEAD_SLOPE]
         backward(perceptron, values, slopes, deltas)
     return n_accepted, -refused if spent else refused
 
@@ -130,14 +101,14 @@ def attempt_round(
 @inlined
 def _charge(spent: Floats, verdict: Floats) -> None:
     """A refused step, and the iteration that follows it, to the account of its state."""
-    loss, error = verdict[LOSS], min(verdict[ERROR], 1.0)
-    spent[ITERATIONS] += 1.0
-    spent[LOSS_SUM] += loss
-    spent[LOSS_LAST] = loss
-    spent[LOSS_MAX] = max(spent[LOSS_MAX], loss)
-    spent[ERROR_SUM] += error
-    spent[ERROR_MAX] = max(spent[ERROR_MAX], error)
-    spent[ERROR_LAST], spent[STEP_LAST] = error, verdict[STEP]
+    loss, error = verdict[gate.LOSS], min(verdict[gate.ERROR], 1.0)
+    spent[progress.ITERATIONS] += 1.0
+    spent[progress.LOSS_SUM] += loss
+    spent[progress.LOSS_LAST] = loss
+    spent[progress.LOSS_MAX] = max(spent[progress.LOSS_MAX], loss)
+    spent[progress.ERROR_SUM] += error
+    spent[progress.ERROR_MAX] = max(spent[progress.ERROR_MAX], error)
+    spent[progress.ERROR_LAST], spent[progress.STEP_LAST] = error, verdict[gate.STEP]
 
 
 @inlined
@@ -156,9 +127,9 @@ def _accept(
         past[past.shape[0] - 1] = orbits.inputs[b, at : at + width]
     system[EARLIER * n :] = system[X * n : STATE * n]
     system[: STATE * n] = trial[: STATE * n]
-    orbits.energy[b], orbits.free_fall[b] = verdict[ENERGY], verdict[FREE_FALL]
-    orbits.dt[b] = verdict[STEP]
-    orbits.time[b] += verdict[STEP]
+    orbits.energy[b], orbits.free_fall[b] = verdict[gate.ENERGY], verdict[gate.FREE_FALL]
+    orbits.dt[b] = verdict[gate.STEP]
+    orbits.time[b] += verdict[gate.STEP]
     look(orbits, b, row, network, setup)
 
 
@@ -166,8 +137,13 @@ def _accept(
 def _note(orbits: Orbits, b: int, verdict: Floats, accepted: Accepted, number: int) -> None:
     accepted.states[number] = orbits.systems[b, : accepted.states.shape[1]]
     record = accepted.records[number]
-    record[:SPENT] = orbits.spent[b]
-    record[DT], record[TIME], record[ORBIT], record[ACCEPTED_ERROR] = verdict[STEP], orbits.time[b], b, verdict[ERROR]
+    record[: progress.SPENT] = orbits.spent[b]
+    record[progress.DT], record[progress.TIME], record[progress.ORBIT], record[progress.ACCEPTED_ERROR] = (
+        verdict[gate.STEP],
+        orbits.time[b],
+        b,
+        verdict[gate.ERROR],
+    )
     orbits.spent[b] = 0.0
 
 

@@ -9,27 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.training.orbits import (
-    ACCEPTED_ERROR,
-    DT,
-    ERROR_MAX,
-    ERROR_SUM,
-    ITERATIONS,
-    LOSS_LAST,
-    LOSS_MAX,
-    LOSS_SUM,
-    SPENT,
-)
+from aitimestepper.engine.training import progress
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.part_one.compiled_loop import collect_compiled, why_not_loop
 from aitimestepper.training.part_one.torch_loop import OnAttempt, collect_by_torch
-from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task
+from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task, detached_batch
 from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.start import detached_batch
 from aitimestepper.training.steps.trajectory import Trajectory
 
 
@@ -151,7 +140,7 @@ def batch_of(
         return Batch(
             state,
             None if history is None else history.as_batch(),
-            np.zeros((n_systems, SPENT)) if spent is None else spent,
+            np.zeros((n_systems, progress.SPENT)) if spent is None else spent,
             np.ones(n_systems, dtype=bool) if resting is None else ~resting.numpy(),
         )
 
@@ -171,19 +160,19 @@ def _loop(
 
 def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
     """Of one accepted step, or of one for each system of a batch; `spent` is what windows cost that were given up."""
-    costs = np.concatenate([records[:, :SPENT], spent])
-    iterations = costs[:, ITERATIONS].sum()
-    errors = records[:, ACCEPTED_ERROR] if len(records) else np.zeros(1)
-    longest = costs[costs[:, ITERATIONS].argmax()]
+    costs = np.concatenate([records[:, : progress.SPENT], spent])
+    iterations = costs[:, progress.ITERATIONS].sum()
+    errors = records[:, progress.ACCEPTED_ERROR] if len(records) else np.zeros(1)
+    longest = costs[costs[:, progress.ITERATIONS].argmax()]
     return {
-        "retrain_iterations": int(longest[ITERATIONS]),
+        "retrain_iterations": int(longest[progress.ITERATIONS]),
         "reject_count": int(iterations),
         "final_energy_error": float(errors.max()),
-        "retrain_loss_mean": float(costs[:, LOSS_SUM].sum() / max(iterations, 1)),
-        "retrain_loss_max": float(costs[:, LOSS_MAX].max()),
-        "retrain_rel_dE_mean": float(costs[:, ERROR_SUM].sum() / max(iterations, 1)),
-        "retrain_rel_dE_max": float(costs[:, ERROR_MAX].max()),
-        "last_retrain_loss": float(longest[LOSS_LAST]),
+        "retrain_loss_mean": float(costs[:, progress.LOSS_SUM].sum() / max(iterations, 1)),
+        "retrain_loss_max": float(costs[:, progress.LOSS_MAX].max()),
+        "retrain_rel_dE_mean": float(costs[:, progress.ERROR_SUM].sum() / max(iterations, 1)),
+        "retrain_rel_dE_max": float(costs[:, progress.ERROR_MAX].max()),
+        "last_retrain_loss": float(longest[progress.LOSS_LAST]),
         "accepted_dt": float(dt.mean()),
     }
 
@@ -193,7 +182,7 @@ def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch)
     n_steps = len(records)
     if not n_steps:
         records = np.zeros((1, records.shape[1]))  # every window was given up, or other processes were faster
-    iterations, errors = records[:, ITERATIONS], records[:, ACCEPTED_ERROR]
+    iterations, errors = records[:, progress.ITERATIONS], records[:, progress.ACCEPTED_ERROR]
     retrained = records[iterations > 0]
     kept = 0 if trajectory.samples is None else len(trajectory.samples)
     return {
@@ -207,9 +196,11 @@ def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch)
         "max_energy_error": float(errors.max()),
         "acceptance_rate": len(records) / (len(records) + float(iterations.sum())),
         "mean_retrain_loss": (
-            float((retrained[:, LOSS_SUM] / retrained[:, ITERATIONS]).mean()) if len(retrained) else 0.0
+            float((retrained[:, progress.LOSS_SUM] / retrained[:, progress.ITERATIONS]).mean())
+            if len(retrained)
+            else 0.0
         ),
-        "max_retrain_loss": float(records[:, LOSS_MAX].max()),
-        "mean_accepted_dt": float(records[:, DT].mean()),
+        "max_retrain_loss": float(records[:, progress.LOSS_MAX].max()),
+        "mean_accepted_dt": float(records[:, progress.DT].mean()),
         "final_particle": final,
     }

@@ -14,25 +14,11 @@ from torch import nn
 from aitimestepper.engine.features.summary import DELTA_MAG, WIDTHS
 from aitimestepper.engine.layout import EARLIER, ROWS, X
 from aitimestepper.engine.networks import Network
-from aitimestepper.engine.training import collecting
+from aitimestepper.engine.training import collecting, progress
 from aitimestepper.engine.training.collecting import DONE, LIMIT, NO_GRADIENT, WORKING
 from aitimestepper.engine.training.gate import STATE
-from aitimestepper.engine.training.orbits import (
-    ACCEPTED_ERROR,
-    DT,
-    ERROR_LAST,
-    ITERATIONS,
-    LOSS_LAST,
-    ORBIT,
-    RECORD,
-    STEP_LAST,
-    TIME,
-    Accepted,
-    Orbits,
-    Setup,
-    open_orbits,
-)
 from aitimestepper.engine.training.perceptron import Adam, Perceptron
+from aitimestepper.engine.training.progress import Accepted, Orbits, Setup, open_orbits
 from aitimestepper.errors import NoGradientError, RetrainLimitError
 from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.model.history_buffer import HistoryBuffer
@@ -76,7 +62,9 @@ def collect_compiled(
     quota = int(ranks.total(np.array([float(task.quota)]))[0])
     room = quota + len(batch.active)
     accepted = Accepted(
-        np.empty((room, STATE * batch.state.n_bodies)), np.empty((room, RECORD)), np.empty(room, dtype=np.int64)
+        np.empty((room, STATE * batch.state.n_bodies)),
+        np.empty((room, progress.RECORD)),
+        np.empty(room, dtype=np.int64),
     )
     limit = math.inf if config.max_retrain_iterations is None else float(config.max_retrain_iterations)
     aim = collecting.Task(quota, task.once, limit, config.output_scale == "physical")
@@ -110,16 +98,20 @@ def _run(
             status, new = collecting.collect(orbits, perceptron, adam, setup, goal, rest, budget)
         rest.rounds[:new] += n_rounds
         n_accepted, n_rounds = n_accepted + new, n_rounds + (_ROUNDS_ALONE if together else budget)
-        worst = orbits.spent[orbits.spent[:, ITERATIONS].argmax()]
-        iterations, error, dt = int(worst[ITERATIONS]), float(worst[ERROR_LAST]), float(worst[STEP_LAST])
+        worst = orbits.spent[orbits.spent[:, progress.ITERATIONS].argmax()]
+        iterations, error, dt = (
+            int(worst[progress.ITERATIONS]),
+            float(worst[progress.ERROR_LAST]),
+            float(worst[progress.STEP_LAST]),
+        )
         if iterations == 0 < n_accepted:  # nothing is being retrained
-            error, dt = (float(x) for x in accepted.records[n_accepted - 1, [ACCEPTED_ERROR, DT]])
+            error, dt = (float(x) for x in accepted.records[n_accepted - 1, [progress.ACCEPTED_ERROR, progress.DT]])
         if on_attempt is not None:
             on_attempt(error, dt, iterations, new)
         if status == LIMIT:
             raise RetrainLimitError(int(task.limit), error, setup.gate.threshold)
         if status not in (DONE, WORKING):
-            raise NoGradientError(float(worst[LOSS_LAST]), finite=status == NO_GRADIENT)
+            raise NoGradientError(float(worst[progress.LOSS_LAST]), finite=status == NO_GRADIENT)
         if iterations // WARN_EVERY > told:
             warn_of_patience(iterations, error, setup.gate.threshold)
         told = iterations // WARN_EVERY
@@ -181,8 +173,8 @@ def opened(network: Network, batch: Batch, setup: Setup) -> Orbits:
 
 def _collected(orbits: Orbits, accepted: Accepted, n_accepted: int, batch: Batch) -> Collected:
     records, start = accepted.records[:n_accepted].copy(), batch.state
-    whose = records[:, ORBIT].astype(np.int64)
-    dt, time = (torch.from_numpy(records[:, column].copy()) for column in (DT, TIME))
+    whose = records[:, progress.ORBIT].astype(np.int64)
+    dt, time = (torch.from_numpy(records[:, column].copy()) for column in (progress.DT, progress.TIME))
     states = particle_of(accepted.states[:n_accepted].copy(), dt, time, start.period[torch.from_numpy(whose)], start)
     now = particle_of(orbits.systems, torch.from_numpy(orbits.dt), torch.from_numpy(orbits.time), start.period, start)
     history = samples_history = None

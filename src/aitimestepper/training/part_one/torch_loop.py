@@ -5,38 +5,22 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.training.orbits import (
-    ACCEPTED_ERROR,
-    DT,
-    ERROR_LAST,
-    ERROR_MAX,
-    ERROR_SUM,
-    ITERATIONS,
-    LOSS_LAST,
-    LOSS_MAX,
-    LOSS_SUM,
-    ORBIT,
-    RECORD,
-    SPENT,
-    STEP_LAST,
-    TIME,
-)
+from aitimestepper.engine.training import progress
 from aitimestepper.errors import RetrainLimitError, RetrainWarning
 from aitimestepper.model.batches import concatenate_particles
 from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_histories
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.steps import ranks
-from aitimestepper.training.steps.learned import Batch, Beginning, Collected, Learned, S, Task
-from aitimestepper.training.steps.learning import evaluation_mode, learn
+from aitimestepper.training.steps.learned import Attempt, Batch, Collected, K, Learned, Start, Task
+from aitimestepper.training.steps.losses import evaluation_mode, learn
 from aitimestepper.training.steps.rows import Array
-from aitimestepper.training.steps.start import Attempt
 from aitimestepper.training.steps.trajectory import Samples
 
 WARN_EVERY = 1000
@@ -49,7 +33,7 @@ been accepted since the last call. The compiled loop calls it every now and then
 def collect_by_torch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    learned: Learned[S],
+    learned: Learned[K],
     batch: Batch,
     task: Task,
     on_attempt: OnAttempt | None = None,
@@ -67,7 +51,7 @@ def collect_by_torch(
     with evaluation_mode(model):
         while n_accepted < quota:
             rows = torch.from_numpy(np.flatnonzero(active))
-            tried = learned.attempt(model, start if active.all() else start.select(rows))
+            tried = learned.attempt(model, start, None if active.all() else rows)
             passed, failed = tried.passed.nonzero()[:, 0], (~tried.passed).nonzero()[:, 0]
             if len(passed):
                 made = _accepted(tried, passed, rows[passed], start, spent)
@@ -82,7 +66,7 @@ def collect_by_torch(
                 break
             n_accepted += _learn(model, optimizer, tried, failed, rows[failed], spent, learned.config)
             if on_attempt is not None:
-                most = int(spent[:, ITERATIONS].max())
+                most = int(spent[:, progress.ITERATIONS].max())
                 on_attempt(float(tried.error.max()), float(tried.dt.detach().mean()), most, len(passed))
     return _collected(state, start.history, rounds)
 
@@ -96,16 +80,16 @@ class _Round(NamedTuple):
     records: Array
 
 
-def _accepted(tried: Attempt, passed: Tensor, systems: Tensor, start: Beginning, spent: Array) -> _Round:
-    state = tried.advanced.select(passed).clone_detached()
+def _accepted(tried: Attempt, passed: Tensor, systems: Tensor, start: Start[Any], spent: Array) -> _Round:
+    state = tried.reached().select(passed).clone_detached()
     history = None
     if start.history is not None:
         history = start.history.select(systems)
         history.push(start.state.select(systems))
-    records = np.empty((len(passed), RECORD))
-    records[:, :SPENT] = spent[systems.numpy()]
-    records[:, DT], records[:, TIME] = state.dt.cpu(), state.current_time.cpu()
-    records[:, ORBIT], records[:, ACCEPTED_ERROR] = systems, tried.error.detach()[passed].cpu()
+    records = np.empty((len(passed), progress.RECORD))
+    records[:, : progress.SPENT] = spent[systems.numpy()]
+    records[:, progress.DT], records[:, progress.TIME] = state.dt.cpu(), state.current_time.cpu()
+    records[:, progress.ORBIT], records[:, progress.ACCEPTED_ERROR] = systems, tried.error.detach()[passed].cpu()
     spent[systems.numpy()] = 0.0
     return _Round(systems, state, history, records)
 
@@ -122,7 +106,7 @@ def _learn(
     """One iteration on the refused steps, if there are any; how many steps were accepted, in all processes."""
     account = spent[systems.numpy()]
     losses, errors = tried.losses[failed], tried.error.detach()[failed].cpu().numpy()
-    iterations, worst = (account[:, ITERATIONS].max(), errors.max()) if len(failed) else (0.0, 0.0)
+    iterations, worst = (account[:, progress.ITERATIONS].max(), errors.max()) if len(failed) else (0.0, 0.0)
     limit = math.inf if config.max_retrain_iterations is None else config.max_retrain_iterations
     counts = np.array([len(tried.error) - len(failed), len(failed), float(iterations >= limit)], dtype=np.float64)
     n_passed, n_failed, over = ranks.total(counts)
@@ -133,13 +117,13 @@ def _learn(
     if n_failed:
         learn(model, optimizer, losses.sum(), int(n_failed), refused=True)
     costs = losses.detach().cpu().numpy()
-    account[:, ITERATIONS] += 1.0
-    account[:, LOSS_SUM] += costs
-    account[:, LOSS_LAST] = costs
-    account[:, LOSS_MAX] = np.maximum(account[:, LOSS_MAX], costs)
-    account[:, ERROR_SUM] += errors
-    account[:, ERROR_MAX] = np.maximum(account[:, ERROR_MAX], errors)
-    account[:, ERROR_LAST], account[:, STEP_LAST] = errors, tried.dt.detach()[failed].cpu()
+    account[:, progress.ITERATIONS] += 1.0
+    account[:, progress.LOSS_SUM] += costs
+    account[:, progress.LOSS_LAST] = costs
+    account[:, progress.LOSS_MAX] = np.maximum(account[:, progress.LOSS_MAX], costs)
+    account[:, progress.ERROR_SUM] += errors
+    account[:, progress.ERROR_MAX] = np.maximum(account[:, progress.ERROR_MAX], errors)
+    account[:, progress.ERROR_LAST], account[:, progress.STEP_LAST] = errors, tried.dt.detach()[failed].cpu()
     spent[systems.numpy()] = account
     return float(n_passed)
 
@@ -172,5 +156,5 @@ def _collected(state: ParticleTorch, history: HistoryBuffer | None, rounds: list
         joined = concatenate_histories(histories, [s.snapshot() for s in states]) if histories else None
         whole = concatenate_particles(states)
         samples = Samples(whole, whole.dt, joined)
-    records = np.concatenate([made.records for made in rounds]) if rounds else np.empty((0, RECORD))
+    records = np.concatenate([made.records for made in rounds]) if rounds else np.empty((0, progress.RECORD))
     return Collected(state, history, samples, [len(made.records) for made in rounds], records)

@@ -13,11 +13,9 @@ from aitimestepper.config.schema import Config
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.training.steps import ranks
-from aitimestepper.training.steps.compiled import Judged
-from aitimestepper.training.steps.learned import Learned, S
-from aitimestepper.training.steps.learning import evaluation_mode, learn
+from aitimestepper.training.steps.learned import Attempt, K, Learned, Start
+from aitimestepper.training.steps.losses import evaluation_mode, learn
 from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.start import Attempt
 from aitimestepper.training.steps.trajectory import Pair, ReplayMemory, Samples, Trajectory
 
 
@@ -67,7 +65,8 @@ def evaluate_minibatch(
     it is the history in force at the first of them.
     """
     learned = SingleSteps(config, adapter)
-    return _evaluation(learned.judge(model, _start(learned, minibatch, history_buffer)))
+    start = _start(learned, minibatch, history_buffer)
+    return _evaluation(learned.attempt(model, start, n_steps=config.n_steps))
 
 
 def generalize_on_trajectory(
@@ -123,7 +122,7 @@ def generalize(
         if passed and iterations >= config.min_replay_steps:
             final = _evaluate(model, learned, start)
     final = final or _evaluate(model, learned, start)
-    return final.all_pass, iterations, _metrics(final, *learned.shares(start, final))
+    return final.all_pass, iterations, _metrics(final, *learned.shares(start, final.dt, final.error, final.passed))
 
 
 _NOTHING = {
@@ -145,7 +144,9 @@ def _samples(states: Sequence[Pair] | ReplayMemory, history: HistoryBuffer | Non
     return states.samples
 
 
-def _start(learned: Learned[S], states: Sequence[Pair] | ReplayMemory, history_buffer: HistoryBuffer | None) -> S:
+def _start(
+    learned: Learned[K], states: Sequence[Pair] | ReplayMemory, history_buffer: HistoryBuffer | None
+) -> Start[K]:
     if isinstance(states, ReplayMemory):
         return learned.replayed(states)
     samples = _samples(states, learned.history(history_buffer))
@@ -161,11 +162,11 @@ def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
 
 
 def learn_from(
-    model: nn.Module, optimizer: torch.optim.Optimizer, learned: Learned[S], start: S, chosen: Tensor
+    model: nn.Module, optimizer: torch.optim.Optimizer, learned: Learned[K], start: Start[K], chosen: Tensor
 ) -> bool:
     """One iteration on a minibatch; whether the gate let all of it through before."""
     model.train()
-    tried = learned.judge(model, start, chosen)
+    tried = learned.attempt(model, start, chosen, n_steps=learned.config.n_steps)
     outside = tried.losses.detach() > 0
     failed = ~tried.passed
     here = [outside.numel(), *(int(which.sum()) for which in (outside, failed & outside, failed))]
@@ -175,13 +176,13 @@ def learn_from(
     return n_failed == 0
 
 
-def _evaluate(model: nn.Module, learned: Learned[S], start: S) -> Evaluation:
+def _evaluate(model: nn.Module, learned: Learned[K], start: Start[K]) -> Evaluation:
     with torch.no_grad(), evaluation_mode(model):
-        found = _evaluation(learned.judge(model, start))
+        found = _evaluation(learned.attempt(model, start, n_steps=learned.config.n_steps))
     return found._replace(all_pass=ranks.everywhere(found.all_pass))
 
 
-def _evaluation(tried: Attempt | Judged) -> Evaluation:
+def _evaluation(tried: Attempt) -> Evaluation:
     return Evaluation(bool(tried.passed.all()), tried.losses, tried.error.detach(), tried.passed, tried.dt.detach())
 
 

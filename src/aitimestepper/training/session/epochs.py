@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.training.orbits import SPENT
+from aitimestepper.engine.training.progress import SPENT
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
@@ -75,7 +75,7 @@ class TrainingState:
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
         history: the running history; None for the adapter's own, or without one.
-        spent: (B, `engine.training.orbits.SPENT`) on the states so far, whose steps have not been accepted yet; empty
+        spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
             for nothing.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.

@@ -14,8 +14,9 @@ from aitimestepper.physics.conserved import (
     relative_angular_momentum_error,
     relative_energy_error,
 )
+from aitimestepper.training.steps.compiled import Before
+from aitimestepper.training.steps.learned import Attempt, Start
 from aitimestepper.training.steps.losses import log_band_loss, step_limit_loss
-from aitimestepper.training.steps.start import Attempt, Start
 
 
 def energy_error(initial: Tensor, final: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def advanced(state: ParticleTorch, dt: Tensor, config: Config) -> ParticleTorch:
 
 
 def attempt_in_torch(
-    model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, *, n_steps: int = 1
+    model: nn.Module, start: Start[Before], config: Config, adapter: ModelAdapter, *, n_steps: int = 1
 ) -> Attempt:
     """Roll out `n_steps` steps from each start and judge them, in the mode that the model is in."""
     rolled = _roll_out(model, start, config, adapter, n_steps)
@@ -58,16 +59,17 @@ def attempt_in_torch(
     return rolled._replace(error=torch.where(finite, rolled.error.detach(), 1.0), losses=losses)
 
 
-def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdapter, n_steps: int) -> Attempt:
+def _roll_out(model: nn.Module, start: Start[Before], config: Config, adapter: ModelAdapter, n_steps: int) -> Attempt:
     """As `attempt_in_torch`, with an infinite error where the energy is not finite."""
     state = start.state.clone_detached()
     history = None if start.history is None or n_steps == 1 else start.history.clone()
     features, limiter = start.features, _SlopeLimiter()
     first_dt: Tensor | None = None
-    refused = torch.zeros_like(start.energy, dtype=torch.bool)
+    energy = start.known.energy
+    refused = torch.zeros_like(energy, dtype=torch.bool)
     unreachable = torch.zeros_like(refused)
-    limit_losses = torch.zeros_like(start.energy)
-    error = torch.zeros_like(start.energy)
+    limit_losses = torch.zeros_like(energy)
+    error = torch.zeros_like(energy)
     for step in range(n_steps):
         if step:
             features = adapter.build_feature_tensor(state, history)
@@ -83,7 +85,7 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
             history.push(state)
         # A refused step is not taken but replaced by the longest allowed one: nothing explodes, no gradient flows.
         state = advanced(state, torch.where(too_long, limit, dt), config)
-        error = torch.maximum(error, energy_error(start.energy, state.total_energy_batch(config.G)))
+        error = torch.maximum(error, energy_error(energy, state.total_energy_batch(config.G)))
         first_dt = dt if first_dt is None else first_dt
     assert first_dt is not None
     losses = _band_losses(error, first_dt, start, state, config)
@@ -92,10 +94,11 @@ def _roll_out(model: nn.Module, start: Start, config: Config, adapter: ModelAdap
     losses = torch.where(refused, limit_losses, losses)
     losses = torch.where(unreachable & (error < config.E_lower) & ~refused, 0.0, losses)
     limiter.allow(losses)
-    return Attempt(state, first_dt, error, ~refused & passes(error, config.energy_threshold) & (first_dt > 0), losses)
+    passed = ~refused & passes(error, config.energy_threshold) & (first_dt > 0)
+    return Attempt(first_dt, error, passed, losses, lambda: state)
 
 
-def _band_losses(error: Tensor, dt: Tensor, start: Start, end: ParticleTorch, config: Config) -> Tensor:
+def _band_losses(error: Tensor, dt: Tensor, start: Start[Before], end: ParticleTorch, config: Config) -> Tensor:
     """(S,): band loss of the energy error and, if asked for, of the angular-momentum error."""
     # Down in the rounding the error itself has no slope; its third power law in dt has.
     slope = ROUNDING * torch.exp(ENERGY_ERROR_ORDER * (torch.log(dt) - torch.log(dt.detach())))

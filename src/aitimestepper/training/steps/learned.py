@@ -12,12 +12,76 @@ from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.features.summary import Sight
+from aitimestepper.errors import InputError
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.compiled import Judged
 from aitimestepper.training.steps.rows import Array
-from aitimestepper.training.steps.start import Attempt
 from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
+
+
+class Known(Protocol):
+    """What is known of S starts beside their features; never changed in place."""
+
+    def select(self, index: Tensor) -> Self:
+        """Those at `index`."""
+
+    def replaced(self, index: Tensor, by: Self) -> Self:
+        """All, with those at `index` as in `by`."""
+
+
+K = TypeVar("K", bound=Known)
+
+
+class Start(NamedTuple, Generic[K]):
+    """Where attempts begin: all that does not change while the network is retrained on them.
+
+    Attributes:
+        state: a batch of S systems, detached.
+        history: of each; None where nothing looks back.
+        features: (S, F).
+        known: what else the attempts need.
+    """
+
+    state: ParticleTorch
+    history: HistoryBuffer | None
+    features: Tensor
+    known: K
+
+    def select(self, index: Tensor) -> Start[K]:
+        """The systems at `index` (S,)."""
+        history = None if self.history is None else self.history.select(index)
+        return Start(self.state.select(index), history, self.features[index], self.known.select(index))
+
+    def replaced(self, index: Tensor, by: Start[K]) -> Start[K]:
+        """This batch with the systems at `index` (S,) as in the batch `by`."""
+        if len(index) == len(self.features):
+            return by
+        state = self.state.clone_detached()
+        state.assign_at(index, by.state)
+        history = None
+        if self.history is not None and by.history is not None:
+            history = self.history.replaced(index, by.history, self.state.snapshot())
+        features = self.features.index_copy(0, index, by.features)
+        return Start(state, history, features, self.known.replaced(index, by.known))
+
+
+class Attempt(NamedTuple):
+    """What became of a rollout of one or more steps (or of a window) from each of S starts.
+
+    Attributes:
+        dt: (S,), the first step of each; of windows the factor that sets their step.
+        error: (S,), the largest relative energy error of the rollout, 1 where it is not finite; of windows the larger
+            of their two errors, over what is allowed.
+        passed: (S,), whether the gate lets it through.
+        losses: (S,), zero inside the band.
+        reached: makes the states at the end.
+    """
+
+    dt: Tensor
+    error: Tensor
+    passed: Tensor
+    losses: Tensor
+    reached: Callable[[], ParticleTorch]
 
 
 class Batch(NamedTuple):
@@ -26,7 +90,7 @@ class Batch(NamedTuple):
     Attributes:
         state: a batch of B systems, detached.
         history: of each; None without one.
-        spent: (B, SPENT) on each state so far, see `engine.training.orbits`; changed in place.
+        spent: (B, SPENT) on each state so far, see `engine.training.progress`; changed in place.
         active: (B,) systems that advance; the others rest.
     """
 
@@ -56,7 +120,7 @@ class Collected(NamedTuple):
         history: of each, there.
         samples: accepted states, in the order of acceptance; None for none.
         sizes: how many of them each round had.
-        records: (n, RECORD), a row for each accepted step, see `engine.training.orbits`.
+        records: (n, RECORD), a row for each accepted step, see `engine.training.progress`.
     """
 
     state: ParticleTorch
@@ -70,48 +134,20 @@ Loop = Callable[[Batch, Task], Collected]
 """Attempts, accepts and learns until the task is done."""
 
 
-class Verdict(Protocol):
-    """What was found of S attempts."""
+def detached_batch(state: ParticleTorch, G: float) -> ParticleTorch:
+    """An independent copy of one system or of a batch, as a batch.
 
-    @property
-    def dt(self) -> Tensor:
-        """(S,), what the network chose."""
-
-    @property
-    def error(self) -> Tensor:
-        """(S,), see `Attempt`."""
-
-    @property
-    def passed(self) -> Tensor:
-        """(S,), whether the gate lets each through."""
+    Raises:
+        InputError: there is more than one batch dimension.
+    """
+    if len(state.batch_shape) > 1:
+        raise InputError(f"training takes one batch dimension, got {tuple(state.batch_shape)}")
+    state = state.clone_detached().as_batch()
+    state.G = G
+    return state
 
 
-class Beginning(Protocol):
-    """Where S attempts begin: all that does not change while the network is retrained on them."""
-
-    @property
-    def state(self) -> ParticleTorch:
-        """The states, detached."""
-
-    @property
-    def history(self) -> HistoryBuffer | None:
-        """Their history; None where nothing looks back."""
-
-    @property
-    def features(self) -> Tensor:
-        """(S, F)."""
-
-    def select(self, index: Tensor) -> Self:
-        """Those at `index`."""
-
-    def replaced(self, index: Tensor, by: Self) -> Self:
-        """All, with those at `index` as in `by`."""
-
-
-S = TypeVar("S", bound=Beginning)
-
-
-class Learned(ABC, Generic[S]):
+class Learned(ABC, Generic[K]):
     """What is learned, and how it is tried, judged and told of.
 
     Attributes:
@@ -132,27 +168,27 @@ class Learned(ABC, Generic[S]):
 
     @abstractmethod
     def check(self, particle: ParticleTorch) -> None:
-        """Refuse systems that cannot be judged.
-
-        Raises:
-            InputError: says which, and what to do.
-        """
+        """Refuse systems that cannot be judged with an `InputError`."""
 
     @abstractmethod
     def history(self, given: HistoryBuffer | None) -> HistoryBuffer | None:
         """The history in force where `given` is what the caller has; None where nothing looks back."""
 
     @abstractmethod
-    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> S:
+    def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
+        """What the engine has to look at to see the same features; None where it cannot."""
+
+    @abstractmethod
+    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[K]:
         """Prepare one system or a batch for attempts."""
 
     @abstractmethod
-    def attempt(self, model: nn.Module, start: S) -> Attempt:
-        """Try what the network chooses once from each start, in the mode that the model is in."""
+    def replayed(self, memory: ReplayMemory) -> Start[K]:
+        """Every state of a memory as a start for Part 2."""
 
     @abstractmethod
-    def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
-        """What the engine has to look at to see the same features; None where it cannot."""
+    def attempt(self, model: nn.Module, start: Start[K], chosen: Tensor | None = None, *, n_steps: int = 1) -> Attempt:
+        """Try what the network chooses from the starts at `chosen`, or from all, in the mode that the model is in."""
 
     @abstractmethod
     def collect(self, batch: Batch, warmup_steps: int | Tensor, loop: Loop) -> Collected:
@@ -163,15 +199,7 @@ class Learned(ABC, Generic[S]):
         """Whether the attempts at `failed`, on which `spent` (len(failed), SPENT) has been spent, are given up."""
 
     @abstractmethod
-    def replayed(self, memory: ReplayMemory) -> S:
-        """Every state of a memory as a start for Part 2."""
-
-    @abstractmethod
-    def judge(self, model: nn.Module, start: S, chosen: Tensor | None = None) -> Attempt | Judged:
-        """A rollout of Part 2 from the starts at `chosen`, or from all."""
-
-    @abstractmethod
-    def shares(self, start: S, found: Verdict) -> tuple[Tensor, Tensor]:
+    def shares(self, start: Start[K], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Steps over the largest that pass, and whether they passed, of some or all states."""
 
     @abstractmethod

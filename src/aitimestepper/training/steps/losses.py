@@ -1,13 +1,17 @@
-"""Losses: pure functions of errors."""
+"""Losses, pure functions of errors, and one step of learning from them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aitimestepper.constants import SMALLEST_ERROR
+from aitimestepper.errors import NoGradientError
+from aitimestepper.training.steps import ranks
 
 
 def band_loss_zero_inside_where(x: Tensor, lower: float | Tensor, upper: float | Tensor) -> Tensor:
@@ -29,3 +33,42 @@ def step_limit_loss(fraction: Tensor) -> Tensor:
         fraction: dt over its limit; 1 has no loss.
     """
     return torch.log(fraction) ** 2
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Dropout off: the prediction that is judged is the one that is used."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor, count: int, *, refused: bool) -> None:
+    """One step of the optimiser down a mean loss.
+
+    Args:
+        model, optimizer: what learns.
+        total: sum of the losses, in this process.
+        count: how many losses the mean is over, in all processes.
+        refused: whether there must be something to learn.
+
+    Raises:
+        NoGradientError: a refused step gives no gradient, or one that is not finite; the weights stay as they were.
+    """
+    optimizer.zero_grad()
+    loss = total / count
+    if loss.requires_grad:
+        loss.backward()
+    ranks.sum_gradients(model)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    size = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    if not size < float("inf"):
+        optimizer.zero_grad()
+        raise NoGradientError(loss.item(), finite=False)
+    if size == 0.0 and refused:
+        raise NoGradientError(loss.item(), finite=True)
+    if size > 0.0:
+        optimizer.step()

@@ -12,19 +12,17 @@ from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.features.summary import CODES, Sight
-from aitimestepper.engine.training.orbits import ORBIT
+from aitimestepper.engine.training.progress import ORBIT
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.compiled import CompiledStates, Judged, judge_output
+from aitimestepper.training.steps.compiled import Before, CompiledStates, attempt_compiled
 from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy_error, lost_losses, passes
-from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task, Verdict
-from aitimestepper.training.steps.learning import evaluation_mode
-from aitimestepper.training.steps.losses import log_band_loss
-from aitimestepper.training.steps.rows import Array, particle_of
-from aitimestepper.training.steps.start import Attempt, Start, detached_batch
+from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
+from aitimestepper.training.steps.losses import evaluation_mode, log_band_loss
+from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
 _SMALLEST_ENERGY = 1e-10
@@ -36,7 +34,7 @@ FRACTION_GRID, FRACTION_DECADES = 48, 4.0
 
 
 @final
-class SingleSteps(Learned[Start]):
+class SingleSteps(Learned[Before]):
     """Steps that keep the energy, each by itself.
 
     Args:
@@ -77,7 +75,7 @@ class SingleSteps(Learned[Start]):
         """The given one, else the adapter's own."""
         return self.adapter.history(given)
 
-    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start:
+    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[Before]:
         """A detached copy with its features and energies; `history` None for the adapter's own."""
         with torch.no_grad():
             state = detached_batch(state, self.config.G)
@@ -85,16 +83,21 @@ class SingleSteps(Learned[Start]):
             history = None if history is None else history.as_batch()
             features = self.adapter.build_feature_tensor(state, history)
             energy = state.total_energy_batch(self.config.G)
-            return Start(state, history, features, energy, CompiledStates.of(state, energy, self.config))
+            return Start(state, history, features, Before(energy, CompiledStates.of(state, energy, self.config)))
 
-    def attempt(self, model: nn.Module, start: Start, *, n_steps: int = 1) -> Attempt:
-        """Roll out `n_steps` steps from each start; a single one is compiled where the engine knows what moves it."""
-        if start.compiled is None or n_steps > 1:
-            return attempt_in_torch(model, start, self.config, self.adapter, n_steps=n_steps)
-        judged = judge_output(model(start.features), start.compiled, self.adapter)
-        state, dt = start.state, judged.dt.detach()
-        reached = particle_of(judged.rows, dt, state.current_time + dt, state.period, state)
-        return Attempt(reached, judged.dt, judged.error, judged.passed, judged.losses)
+    def attempt(
+        self, model: nn.Module, start: Start[Before], chosen: Tensor | None = None, *, n_steps: int = 1
+    ) -> Attempt:
+        """Roll out `n_steps` steps from each; a single one is compiled where the engine knows what moves it."""
+        compiled = start.known.compiled
+        if compiled is None or n_steps > 1:
+            own = start if chosen is None else start.select(chosen)
+            return attempt_in_torch(model, own, self.config, self.adapter, n_steps=n_steps)
+        if chosen is None:
+            return attempt_compiled(model(start.features), compiled, lambda: start.state, self.adapter)
+        # Where nothing is made of the states themselves, as in Part 2, only their rows are gathered.
+        output, rows = model(start.features[chosen]), compiled.select(chosen)
+        return attempt_compiled(output, rows, lambda: start.state.select(chosen), self.adapter)
 
     def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
         """Of the package's own adapter on the CPU; fixes scales that the first state sets."""
@@ -123,24 +126,14 @@ class SingleSteps(Learned[Start]):
         """Some step always passes: a shorter one."""
         return False
 
-    def replayed(self, memory: ReplayMemory) -> Start:
+    def replayed(self, memory: ReplayMemory) -> Start[Before]:
         """States look the same every time, so they are prepared once."""
-        return memory.start(self.start)
+        assert memory.samples is not None
+        return Start(memory.samples.state, memory.samples.history, *memory.prepared(self.start))
 
-    def judge(self, model: nn.Module, start: Start, chosen: Tensor | None = None) -> Attempt | Judged:
-        """Rollouts of `n_steps` steps."""
-        if start.compiled is None or self.config.n_steps > 1:
-            own = start if chosen is None else start.select(chosen)
-            return self.attempt(model, own, n_steps=self.config.n_steps)
-        # Nothing is made of the states themselves, so only their rows are gathered.
-        if chosen is None:
-            return judge_output(model(start.features), start.compiled, self.adapter)
-        return judge_output(model(start.features[chosen]), start.compiled.select(chosen), self.adapter)
-
-    def shares(self, start: Start, found: Verdict) -> tuple[Tensor, Tensor]:
+    def shares(self, start: Start[Before], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Of at most 64 states spread evenly."""
-        dt = found.dt.detach()
-        return step_fraction(start, dt, self.config), found.passed[_spread(len(dt))]
+        return step_fraction(start, dt, self.config), passed[_spread(len(dt))]
 
     def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
         """Nothing more: their steps are judged where they are taken."""
@@ -162,20 +155,20 @@ def _spread(n_states: int) -> Tensor:
 
 
 @torch.no_grad()
-def step_fraction(start: Start, dt: Tensor, config: Config) -> Tensor:
+def step_fraction(start: Start[Before], dt: Tensor, config: Config) -> Tensor:
     """Predicted steps (S,) over the largest ones that pass, of at most 64 states spread evenly, (<= 64,).
 
     The largest step that passes is where the energy error of a growing step first crosses the threshold, or the
     limit of `max_step_fraction`; beyond it a step can only pass by chance.
     """
     chosen = _spread(dt.shape[0])
-    state, energy, dt = start.state.select(chosen), start.energy[chosen], dt[chosen]
+    state, energy, dt = start.state.select(chosen), start.known.energy[chosen], dt[chosen]
     limit = config.max_step_fraction * state.shortest_pair_time(config.G)
     # A system whose steps nothing limits (a lone body in a field) is searched about its own prediction.
     limit = torch.where(torch.isfinite(limit), limit, 100.0 * dt)
     grid = torch.logspace(-FRACTION_DECADES, 0.0, FRACTION_GRID, dtype=dt.dtype, device=dt.device)
-    if start.compiled is not None:
-        return dt / start.compiled.select(chosen).largest_steps(limit, grid)
+    if start.known.compiled is not None:
+        return dt / start.known.compiled.select(chosen).largest_steps(limit, grid)
     rows = torch.arange(len(chosen)).repeat(FRACTION_GRID)
     tried = advanced(state.select(rows), (grid[:, None] * limit).reshape(-1), config)
     error = energy_error(energy[rows], tried.total_energy_batch(config.G)).reshape(FRACTION_GRID, -1)
@@ -202,7 +195,7 @@ def attempt_single_step(
         dt = adapter.step_from_output(model(start.features), start.state)
         reached = advanced(start.state, dt, config)
         after = reached.total_energy_batch(config.G)
-    return reached if particle.batch_shape else reached.select(0), dt, start.energy, after
+    return reached if particle.batch_shape else reached.select(0), dt, start.known.energy, after
 
 
 def check_energy_threshold(E0: Tensor, E1: Tensor, threshold: float) -> tuple[bool, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -12,12 +12,8 @@ from torch import Tensor
 from aitimestepper.model.batches import concatenate_particles
 from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_histories
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.compiled import CompiledStates
-from aitimestepper.training.steps.start import Start
 
 Pair = tuple[ParticleTorch, Tensor]
-
-_Prepared = tuple[Tensor, Tensor, CompiledStates | None]
 
 
 class Samples(Sequence[Pair]):
@@ -138,7 +134,7 @@ class ReplayMemory:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.samples: Samples | None = None
-        self._prepared: _Prepared | None = None  # of the first rows
+        self._prepared: tuple[Tensor, Any] | None = None  # features of the first rows, and what else is known of them
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -152,20 +148,22 @@ class ReplayMemory:
         lost = max(len(joined) - self.capacity, 0)
         self.samples = joined[lost:] if lost else joined
         if lost and self._prepared is not None:
-            features, energy, compiled = self._prepared
-            self._prepared = features[lost:], energy[lost:], None if compiled is None else compiled.since(lost)
+            features, known = self._prepared
+            self._prepared = features[lost:], known.since(lost)
 
-    def start(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Start]) -> Start:
-        """Every state as the start of a step; what has been prepared once is not prepared again."""
+    def prepared(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
+        """Features of every state, and what else is known of them; what has been prepared once is kept.
+
+        Args:
+            prepare: gives a `Start` whose `known` can be cut and joined.
+        """
         assert self.samples is not None
-        done = 0 if self._prepared is None else len(self._prepared[1])
+        done = 0 if self._prepared is None else len(self._prepared[0])
         if done < len(self.samples):
             new = self.samples[done:]
-            *_, features, energy, compiled = prepare(new.state, new.history)
+            *_, features, known = prepare(new.state, new.history)
             if self._prepared is not None:
-                old, older, oldest = self._prepared
-                features, energy = torch.cat([old, features]), torch.cat([older, energy])
-                compiled = None if oldest is None or compiled is None else oldest.then(compiled)
-            self._prepared = features, energy, compiled
+                features, known = torch.cat([self._prepared[0], features]), self._prepared[1].then(known)
+            self._prepared = features, known
         assert self._prepared is not None
-        return Start(self.samples.state, self.samples.history, *self._prepared)
+        return self._prepared

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from aitimestepper.config.schema import Config
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
-from aitimestepper.training.windows.attempt import WindowStart, attempt_windows, features_of
+from aitimestepper.training.windows.attempt import attempt_windows, drawn_targets, features_of, orders, targets_of
 from aitimestepper.training.windows.measuring import batch_of
-from aitimestepper.training.windows.targets import drawn_targets, orders, targets_of
 from aitimestepper.weights.calibrated import HEADS
 
 _CAREFUL = 0.02
@@ -58,8 +57,8 @@ def _scores(model: nn.Module, scales: Sequence[float], demand: Tensor, config: C
     scores = {}
     for head, (integrator, order) in enumerate(HEADS):
         targets = targets_of(torch.full((_FRESH,), head), demand)
-        start = WindowStart(systems, features_of(systems, targets, scales, config), targets)
-        ratio = attempt_windows(model, start, config).error
+        features = features_of(systems, targets, scales, config)
+        ratio = attempt_windows(model, systems, features, targets, config).error
         low, middle, high = torch.quantile(ratio, torch.tensor([0.05, 0.5, 0.95], dtype=ratio.dtype)).tolist()
         scores[f"{integrator}{order}"] = {
             "kept": float((ratio <= 1.0).double().mean()),

@@ -12,20 +12,18 @@ from torch import Tensor, nn
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.engine.features.summary import Sight
-from aitimestepper.engine.training.orbits import ITERATIONS, SPENT
+from aitimestepper.engine.training import progress
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task, Verdict
+from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
 from aitimestepper.training.steps.rows import Array
-from aitimestepper.training.steps.start import Attempt, detached_batch
 from aitimestepper.training.steps.trajectory import ReplayMemory, Trajectory
-from aitimestepper.training.windows.attempt import WindowStart, attempt_windows, features_of
+from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of, orders
 from aitimestepper.training.windows.measuring import measure_windows, padded, traits_of
 from aitimestepper.training.windows.scores import about_weights
-from aitimestepper.training.windows.targets import drawn_targets, orders
 from aitimestepper.weights.calibrated import HEADS
 
 _FIRST_FACTOR = 1.5
@@ -33,7 +31,7 @@ _FIRST_FACTOR = 1.5
 
 
 @final
-class Windows(Learned[WindowStart]):
+class Windows(Learned[Targets]):
     """Windows of many steps, which keep what is asked of them: targets that are drawn for each state.
 
     Args:
@@ -87,16 +85,19 @@ class Windows(Learned[WindowStart]):
         """Windows are chosen from the present state."""
         return None
 
-    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> WindowStart:
+    def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[Targets]:
         """A detached copy with targets drawn anew."""
         with torch.no_grad():
             state = detached_batch(state, self.config.G)
             targets = drawn_targets(state.batch_shape[0], self._generator)
-            return WindowStart(state, features_of(state, targets, self._known(), self.config), targets)
+            return Start(state, None, features_of(state, targets, self._known(), self.config), targets)
 
-    def attempt(self, model: nn.Module, start: WindowStart) -> Attempt:
-        """A window from each state."""
-        return attempt_windows(model, start, self.config)
+    def attempt(
+        self, model: nn.Module, start: Start[Targets], chosen: Tensor | None = None, *, n_steps: int = 1
+    ) -> Attempt:
+        """A whole window from each state, in both phases."""
+        state, _, features, targets = start if chosen is None else start.select(chosen)
+        return attempt_windows(model, state, features, targets, self.config)
 
     def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
         """What they look at is no feature type."""
@@ -107,7 +108,7 @@ class Windows(Learned[WindowStart]):
         pairs, records = [], []
         for _ in range(self.config.steps_per_epoch):
             n_systems = batch.state.batch_shape[0]
-            batch = batch._replace(spent=np.zeros((n_systems, SPENT)), active=np.ones(n_systems, dtype=bool))
+            batch = batch._replace(spent=np.zeros((n_systems, progress.SPENT)), active=np.ones(n_systems, dtype=bool))
             found = loop(batch, Task(quota=n_systems, once=True))
             batch = batch._replace(state=found.state)
             pairs.append((found.state, found.state.dt))
@@ -120,20 +121,18 @@ class Windows(Learned[WindowStart]):
         limit = self.config.max_retrain_iterations
         if not len(failed):
             return False
-        return bool((tried.losses[failed] == 0).all()) or (limit is not None and spent[:, ITERATIONS].max() >= limit)
+        return bool((tried.losses[failed] == 0).all()) or (
+            limit is not None and spent[:, progress.ITERATIONS].max() >= limit
+        )
 
-    def replayed(self, memory: ReplayMemory) -> WindowStart:
+    def replayed(self, memory: ReplayMemory) -> Start[Targets]:
         """What is asked is drawn anew each time."""
         assert memory.samples is not None
         return self.start(memory.samples.state)
 
-    def judge(self, model: nn.Module, start: WindowStart, chosen: Tensor | None = None) -> Attempt:
-        """Both phases take whole windows."""
-        return self.attempt(model, start if chosen is None else start.select(chosen))
-
-    def shares(self, start: WindowStart, found: Verdict) -> tuple[Tensor, Tensor]:
+    def shares(self, start: Start[Targets], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """The errors of windows follow the law of their order nearly enough."""
-        return found.error.detach() ** (1.0 / orders(start.targets.head)), found.passed
+        return error ** (1.0 / orders(start.known.head)), passed
 
     def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
         """Of the weights: `fallback` factors, `commit`, and at the end of a training `scores` on fresh systems."""
