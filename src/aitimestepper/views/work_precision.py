@@ -11,7 +11,6 @@ from aitimestepper.comparison.result import Comparison, Row, SystemComparison
 from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
-from aitimestepper.views.series import SMALLEST_ERROR
 
 SYSTEMS_IN_A_BAND = 3
 _PANEL_HEIGHT = 1.75
