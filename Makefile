@@ -6,6 +6,8 @@ RUN = .venv/bin/python
 # The networks are small: one thread is fastest, and results do not depend on the number.
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
+# Test processes: two of them take 6 minutes where one takes 9, compiling the engine included.
+JOBS ?= 2
 # Tests that take a minute together, once the engine is compiled, and reach every room and every core dependency.
 FAST = tests/physics tests/features tests/systems tests/recordings tests/cli/test_parser.py tests/cli/test_main.py \
   tests/cli/test_ic.py tests/cli/test_simulate.py tests/engine/test_compilation.py tests/engine/test_networks.py \
@@ -17,7 +19,7 @@ demo: .venv/.ready
 	$(RUN) examples/demo.py
 
 test: .venv/.ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(JOBS)
 
 # The fast part of the tests on the oldest dependencies that pyproject.toml states; PyTorch and the test tools are the
 # pinned ones.

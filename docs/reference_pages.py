@@ -15,17 +15,14 @@ from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.config.schema import groups
 
 MODULES = {
-    "Simulations": (
-        *("simulation.run", "simulation.request", "simulation.stepper", "recordings.recording"),
-        *("recordings.parts", "recordings.reading"),
-    ),
+    "Simulations": ("simulation.run", "simulation.stepper", "recordings.recording", "recordings.parts"),
     "Many runs": ("ensembles.ensemble", "ensembles.result", "comparison.compare", "comparison.result"),
     "Sweeps": ("sweeping.session", "sweeping.settings", "sweeping.trials"),
     "Training": (
         *("training.session.session", "training.session.run", "training.session.epochs"),
         *("training.part_one.collect", "training.part_two.generalize"),
     ),
-    "Initial conditions": ("systems.catalogue", "systems.initial"),
+    "Initial conditions": ("systems.catalogue", "systems.initial", "systems.files"),
     "Other programs": (
         *("bridges.rebound.registering", "bridges.rebound.driving", "bridges.rebound.conversion"),
         *("recordings.archive", "bridges.amuse", "exporting.c_source", "exporting.onnx_file"),

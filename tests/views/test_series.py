@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling, recorded
 
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.recordings.parts import StepHistory
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.views.series import (
     CODE_UNITS,
-    SMALLEST_ERROR,
     angular_momentum_errors,
     energy_errors,
     in_external_field,

@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.conserved import angular_momentum_scale
-
-SMALLEST_ERROR = 1e-17
-"""Smaller errors, and 0, are shown as this: a logarithmic axis cannot show them."""
 
 CODE_UNITS = "code units"
 """The unit of what says nothing of its units."""

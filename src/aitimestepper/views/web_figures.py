@@ -11,12 +11,12 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.comparison.result import SystemComparison
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values
 from aitimestepper.views.page import BLACK, COLOURS
 from aitimestepper.views.series import (
-    SMALLEST_ERROR,
     Series,
     angular_momentum_errors,
     energy_errors,
