@@ -43,12 +43,12 @@ int main(void)
 
 def main() -> None:
     """Export, compile, run."""
-    with tempfile.TemporaryDirectory() as place:
-        _, source = export_c(read_model(None), place)
-        main_file, program = Path(place) / "main.c", str(Path(place) / "program")
+    with tempfile.TemporaryDirectory() as folder:
+        _, source = export_c(read_model(None), folder)
+        main_file, program = Path(folder) / "main.c", str(Path(folder) / "program")
         main_file.write_text(PROGRAM, encoding="utf-8")
         subprocess.run(
-            ["cc", "-std=c99", "-O2", f"-I{place}", "-o", program, str(main_file), str(source), "-lm"], check=True
+            ["cc", "-std=c99", "-O2", f"-I{folder}", "-o", program, str(main_file), str(source), "-lm"], check=True
         )
         subprocess.run([program], check=True)
 

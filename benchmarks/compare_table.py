@@ -219,7 +219,7 @@ TARGETS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
 
 def ratio_table(comparison: Comparison) -> list[str]:
     """What an error costs with the best composed method, over what it costs with IAS15."""
-    own, rival = COMPOSED[:3], COMPOSED[3:]
+    own, ias15 = COMPOSED[:3], COMPOSED[3:]
     lines = ["### Cost of an error: the cheapest composed `ttl` over the cheapest IAS15", ""]
     lines += [
         "| system | " + " | ".join(f"{target:.0e}" for target in TARGETS) + " |",
@@ -228,7 +228,7 @@ def ratio_table(comparison: Comparison) -> list[str]:
     for system in comparison.systems:
         cells = []
         for target in TARGETS:
-            costs = [min(_cost_of(system, method, target) for method in group) for group in (own, rival)]
+            costs = [min(_cost_of(system, method, target) for method in group) for group in (own, ias15)]
             cells.append(f"{costs[0] / costs[1]:.2f}" if max(costs) < math.inf else "-")
         lines.append(f"| {system.system} | {' | '.join(cells)} |")
     return [*lines, ""]

@@ -70,8 +70,8 @@ def rebound_leapfrog(config: Config, steps: int) -> Callable[[], float]:
     system = bodies_of(config)
     simulation = rebound.Simulation()
     simulation.integrator, simulation.softening, simulation.dt = "leapfrog", config.softening, 1e-5
-    for mass, place, velocity in zip(system.mass, system.position, system.velocity, strict=True):
-        vectors = [*place, *[0.0] * (3 - len(place)), *velocity, *[0.0] * (3 - len(velocity))]
+    for mass, position, velocity in zip(system.mass, system.position, system.velocity, strict=True):
+        vectors = [*position, *[0.0] * (3 - len(position)), *velocity, *[0.0] * (3 - len(velocity))]
         simulation.add(m=mass, **dict(zip(("x", "y", "z", "vx", "vy", "vz"), vectors, strict=True)))
 
     def go() -> float:
@@ -191,9 +191,9 @@ def main() -> None:
 
 
 def ratios_of(times: dict[str, list[float]]) -> dict[str, float]:
-    """Medians of the ratios within each round: speed over that of the rival."""
+    """Medians of the ratios within each round: speed over that of the other."""
     pairs = {name: ("free-fall", name) for name in times if name.startswith(("learned", "ttl"))}
-    found = {f"{name} over free-fall": (rival, name) for name, (rival, name) in pairs.items()}
+    found = {f"{name} over free-fall": (other, name) for name, (other, name) in pairs.items()}
     if "rebound" in times:
         found["free-fall over rebound"] = ("rebound", "free-fall")
     if "reference" in times:

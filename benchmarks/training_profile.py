@@ -12,12 +12,14 @@ from numba import njit
 from training_cases import fresh
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.training import collecting, perceptron
+from aitimestepper.engine.training import collecting, perceptron, progress
 from aitimestepper.engine.training.gate import VERDICT, judge
 from aitimestepper.physics.conserved import relative_energy_error
-from aitimestepper.training.part_one.collect import _flock
-from aitimestepper.training.part_one.compiled_loop import _opened, _scene, borrowed
+from aitimestepper.training.part_one.borrowed import borrowed
+from aitimestepper.training.part_one.collect import batch_of
+from aitimestepper.training.part_one.compiled_loop import opened, setup_of
 from aitimestepper.training.steps.losses import log_band_loss
+from aitimestepper.training.steps.single_step import SingleSteps
 
 Shares = dict[str, float]
 
@@ -56,24 +58,25 @@ def compiled_shares(repeats: int) -> Shares:
     The features of a state are computed once, when it is reached: they are no part of a retrain iteration.
     """
     case = fresh(1)
-    flock = _flock(case.particle, case.adapter, None)
-    scene = _scene(case.model, flock, case.config, case.adapter)
-    orbits = _opened(case.model, flock, scene)
-    row, trial, verdict = np.empty(orbits.past.shape[2]), np.empty(orbits.systems.shape[1]), np.empty(VERDICT)
-    with borrowed(case.model, case.optimizer) as (network, adam):
+    learned = SingleSteps(case.config, case.adapter)
+    batch = batch_of(learned, case.particle, None)
+    setup = setup_of(learned, batch)
+    with borrowed(case.model, case.optimizer) as (net, adam):
+        own = opened(net.network, batch, setup)
+        row, trial, verdict = np.empty(own.past.shape[2]), np.empty(own.systems.shape[1]), np.empty(VERDICT)
         still = adam._replace(rate=1e-300)
-        units = perceptron.count_units(network.widths)
+        units = perceptron.count_units(net)
         values, slopes, deltas = (np.zeros(units) for _ in range(3))
-        values[: orbits.inputs.shape[1]] = orbits.inputs[0]
+        values[: own.inputs.shape[1]] = own.inputs[0]
         task = collecting.Task(10**9, False, math.inf, False)
-        room = collecting.Accepted(np.empty((4, orbits.systems.shape[1])), np.empty((4, 12)), np.empty(4, np.int64))
+        room = progress.Accepted(np.empty((4, own.systems.shape[1])), np.empty((4, 12)), np.empty(4, np.int64))
         parts = {
-            "features (once a state)": lambda n: _look(n, orbits, row, scene),
-            "network": lambda n: _forward(n, network, values, slopes),
-            "step and energies": lambda n: _judge(n, trial, verdict, orbits, scene),
-            "backward": lambda n: _backward(n, network, values, slopes, deltas),
-            "optimiser": lambda n: _descend(n, network, still),
-            "whole iteration": lambda n: collecting.collect(orbits, network, still, scene, task, room, n),
+            "features (once a state)": lambda n: _look(n, own, row, net, setup),
+            "network": lambda n: _forward(n, net, values, slopes),
+            "step and energies": lambda n: _judge(n, trial, verdict, own, setup),
+            "backward": lambda n: _backward(n, net, values, slopes, deltas),
+            "optimiser": lambda n: _descend(n, net, still),
+            "whole iteration": lambda n: collecting.collect(own, net, still, setup, task, room, n),
         }
         return {name: _microseconds(work, repeats) for name, work in parts.items()}
 
@@ -86,31 +89,31 @@ def _microseconds(work: Callable[[int], object], repeats: int) -> float:
 
 
 @njit
-def _look(n: int, orbits: collecting.Orbits, row: Floats, scene: collecting.Scene) -> None:
+def _look(n: int, own: progress.Orbits, row: Floats, net: perceptron.Perceptron, setup: progress.Setup) -> None:
     for _ in range(n):
-        collecting.look(orbits, 0, row, scene)
+        progress.look(own, 0, row, net.network, setup)
 
 
 @njit
-def _forward(n: int, network: perceptron.Perceptron, values: Floats, slopes: Floats) -> None:
+def _forward(n: int, net: perceptron.Perceptron, values: Floats, slopes: Floats) -> None:
     for _ in range(n):
-        perceptron.forward(network, values, slopes)
+        perceptron.forward(net, values, slopes)
 
 
 @njit
-def _judge(n: int, trial: Floats, verdict: Floats, orbits: collecting.Orbits, scene: collecting.Scene) -> None:
+def _judge(n: int, trial: Floats, verdict: Floats, own: progress.Orbits, setup: progress.Setup) -> None:
     for _ in range(n):
-        energy, free_fall = orbits.energy[0], orbits.free_fall[0]
-        judge(trial, verdict, orbits.systems[0], energy, free_fall, 0.1, 0.0, scene.law, scene.gate, True)
+        energy, free_fall = own.energy[0], own.free_fall[0]
+        judge(trial, verdict, own.systems[0], energy, free_fall, 0.1, 0.0, setup.law, setup.gate, True)
 
 
 @njit
-def _backward(n: int, network: perceptron.Perceptron, values: Floats, slopes: Floats, deltas: Floats) -> None:
+def _backward(n: int, net: perceptron.Perceptron, values: Floats, slopes: Floats, deltas: Floats) -> None:
     for _ in range(n):
-        perceptron.backward(network, values, slopes, deltas)
+        perceptron.backward(net, values, slopes, deltas)
 
 
 @njit
-def _descend(n: int, network: perceptron.Perceptron, adam: perceptron.Adam) -> None:
+def _descend(n: int, net: perceptron.Perceptron, adam: perceptron.Adam) -> None:
     for _ in range(n):
-        perceptron.step_down(network, adam, 1.0)
+        perceptron.step_down(net, adam, 1.0)

@@ -9,10 +9,9 @@ import torch
 from training_cases import SETTINGS
 
 from aitimestepper import Config, ParticleTorch
-from aitimestepper.training.part_two.generalize import _FRACTION_DECADES, _FRACTION_GRID
 from aitimestepper.training.session.epochs import epochs
 from aitimestepper.training.session.session import build_training, training_systems
-from aitimestepper.training.steps.attempt import Start, attempt
+from aitimestepper.training.steps.single_step import FRACTION_DECADES, FRACTION_GRID, SingleSteps
 
 Numbers = dict[str, Any]
 
@@ -38,24 +37,28 @@ def trained_and_judged(seconds: float, unseen: int = 512, steps: int = 200) -> N
             break
         for group in state.optimizer.param_groups:
             group["lr"] = LAST_RATE * (FIRST_RATE / LAST_RATE) ** (1.0 - done)
-    found = judged(state.model, state.adapter, config.replace(seed=UNSEEN_SEED, num_orbits=unseen), steps)
+    learned = SingleSteps(config.replace(seed=UNSEEN_SEED, num_orbits=unseen), state.learned.adapter)
+    found = judged(state.model, learned, steps)
     return {"seconds": time.perf_counter() - began, "epochs": state.epoch, "accepted steps": accepted, **found}
 
 
 @torch.no_grad()
-def judged(model: Any, adapter: Any, config: Config, n_steps: int) -> Numbers:
+def judged(model: Any, learned: SingleSteps, n_steps: int) -> Numbers:
     """Share of steps that pass at once, and mean step over the largest that passes, along unseen orbits.
 
     Where a step is refused, the orbit goes on with half of the largest that passes.
     """
+    config = learned.config
     state: ParticleTorch = training_systems(config)
-    grid = torch.logspace(-_FRACTION_DECADES, 0.0, 4 * _FRACTION_GRID, dtype=torch.float64)
+    grid = torch.logspace(-FRACTION_DECADES, 0.0, 4 * FRACTION_GRID, dtype=torch.float64)
     passed, fractions = [], []
     for _ in range(n_steps):
-        start = Start.of(state, config, adapter, None)
-        assert start.stock is not None
-        tried = attempt(model, start, config, adapter)
-        largest = start.stock.largest_steps(config.max_step_fraction * state.shortest_pair_time(config.G), grid)
+        start = learned.start(state)
+        assert start.known.compiled is not None
+        tried = learned.attempt(model, start)
+        largest = start.known.compiled.largest_steps(
+            config.max_step_fraction * state.shortest_pair_time(config.G), grid
+        )
         passed.append(tried.passed)
         fractions.append(tried.dt / largest)
         state.update_dt(torch.where(tried.passed, tried.dt, 0.5 * largest))

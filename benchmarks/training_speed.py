@@ -10,7 +10,8 @@ import torch
 from training_cases import Case, Measured, fresh, timed
 
 from aitimestepper import collect_trajectory
-from aitimestepper.training.part_two.generalize import _learn_from
+from aitimestepper.training.part_two.generalize import learn_from
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
 Numbers = dict[str, Any]
@@ -79,7 +80,7 @@ def _round(plain: Measured, package: Measured) -> Numbers:
 
 
 def same_steps(n_steps: int) -> float:
-    """Largest relative difference of the places reached by both after `n_steps` steps of one orbit."""
+    """Largest relative difference of the positions reached by both after `n_steps` steps of one orbit."""
     plain, mine = fresh(1, 3, fused=False), fresh(1, 3, steps_per_epoch=n_steps)
     particle = plain.particle
     for _ in range(n_steps):
@@ -95,7 +96,8 @@ def replay(n_samples: int, plain_rounds: int, iterations: int) -> Numbers:
     trajectory, _ = collect_trajectory(case.model, case.particle, case.optimizer, case.config, case.adapter)
     memory = ReplayMemory(case.config.replay_capacity)
     memory.extend(trajectory)
-    start = memory.start(case.config, case.adapter)
+    learned = SingleSteps(case.config, case.adapter)
+    start = learned.replayed(memory)
     states = [start.state.select(k) for k in range(n_samples)]
     chosen = torch.arange(n_samples)
 
@@ -105,7 +107,7 @@ def replay(n_samples: int, plain_rounds: int, iterations: int) -> Numbers:
 
     def package() -> tuple[int, float]:
         for _ in range(iterations):
-            _learn_from(case.model, case.optimizer, start, chosen, case.config, case.adapter)
+            learn_from(case.model, case.optimizer, learned, start, chosen)
         return n_samples * iterations, float(iterations)
 
     package()

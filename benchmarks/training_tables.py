@@ -50,7 +50,7 @@ def _one(r: Numbers) -> Iterator[tuple[str, str, str, str]]:
                 kind = "retrain iterations" if what == "iterations" else "accepted steps"
                 label = f"one orbit, {kind} a second, {words}"
                 yield label, "25 x", f"{of[f'ratio of {what}']:.0f} x", f"{mine:,.0f} against {plain:,.0f}"
-    yield "one orbit, places reached after 40 steps: relative difference", "", f"{r['difference']:.1e}", ""
+    yield "one orbit, positions reached after 40 steps: relative difference", "", f"{r['difference']:.1e}", ""
 
 
 def _batch(r: Numbers, goal: str, words: str) -> Iterator[tuple[str, str, str, str]]:

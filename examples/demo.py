@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aitimestepper import Config, Recording, read_config, simulate, train
-from aitimestepper.cli.console import simulation_progress, training_progress
+from aitimestepper.cli.progress import simulation_progress, training_progress
 from aitimestepper.views.plots import plot_comparison, plot_training
 
 CONFIG = Path(__file__).parent.parent / "configs" / "demo.toml"

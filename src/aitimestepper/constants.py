@@ -16,3 +16,30 @@ SLOWEST_TURN = 0.3
 
 PARABOLIC = 1e-3
 """Where |E| is below this part of kinetic + |potential| energy, the two cancel, and |E| is no scale for errors."""
+
+ENERGY_FLOOR = 1e-12
+"""Pushes an energy away from zero where errors are divided by it (specification): absolute, so that a training asks for
+energies of 1e-10 at least. Larger, it would hide errors of weakly bound systems; smaller, it would not protect."""
+
+SMALLEST_ERROR = 1e-17
+"""Logarithms of errors end here: a tenth of the rounding of one addition, below which no difference means anything."""
+
+ECCENTRICITY_FLOOR, VIRIAL_FLOOR, RADIAL_FLOOR = 1e-4, 1e-2, 1e-6
+"""Added to ratios of the `invariant` features before their logarithm, so that circles, bodies at rest and motion across
+the line of sight give finite numbers. Chosen, not measured; they are part of every trained network's input."""
+
+ROUNDING = 1e-14
+"""Relative energy errors below this are rounding, whose derivative says nothing: about fifty roundings."""
+
+NEAR_LIMIT = 0.8
+"""From this part of the longest allowed step on, an energy error below the band is no reason to lengthen the step.
+
+Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
+"""
+
+STEEPEST = 2.0 * ENERGY_ERROR_ORDER
+"""Largest |d log(error) / d log(dt)| that a loss may use: twice the order.
+
+Where the energy error happens to cross zero its logarithm is infinitely steep, and one such state would outweigh a
+whole minibatch. Chosen, not measured: half of it is the slope of the law itself, which would leave no room.
+"""

@@ -37,7 +37,7 @@ class OutputExistsError(InputError):
 
 
 class OutputError(InputError):
-    """A place that cannot be written to: read-only, full, or not a directory."""
+    """A path that cannot be written to: read-only, full, or not a directory."""
 
 
 class RunError(AITimeStepperError, RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
 NormMode = Literal["auto", "manual"]
@@ -25,22 +25,32 @@ OUTPUT_SCALES: tuple[OutputScale, ...] = get_args(OutputScale)
 TIMESTEPS: tuple[Timestep, ...] = get_args(Timestep)
 COMMANDS: tuple[Command, ...] = get_args(Command)
 
+
+class IntegratorKind(NamedTuple):
+    """What belongs to an integrator's name.
+
+    Attributes:
+        fixed_step: the key of its fixed step.
+        transforms_time: whether its steps are of fictitious time, by Omega, which wants two bodies that attract.
+    """
+
+    fixed_step: str
+    transforms_time: bool
+
+
+INTEGRATORS: dict[str, IntegratorKind] = {
+    "leapfrog": IntegratorKind("dt", False),
+    "ttl": IntegratorKind("h", True),
+}
+
 REBOUND_METHODS = ("ias15", "leapfrog")
 REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 """How REBOUND's IAS15 may choose its steps; the first is its default."""
 
-SYSTEM_NAMES = (
-    "kepler",
-    "halley",
-    "figure-eight",
-    "three-body",
-    "pythagorean",
-    "random",
-    "plummer",
-    "hierarchical-triple",
-    "solar-system",
-)
-"""Initial conditions that `--ic` builds; anything else is taken for a file."""
+
+MODEL_FILE, RESUME_FILE = "model.safetensors", "resume.pt"
+CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE = "config.toml", "initial_conditions.npz", "metrics.jsonl"
+"""Files in the run directory of a training."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Output files: whether one may be written, and how it is written whole.
+"""What leaves the program: files, which are written whole, and values as text and as JSON.
 
 A kill at any moment leaves the old file or the new one, never half of one.
 """
@@ -6,9 +6,11 @@ A kill at any moment leaves the old file or the new one, never half of one.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aitimestepper.errors import OutputError, OutputExistsError
 
@@ -54,3 +56,19 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}: there is no directory {directory}")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: the directory {directory} is read-only")
+
+
+def finite(value: Any) -> Any:
+    """Nested lists and dictionaries as JSON has them; a number that is not finite is None."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def spelled(value: Any, digits: int = 6, *, between: str = " ") -> str:
+    """A value as a person reads it; of a list its items."""
+    if isinstance(value, (list, tuple)):
+        return between.join(spelled(item, digits) for item in value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

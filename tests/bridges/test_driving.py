@@ -15,7 +15,7 @@ from aitimestepper.bridges.rebound.path import MOST_BENDS
 
 rebound = pytest.importorskip("rebound")
 
-from aitimestepper.bridges.rebound.heartbeat import HEAD  # noqa: E402
+from aitimestepper.bridges.rebound.run_vector import HEAD  # noqa: E402  (it imports rebound)
 
 
 def triple(order: int = 2, e: float = 0.5, G: float = 1.0, softening: float = 0.0) -> rebound.Simulation:

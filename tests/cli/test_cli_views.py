@@ -102,13 +102,13 @@ def test_requests_that_cannot_be_carried_out(call, run, training, comparison, tm
     assert not any(tmp_path.glob("*.png"))
 
 
-def test_without_ffmpeg_a_film_is_a_gif(call, run, monkeypatch):
+def test_without_ffmpeg_a_movie_is_a_gif(call, run, monkeypatch):
     monkeypatch.setattr(encoding, "_candidates", lambda: iter(()))
     assert call("movie", run, *SMALL).out == f"{run.with_suffix('.gif')}\n"
     call("movie", run, *SMALL, "--output", run.with_suffix(".mp4")).refuses("pip install 'aitimestepper[plot]'")
 
 
-def test_a_film_of_too_few_states_says_so(call, tmp_path):
+def test_a_movie_of_too_few_states_says_so(call, tmp_path):
     circling(np.arange(0.0, 60.0, 6.0)).save(tmp_path / "run.h5")
     answer = call("movie", tmp_path / "run.h5", *SMALL)
     assert answer.code == 0

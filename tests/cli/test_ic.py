@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitimestepper.names import SYSTEM_NAMES
 from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.sources import SOURCES
 
 
 def rows(text: str) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_a_file_is_converted(call):
 def test_every_named_system_is_listed(call, words):
     answer = call("ic", *words)
     assert (answer.code, answer.err) == (0, "")
-    assert set(SYSTEM_NAMES) <= set(answer.out.split())
+    assert set(SOURCES) <= set(answer.out.split())
     assert "e=0.6" in answer.out
 
 

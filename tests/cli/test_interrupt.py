@@ -1,4 +1,4 @@
-"""Ctrl-C: the first waits for a place where stopping is safe, the second does not."""
+"""Ctrl-C: the first waits until stopping is safe, the second does not."""
 
 from __future__ import annotations
 

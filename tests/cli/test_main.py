@@ -12,8 +12,8 @@ import pytest
 
 from aitimestepper import RunError, __version__
 from aitimestepper.cli import ic
+from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.cli.main import main
-from aitimestepper.cli.parser import COMMANDS
 
 HEAVY = ("torch", "numba", "matplotlib", "h5py", "astropy", "rebound", "rich", "wandb")
 

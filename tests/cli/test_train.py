@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aitimestepper.cli import console
+from aitimestepper.cli import progress
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.weights.file import read_model
@@ -170,8 +170,8 @@ def epoch_of(epoch: int, n_epochs: int = 10) -> EpochRecord:
 
 def test_a_log_file_gets_a_plain_line_every_ten_seconds(monkeypatch, capsys):
     now = [100.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    lines = console.TrainingLines(None, Interrupt())
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.TrainingLines(None, Interrupt())
     for epoch in range(3, 9):
         now[0] += 4.0
         lines.step(step_of(epoch))
@@ -183,10 +183,10 @@ def test_a_log_file_gets_a_plain_line_every_ten_seconds(monkeypatch, capsys):
 
 
 def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
-    with console.training_progress(None) as watch:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress.training_progress(None) as watch:
         watch.step(step_of(1, retrain_iterations=999))
-        console.warnings.warn("1000 retrain iterations on one state", console.RetrainWarning, stacklevel=1)
+        progress.warnings.warn("1000 retrain iterations on one state", progress.RetrainWarning, stacklevel=1)
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1   error 1.50e-03   dt 2.50e-01   retrained 999 x",
         "aitimestepper: warning: 1000 retrain iterations on one state",

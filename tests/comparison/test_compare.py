@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 
 from aitimestepper import Comparison, Config, ConfigError, InputError, compare, register_criterion, simulate
-from aitimestepper.comparison import rebound_runs as rivals
 from aitimestepper.comparison import tuning
+from aitimestepper.comparison.carrying_out import runs_of
 from aitimestepper.comparison.methods import Parameter, parse_method
+from aitimestepper.comparison.own_runs import MOST_BUDGETS, OwnRuns
+from aitimestepper.comparison.rebound_runs import ReboundRuns
 from aitimestepper.comparison.result import Row
-from aitimestepper.comparison.tuning import Outcome, Trial, tune
+from aitimestepper.comparison.runs import Case, Outcome, Trial
+from aitimestepper.comparison.tuning import tune
 from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.rebound_bodies import rebound_installed
 
-needs_rebound = pytest.mark.skipif(importlib.util.find_spec("rebound") is None, reason="rebound is not installed")
+needs_rebound = pytest.mark.skipif(not rebound_installed(), reason="rebound is not installed")
 
 KEPLER = "kepler:e=0.9,m2=0.5"
 OWN = (
@@ -110,7 +114,7 @@ def test_physics_reaches_every_run():
     summary = simulate(Config(ic="figure-eight", duration=1, timestep="fixed", dt=row.value, **keys)).summary
     assert row.energy_error_max == summary.energy_error_max
     assert comparison.systems[0].reference.ias15_distance is None
-    assert "external field" in comparison.systems[0].reference.note or rivals.rebound_installed() is False
+    assert "external field" in comparison.systems[0].reference.note or not rebound_installed()
 
 
 def test_a_criterion_of_the_users_own_competes():
@@ -132,6 +136,18 @@ def test_a_budget_below_what_a_method_can_do_is_said_not_invented():
     rows = compare(Config(ic=KEPLER, periods=1, methods=("leapfrog8:fixed",), evaluations=(107,))).rows
     assert rows[0].met == (abs(rows[0].force_evaluations / 107 - 1) <= 0.05)
     assert rows[0].met or rows[0].note
+
+
+@pytest.mark.parametrize("method", ["leapfrog:fixed", "ttl4:learned"])
+def test_a_run_that_is_cut_off_has_no_outcome_and_the_cost_that_all_of_it_would_have_had(method):
+    runs = runs_of(parse_method(method), Case(KEPLER, Config(), initial_conditions(KEPLER), 50.0))
+    assert isinstance(runs, OwnRuns)
+    value = {"leapfrog:fixed": 1e-3, "ttl4:learned": 1e-9}[method]
+    whole = runs.run(value, 10**6)
+    budget = round(whole.cost / (3 * MOST_BUDGETS))
+    cut = runs.run(value, budget)
+    assert (cut.outcome, cut.failure) == (None, "")
+    assert cut.cost == pytest.approx(whole.cost, rel=0.3)
 
 
 # The search itself, with costs that are known.
@@ -279,9 +295,9 @@ def test_a_chaotic_system_admits_that_its_reference_is_unsure():
 )
 @pytest.mark.parametrize(("spec", "duration"), [("kepler:e=0.9", 40.0), ("pythagorean", 20.0)])
 def test_all_force_evaluations_of_ias15_are_counted(spec, duration, epsilon, per_step):
-    rival = rivals.Rival(parse_method("rebound:ias15"), Config(), initial_conditions(spec), duration)
-    trial = rival.run(epsilon, 10**6, lambda: None)
-    assert trial.outcome.force_evaluations == trial.cost == rival.evaluations
+    runs = ReboundRuns(parse_method("rebound:ias15"), Case(spec, Config(), initial_conditions(spec), duration))
+    trial = runs.run(epsilon, 10**6)
+    assert trial.outcome.force_evaluations == trial.cost == runs.evaluations
     assert per_step[0] <= trial.cost / trial.outcome.steps <= per_step[1]
 
 
@@ -300,8 +316,8 @@ def test_the_leapfrog_of_rebound_costs_one_evaluation_a_step_and_has_the_same_er
 def test_rebound_feels_the_same_forces(spec):
     config = Config(G=2.0, softening=0.1)
     system = initial_conditions(spec, G=2.0, softening=0.1)
-    rival = rivals.Rival(parse_method("rebound:ias15"), config, system, 1.5)
-    outcome = rival.run(1e-9, 10**6, lambda: None).outcome
+    runs = ReboundRuns(parse_method("rebound:ias15"), Case(spec, config, system, 1.5))
+    outcome = runs.run(1e-9, 10**6).outcome
     keys = {"integrator": "leapfrog", "order": 8, "timestep": "fixed", "dt": 0.002, "duration": 1.5}
     recording = simulate(Config(ic=spec, G=2.0, softening=0.1, **keys))
     np.testing.assert_allclose(outcome.position, recording.position[-1], rtol=0, atol=1e-11)
@@ -331,9 +347,8 @@ def test_where_the_default_criterion_of_ias15_collapses_another_one_runs():
 @needs_rebound
 def test_ctrl_c_still_reaches_python_after_rebound_has_run():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # other tests let REBOUND's own loop take it away
-    rivals.Rival(parse_method("rebound:ias15"), Config(), initial_conditions(KEPLER), 1.0).run(
-        1e-9, 10**6, lambda: None
-    )
+    case = Case(KEPLER, Config(), initial_conditions(KEPLER), 1.0)
+    ReboundRuns(parse_method("rebound:ias15"), case).run(1e-9, 10**6)
     with pytest.raises(KeyboardInterrupt):
         _interrupt_this_process()
 

@@ -173,7 +173,7 @@ def test_scales_of_the_training_are_written_down(tmp_path):
     adapter = ModelAdapter(config)
     network = build_network(config, adapter.build_feature_tensor(particle).shape[-1], torch.Generator().manual_seed(3))
     weights = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
-    model = ModelFile(weights, config, tuple(float(s) for s in adapter.scales), {})
+    model = ModelFile(weights, config, tuple(float(s) for s in adapter.norm_scales), {})
     library = Library(export_c(model, tmp_path)[1])
     expected = float(adapter.predict_dt(network, particle))
     assert library.call("timestep", mass, position, velocity, 0.0, 1.0, 0.0) == pytest.approx(expected, rel=1e-12)

@@ -47,7 +47,7 @@ def test_calibrated_weights_and_what_the_file_says_of_itself(tmp_path):
     low, high = np.array(model.scales).reshape(2, TRAITS)
     state = np.append(0.3 * low + 0.7 * high, -1.0)
     (found,) = run.run(None, {"features": state[None]})
-    network = build_network(model.config, TRAITS + 1, torch.Generator())
+    network = build_network(model.config, TRAITS + 1, torch.Generator(), output_dim=len(HEADS))
     network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in model.weights.items()})
     place = np.append((state[:-1] - 0.5 * (low + high)) / (0.5 * (high - low)), -1.0)
     with torch.no_grad():

@@ -303,7 +303,7 @@ def test_an_existing_file_is_only_replaced_when_asked(tmp_path, pair):
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("path", "message"),
     [
         ("missing/pair.csv", "cannot write .*missing/pair.csv: there is no directory .*missing"),
         ("file/pair.csv", "cannot write .*: there is no directory .*file"),
@@ -311,10 +311,10 @@ def test_an_existing_file_is_only_replaced_when_asked(tmp_path, pair):
         ("pair", "suffix must be one of"),
     ],
 )
-def test_places_that_cannot_be_written_to(tmp_path, pair, place, message):
+def test_paths_that_cannot_be_written_to(tmp_path, pair, path, message):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=message):
-        write_initial_conditions(tmp_path / place, pair)
+        write_initial_conditions(tmp_path / path, pair)
 
 
 def test_a_directory_is_not_replaced(tmp_path, pair):

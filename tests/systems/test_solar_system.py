@@ -61,7 +61,7 @@ def test_axes_are_those_of_the_ecliptic(planets):
     assert math.degrees(math.atan2(r[2, 1], r[2, 0])) == pytest.approx(100.5, abs=1.0)
 
 
-def test_velocities_are_the_derivative_of_the_places():
+def test_velocities_are_the_derivative_of_the_positions():
     """A day between three dates: the central difference misses the velocity by a sixth of the third derivative."""
     before, now, after = (solar_system(NEW_YEAR + datetime.timedelta(days)) for days in (-1, 0, 1))
     difference = (heliocentric(after)[0] - heliocentric(before)[0]) / (2.0 * GAUSS)
@@ -98,8 +98,8 @@ def test_ten_years_of_integration_stay_near_the_ephemeris(start, end, saturn):
     for m, (x, y, z), (vx, vy, vz) in zip(system.mass, system.position, system.velocity, strict=True):
         simulation.add(m=m, x=x, y=y, z=z, vx=vx, vy=vy, vz=vz)
     simulation.integrate((end - start).days * GAUSS)
-    places = np.array([particle.xyz for particle in simulation.particles])
-    offset = np.linalg.norm((places - places[0])[1:] - heliocentric(solar_system(end))[0], axis=1)
+    positions = np.array([particle.xyz for particle in simulation.particles])
+    offset = np.linalg.norm((positions - positions[0])[1:] - heliocentric(solar_system(end))[0], axis=1)
     earth_moon, ringed = offset[2], offset[5]
     assert earth_moon < 0.005
     assert ringed < saturn

@@ -28,10 +28,10 @@ SUMMARY: dict[str, Any] = {
 
 
 def recorded(
-    time: np.ndarray, place: Callable[[np.ndarray], np.ndarray], speed: Callable[[np.ndarray], np.ndarray], **about: Any
+    time: np.ndarray, where: Callable[[np.ndarray], np.ndarray], speed: Callable[[np.ndarray], np.ndarray], **about: Any
 ) -> Recording:
-    """Bodies at `place(time)` (S, N, D) with velocities `speed(time)`; `about` is for the info and the summary."""
-    position, velocity = place(time), speed(time)
+    """Bodies at `where(time)` (S, N, D) with velocities `speed(time)`; `about` is for the info and the summary."""
+    position, velocity = where(time), speed(time)
     mass = about.pop("mass", np.ones(position.shape[1]))
     summary = Summary(**SUMMARY | {key: about.pop(key) for key in list(about) if key in Summary.__dataclass_fields__})
     energy = -1.0 + 1e-9 * np.arange(len(time))
@@ -55,7 +55,7 @@ def circling(time: np.ndarray, n_dims: int = 2, n_bodies: int = 2, **about: Any)
 def drifting(time: np.ndarray, **about: Any) -> Recording:
     """One body that goes from (-1, 0) to (1, 0) with one speed, and one at rest far above it."""
 
-    def place(times: np.ndarray) -> np.ndarray:
+    def where(times: np.ndarray) -> np.ndarray:
         s = (times - times[0]) / (times[-1] - times[0])
         moving = np.stack([2 * s - 1, 0 * s], axis=-1)
         return np.stack([moving, np.tile([0.0, 1.0], (len(times), 1))], axis=1)
@@ -65,4 +65,4 @@ def drifting(time: np.ndarray, **about: Any) -> Recording:
         velocity[:, 0, 0] = 2.0 / (times[-1] - times[0])
         return velocity
 
-    return recorded(time, place, speed, **about)
+    return recorded(time, where, speed, **about)

@@ -27,24 +27,24 @@ def frames_of(path) -> np.ndarray:
 
 
 def blue(frames: np.ndarray) -> np.ndarray:
-    """Horizontal place of the blue body, the first, in each frame."""
+    """Horizontal position of the blue body, the first, in each frame."""
     red, _, blue = (frames[..., k].astype(int) for k in range(3))
     strong = (blue - red > 120)[:, :, :300]  # further right are names
     return np.array([np.nonzero(frame)[1].mean() for frame in strong])
 
 
 def test_frames_are_as_many_as_asked_and_uniform_in_time(tmp_path):
-    film = movie(drifting(UNEVEN), tmp_path / "f.mp4", trail=0.0, size=(400, 300), fps=10.0, seconds=1.2)
+    shown = movie(drifting(UNEVEN), tmp_path / "f.mp4", trail=0.0, size=(400, 300), fps=10.0, seconds=1.2)
     frames = frames_of(tmp_path / "f.mp4")
     assert frames.shape == (12, 300, 400, 3)
-    np.testing.assert_allclose(np.diff(film.times), 4.0 / 11)
+    np.testing.assert_allclose(np.diff(shown.times), 4.0 / 11)
     # 50 of 57 states are in the first fortieth of the time; the body goes with one speed all the same.
     steps = np.diff(blue(frames))
     assert steps.mean() > 15.0
     assert np.ptp(steps) < 3.0
 
 
-def test_the_length_of_the_film_is_the_one_asked_for(tmp_path):
+def test_the_length_of_the_movie_is_the_one_asked_for(tmp_path):
     movie(circling(UNEVEN), tmp_path / "f.mp4", **SMALL)
     count, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "f.mp4"))
     assert (count, seconds) == (12, pytest.approx(1.2, abs=0.05))
@@ -52,7 +52,7 @@ def test_the_length_of_the_film_is_the_one_asked_for(tmp_path):
 
 @pytest.mark.parametrize(("n_dims", "dim"), [(1, None), (2, 2), (3, 2), (3, None)])
 @pytest.mark.parametrize("n_bodies", [1, 300])
-def test_every_number_of_bodies_and_dimensions_has_a_film(tmp_path, n_dims, dim, n_bodies):
+def test_every_number_of_bodies_and_dimensions_has_a_movie(tmp_path, n_dims, dim, n_bodies):
     settings = SMALL | {"seconds": 0.2}
     movie(circling(np.linspace(0, 1, 5), n_dims, n_bodies), tmp_path / "f.gif", dim=dim, **settings)
     assert (tmp_path / "f.gif").read_bytes().startswith(b"GIF89a")
@@ -61,8 +61,8 @@ def test_every_number_of_bodies_and_dimensions_has_a_film(tmp_path, n_dims, dim,
 def test_a_gif_has_its_frames_and_a_rate_that_it_can_have(tmp_path):
     from PIL import Image
 
-    film = movie(circling(UNEVEN), tmp_path / "f.gif", fps=30.0, seconds=0.9, size=(161, 121))
-    assert film.fps == pytest.approx(100 / 3)
+    shown = movie(circling(UNEVEN), tmp_path / "f.gif", fps=30.0, seconds=0.9, size=(161, 121))
+    assert shown.fps == pytest.approx(100 / 3)
     with Image.open(tmp_path / "f.gif") as picture:
         assert (picture.size, picture.n_frames, picture.info["duration"]) == ((162, 122), 30, 30)
 
@@ -77,9 +77,9 @@ def test_a_gif_keeps_the_colours_of_the_bodies(tmp_path):
     assert {tuple(int(c[k : k + 2], 16) for k in (1, 3, 5)) for c in COLOURS} <= set(found)
 
 
-def test_a_run_of_one_state_has_a_film(tmp_path):
-    film = movie(circling(np.array([3.0])), tmp_path / "f.gif", **SMALL)
-    assert set(film.times) == {3.0}
+def test_a_run_of_one_state_has_a_movie(tmp_path):
+    shown = movie(circling(np.array([3.0])), tmp_path / "f.gif", **SMALL)
+    assert set(shown.times) == {3.0}
 
 
 def test_a_passage_that_was_not_recorded_is_reported(tmp_path):
@@ -89,11 +89,11 @@ def test_a_passage_that_was_not_recorded_is_reported(tmp_path):
 
 
 def test_a_body_that_is_thrown_out_leaves_the_picture():
-    places = circling(np.linspace(0, 60, 400), n_bodies=2).position
+    positions = circling(np.linspace(0, 60, 400), n_bodies=2).position
     far = np.where(np.arange(400)[:, None] > 390, 1000.0 * np.ones((400, 2)), 0.0)
-    with_escaper = np.concatenate([places, far[:, None]], axis=1)
+    with_escaper = np.concatenate([positions, far[:, None]], axis=1)
     assert view_box(with_escaper)[1] < 2.0
-    centre, half = view_box(places)
+    centre, half = view_box(positions)
     np.testing.assert_allclose(centre, 0.0, atol=0.05)
     assert 1.0 < half < 1.2
     # An eccentric orbit stays in the picture, although its pericentre is passed quickly.
@@ -101,8 +101,8 @@ def test_a_body_that_is_thrown_out_leaves_the_picture():
 
 
 def test_in_space_what_lies_outside_is_not_drawn():
-    places = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.5]])
-    np.testing.assert_array_equal(within(places, np.zeros(3), 1.0), [[0.0] * 3, [np.nan] * 3])
+    positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.5]])
+    np.testing.assert_array_equal(within(positions, np.zeros(3), 1.0), [[0.0] * 3, [np.nan] * 3])
 
 
 def test_progress_is_told_for_each_frame(tmp_path):
@@ -112,7 +112,7 @@ def test_progress_is_told_for_each_frame(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-def test_an_interrupted_film_leaves_nothing(tmp_path, suffix):
+def test_an_interrupted_movie_leaves_nothing(tmp_path, suffix):
     def stop(fraction: float) -> None:
         if fraction > 0.5:
             raise KeyboardInterrupt
@@ -141,7 +141,7 @@ def test_the_ffmpeg_of_the_system_comes_first_if_it_has_h264(tmp_path, monkeypat
 
 def test_without_ffmpeg_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(encoding, "_candidates", lambda: iter(()))
-    with pytest.raises(InputError, match=r"pip install 'aitimestepper\[plot\]', or give the film the suffix \.gif"):
+    with pytest.raises(InputError, match=r"pip install 'aitimestepper\[plot\]', or give the movie the suffix \.gif"):
         movie(circling(UNEVEN), tmp_path / "f.mp4", **SMALL)
 
 
@@ -155,7 +155,7 @@ def test_without_ffmpeg_the_way_out_is_named(tmp_path, monkeypatch):
         ({"dim": 3}, r"the run has 2 dimensions: it cannot be shown in space \(dim = 3\)"),
     ],
 )
-def test_what_cannot_be_filmed_is_refused(tmp_path, wrong, message):
+def test_what_cannot_be_shown_as_a_movie_is_refused(tmp_path, wrong, message):
     with pytest.raises(InputError, match=message):
         movie(circling(UNEVEN), tmp_path / "f.gif", **SMALL | wrong)
     with pytest.raises(InputError, match="suffix must be one of"):

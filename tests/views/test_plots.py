@@ -12,7 +12,8 @@ from tests.views.recordings import circling
 from aitimestepper import Config, InputError, OutputExistsError, Recording, simulate
 from aitimestepper.recordings.parts import Frames, RunInfo, Summary
 from aitimestepper.views import plots
-from aitimestepper.views.framing import run_box
+from aitimestepper.views.framing import common_box, run_box
+from aitimestepper.views.orbits import paths_of, square
 from aitimestepper.views.plots import plot_comparison, plot_run, plot_training
 from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
 
@@ -107,9 +108,9 @@ def test_a_body_far_out_does_not_hide_a_crowd(tmp_path):
 
 
 def test_paths_between_states_are_smooth():
-    places = plots._paths(circling(np.linspace(0.0, 6.0, 13)))
-    np.testing.assert_allclose(np.hypot(*np.moveaxis(places, -1, 0)), 1.0, atol=1e-3)
-    assert len(places) > 50
+    positions = paths_of(circling(np.linspace(0.0, 6.0, 13)))
+    np.testing.assert_allclose(np.hypot(*np.moveaxis(positions, -1, 0)), 1.0, atol=1e-3)
+    assert len(positions) > 50
 
 
 @pytest.mark.parametrize("n_dims", [1, 2, 3])
@@ -129,7 +130,7 @@ def test_a_body_that_escapes_does_not_hide_the_first_run():
     from matplotlib.figure import Figure
 
     axis = Figure().add_subplot()
-    plots._frame(axis, [straight(10, 1.0), straight(10, 1000.0)])
+    square(axis, *common_box([straight(10, 1.0), straight(10, 1000.0)]))
     assert np.ptp(axis.get_xlim()) < 2.0
 
 

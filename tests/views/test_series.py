@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.views.recordings import circling, recorded
 
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.recordings.parts import StepHistory
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.views.series import (
     CODE_UNITS,
-    SMALLEST_ERROR,
     angular_momentum_errors,
     energy_errors,
     in_external_field,
@@ -36,8 +36,10 @@ def test_units_are_those_that_the_initial_conditions_name(spec, units):
 def test_the_error_of_the_angular_momentum_is_that_of_the_summary():
     # One body on a circle that slows down: L falls from 1 to 0.5.
     slower = 1.0 - 0.5 * TIMES
-    place = circling(TIMES, n_bodies=1).position
-    recording = recorded(TIMES, lambda t: place, lambda t: slower[:, None, None] * circling(TIMES, n_bodies=1).velocity)
+    position = circling(TIMES, n_bodies=1).position
+    recording = recorded(
+        TIMES, lambda t: position, lambda t: slower[:, None, None] * circling(TIMES, n_bodies=1).velocity
+    )
     assert angular_momentum_errors(recording).value[-1] == pytest.approx(0.5)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
-from aitimestepper.cli.parser import CommandParser, Request
+from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.simulate import simulate_and_report
 from aitimestepper.cli.train import train_and_report
 from aitimestepper.config.reading import read_config
@@ -36,38 +36,38 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper both ...`; returns the exit code."""
-    request = parser().parse(words)
-    training = _config("train", request)
-    _check_simulation(request, training)
+    parsed = parser().parse(words)
+    training = _config("train", parsed)
+    _check_simulation(parsed, training)
     outcome = train_and_report(training)
     if outcome.interrupted:
         return INTERRUPTED
     decided = {"timestep": "learned", "model": str(outcome.model_path)}
-    if _config("simulate", request).output is None:
+    if _config("simulate", parsed).output is None:
         decided["output"] = str(outcome.run_dir / SIMULATION_FILE)  # new like its directory
-    simulate_and_report(_config("simulate", request, **decided))
+    simulate_and_report(_config("simulate", parsed, **decided))
     return SUCCESS
 
 
-def _config(command: Command, request: Request, **decided: Any) -> Config:
+def _config(command: Command, parsed: Parsed, **decided: Any) -> Config:
     """The configuration of one of the two: its tables of the file, its flags, and what is not for the user to say."""
-    flags = {key: value for key, value in request.keys.items() if key in fields_of(command)}
-    return read_config(request.own.get("config"), command, flags | decided)
+    flags = {key: value for key, value in parsed.keys.items() if key in fields_of(command)}
+    return read_config(parsed.own.get("config"), command, flags | decided)
 
 
-def _check_simulation(request: Request, training: Config) -> None:
+def _check_simulation(parsed: Parsed, training: Config) -> None:
     """Refuse before hours of training what would be refused after them."""
     from aitimestepper.simulation.request import Settings, bodies_of, checked, request_of
     from aitimestepper.simulation.run import check_simulation_output
 
-    wished = _config("simulate", request)
+    wished = _config("simulate", parsed)
     for key in ("timestep", "model", "dt", "eta"):
         value = getattr(wished, key)
         if value is not None and (key, value) != ("timestep", "learned"):
             raise InputError(f"{key} = {value} is not for `both`, which takes the steps of the model that it trains")
     if wished.ic is None:
         raise InputError("both needs a system to simulate: set ic, in the [simulate] table if it is not to train on")
-    wished = _config("simulate", request, timestep="learned", model=training.save_name)
+    wished = _config("simulate", parsed, timestep="learned", model=training.save_name)
     wished = checked(wished, calibrated=training.output_scale == "calibrated")
     check_simulation_output(wished)
     request_of(Settings(wished), bodies_of(wished))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aitimestepper.cli.console import note, simulation_progress
+from aitimestepper.cli.configuration import configured
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config.reading import read_config
+from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import write_atomically
@@ -58,9 +58,7 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper compare ...`; returns the exit code."""
-    request = parser().parse(words)
-    run_plugin(request.own)
-    config = read_config(request.own.get("config"), "compare", request.keys)
+    config = configured("compare", parser().parse(words))
     _check_files(config)
     comparison = _compared(config)
     if config.output is not None:
@@ -70,7 +68,7 @@ def run(words: Sequence[str]) -> int:
 
         plot_work_precision(comparison, config.figure, overwrite=config.overwrite)
     if config.json_summary:
-        print(json.dumps(comparison.as_dict(), allow_nan=False))
+        print_json(comparison.as_dict())
     else:
         for system in comparison.systems:
             _print_system(system)
@@ -98,27 +96,13 @@ def _compared(config: Config) -> Comparison:
 
 
 _COLUMNS = ("method", "parameter", "evaluations", "max |dE/E|", "final", "dL/L", "position", "seconds")
-_WIDTH = 132
-"""Columns of text; in a narrower window lines are broken, numbers are not."""
 
 
 def _print_system(system: SystemComparison) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    for name in _COLUMNS:
-        table.add_column(name, justify="left" if name in _COLUMNS[:2] else "right", no_wrap=True)
     remarks: list[str] = []
-    for row in sorted(system.rows, key=lambda row: row.budget):
-        table.add_row(*_cells(row, remarks))
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, _WIDTH)
-    console.print(f"{system.system}: {system.n_bodies} bodies, duration {system.duration:.6g}", style="bold")
-    console.print(table, soft_wrap=True)
-    for text in (*remarks, _of_reference(system.reference)):
-        console.print(text, soft_wrap=True)
-    console.print()
+    rows = [_cells(row, remarks) for row in sorted(system.rows, key=lambda row: row.budget)]
+    title = f"{system.system}: {system.n_bodies} bodies, duration {system.duration:.6g}"
+    print_table(title, rows, head=_COLUMNS, left=2, remarks=(*remarks, _of_reference(system.reference), ""))
 
 
 def _cells(row: Row, remarks: list[str]) -> list[str]:

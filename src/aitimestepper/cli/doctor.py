@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from aitimestepper.cli.exit_codes import RUN_FAILED, SUCCESS
+from aitimestepper.cli.installation import examine
+from aitimestepper.cli.output import print_json
 from aitimestepper.cli.parser import CommandParser
 
 _EXAMPLES = """\
@@ -28,14 +29,12 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper doctor ...`; returns the exit code."""
-    request = parser().parse(words)
-    from aitimestepper.cli.installation import examine
-
+    parsed = parser().parse(words)
     findings = []
     for finding in examine():
         findings.append(finding)
-        if not request.keys.get("json"):
+        if not parsed.json:
             print(f"{_MARKS[finding.verdict]:8} {finding.what:14} {finding.text}", flush=True)
-    if request.keys.get("json"):
-        print(json.dumps([finding._asdict() for finding in findings]))
+    if parsed.json:
+        print_json([finding._asdict() for finding in findings])
     return RUN_FAILED if any(finding.verdict == "problem" for finding in findings) else SUCCESS

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from aitimestepper.cli.console import note, simulation_progress
+from aitimestepper.cli.configuration import configured
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config.reading import read_config
+from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import RunError
+from aitimestepper.outputs import spelled
 
 if TYPE_CHECKING:
     from aitimestepper.ensembles.result import EnsembleResult, Failure
@@ -49,12 +49,10 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper ensemble ...`; returns the exit code."""
-    request = parser().parse(words)
-    run_plugin(request.own)
-    config = read_config(request.own.get("config"), "ensemble", request.keys)
+    config = configured("ensemble", parser().parse(words))
     result = _watched(config)
     if config.json_summary:
-        print(as_json(result))
+        print_json(_numbers(result))
     else:
         _print(result)
     if config.output is not None:
@@ -77,10 +75,10 @@ def _watched(config: Config) -> EnsembleResult:
         raise
 
 
-def as_json(result: EnsembleResult) -> str:
-    """One JSON object; quantiles are those of the members that finished, null without any."""
+def _numbers(result: EnsembleResult) -> dict[str, Any]:
+    """What JSON tells; quantiles are those of the members that finished, None without any."""
     failures = result.failures
-    summary: dict[str, Any] = {
+    return {
         "count": len(result),
         "finished": len(result) - len(failures),
         "failed": len(failures),
@@ -91,7 +89,6 @@ def as_json(result: EnsembleResult) -> str:
         **_spread(result),
         "failures": [asdict(failure) for failure in failures],
     }
-    return json.dumps(summary, allow_nan=False)
 
 
 def _spread(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
@@ -101,30 +98,21 @@ def _spread(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
 
 
 def _print(result: EnsembleResult) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    spread = _spread(result)
-    heads = next(iter(spread.values()))
-    table = Table(box=None, pad_edge=False)
-    for head in ("", *heads):
-        table.add_column(head, justify="right" if head else "left")
-    for name, numbers in spread.items():
-        cells = ("-" if number is None else f"{number:.6g}" for number in numbers.values())
-        table.add_row("  " + name.replace("_", " "), *cells)
-    failures = result.failures
-    console = Console(highlight=False, markup=False)
-    config = Config(**result.settings)
+    spread, failures, config = _spread(result), result.failures, Config(**result.settings)
     integrator = f"{config.integrator} of order {config.order}"
-    title = f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s"
-    console.print(title, style="bold", soft_wrap=True)
-    console.print(table, soft_wrap=True)
-    if failures:
-        console.print(f"{len(failures)} of {len(result)} members failed:", soft_wrap=True)
-        for failure in failures[:MOST_FAILURES_SHOWN]:
-            console.print("  " + _line(failure), soft_wrap=True)
-        if len(failures) > MOST_FAILURES_SHOWN:
-            console.print(f"  and {len(failures) - MOST_FAILURES_SHOWN} more", soft_wrap=True)
+    remarks = [f"{len(failures)} of {len(result)} members failed:"] if failures else []
+    remarks += ["  " + _line(failure) for failure in failures[:MOST_FAILURES_SHOWN]]
+    if len(failures) > MOST_FAILURES_SHOWN:
+        remarks.append(f"  and {len(failures) - MOST_FAILURES_SHOWN} more")
+    print_table(
+        f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s",
+        [
+            ("  " + name.replace("_", " "), *("-" if number is None else spelled(number) for number in row.values()))
+            for name, row in spread.items()
+        ],
+        head=("", *next(iter(spread.values()))),
+        remarks=remarks,
+    )
 
 
 def _line(failure: Failure) -> str:

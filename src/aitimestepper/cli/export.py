@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from aitimestepper.cli.console import note
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import note
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.errors import InputError
 
@@ -39,8 +39,8 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper export ...`; returns the exit code."""
-    request = parser().parse(words)
-    own = request.own
+    parsed = parser().parse(words)
+    own = parsed.own
     if own.get("format") not in FORMATS:
         raise InputError(f"export needs --format {' or '.join(FORMATS)}, got {own.get('format', 'none')}")
     if "output" not in own:
@@ -53,11 +53,12 @@ def run(words: Sequence[str]) -> int:
 
     name = own.get("model", "default")
     model = read_model(None if name == "default" else name)
-    overwrite = bool(request.keys.get("overwrite"))
     if own["format"] == "onnx":
-        note(f"wrote {export_onnx(model, own['output'], overwrite=overwrite)}")
+        note(f"wrote {export_onnx(model, own['output'], overwrite=parsed.overwrite)}")
         return SUCCESS
-    header, source = export_c(model, own["output"], prefix=own.get("prefix", DEFAULT_PREFIX), overwrite=overwrite)
+    header, source = export_c(
+        model, own["output"], prefix=own.get("prefix", DEFAULT_PREFIX), overwrite=parsed.overwrite
+    )
     note(f"wrote {header} and {source}")
     note(f"compile with:  cc -std=c99 -O2 -c {shlex.quote(str(source))}      (and link with -lm)")
     return SUCCESS

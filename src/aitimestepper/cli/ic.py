@@ -45,14 +45,14 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper ic ...`; returns the exit code."""
-    request = parser().parse(words)
-    if request.own.get("list"):
+    parsed = parser().parse(words)
+    if parsed.own.get("list"):
         print(_listed_systems())
         return SUCCESS
-    config = Config(**request.keys)
-    spec = _spec(request.own, _OPTIONS)
+    config = Config(**parsed.keys)
+    spec = _spec(parsed.own, _OPTIONS)
     system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
-    _write(system, request.own.get("output"), config)
+    _write(system, parsed.own.get("output"), config)
     _describe(system)
     return SUCCESS
 

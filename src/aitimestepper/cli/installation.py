@@ -111,26 +111,26 @@ def _threads() -> Finding:
 
 
 def _cache() -> Finding:
-    """Where compiled code is kept: without such a place every process compiles for half a minute."""
+    """Where compiled code is kept: without such a folder every process compiles for half a minute."""
     engine = importlib.util.find_spec("aitimestepper.engine.run.rollout")
     assert engine is not None
     assert engine.origin is not None
     named = os.environ.get("NUMBA_CACHE_DIR")
     beside = Path(engine.origin).parent / "__pycache__"
     home = Path.home() / ".cache" / "numba"
-    for place in (Path(named),) if named else (beside, home):
-        if _writable(place):
-            files = sum(1 for _ in place.rglob("*.nbc"))
+    for folder in (Path(named),) if named else (beside, home):
+        if _writable(folder):
+            files = sum(1 for _ in folder.rglob("*.nbc"))
             state = f"{files} compiled functions" if files else "still empty: the first run compiles for half a minute"
-            return Finding("cache", "ok" if files else "note", f"{place}, {state}")
+            return Finding("cache", "ok" if files else "note", f"{folder}, {state}")
     where = named or f"{beside} and {home}"
     return Finding("cache", "problem", f"cannot write to {where}: set NUMBA_CACHE_DIR to a folder that can be written")
 
 
-def _writable(place: Path) -> bool:
+def _writable(folder: Path) -> bool:
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False

@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
-from aitimestepper.cli.parser import COMMANDS, top_parser
+from aitimestepper.cli.parser import top_parser
 from aitimestepper.errors import InputError, RunError
 from aitimestepper.names import nearest
 
@@ -20,7 +21,7 @@ _SURROUNDINGS = {
     *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE),
     getattr(errno, "EDQUOT", errno.ENOSPC),  # not on Windows
 }
-"""Errors of the system that are a matter of the place that a user named, not of this program."""
+"""Errors of the system that are a matter of the path that a user named, not of this program."""
 
 
 _SELDOM = (1_000_000, 20, 20)

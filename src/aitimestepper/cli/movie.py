@@ -1,14 +1,14 @@
-"""`aitimestepper movie`: a film of a run."""
+"""`aitimestepper movie`: a movie of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from aitimestepper.cli.console import note, simulation_progress
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import default_output, note
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.cli.plot import default_output
+from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.errors import InputError
 
 WORTH_SAYING = 0.01
@@ -22,8 +22,8 @@ examples:
   aitimestepper movie run.h5 --output small.gif --size 480 360 --fps 15
 
 Frames lie at equal intervals of simulated time, whatever the steps were;
-between two recorded states a body follows the cubic through their places and
-velocities. A run that keeps few states of each revolution looks angular:
+between two recorded states a body follows the cubic through their positions
+and velocities. A run that keeps few states of each revolution looks angular:
 record it with `simulate --every 1` or `--samples N`.
 """
 
@@ -32,9 +32,9 @@ def parser() -> CommandParser:
     """What may stand behind `aitimestepper movie`."""
     made = CommandParser("movie", usage="RUN.h5 [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
     made.add_argument("path", metavar="RUN.h5", help="the recording of a run")
-    made.add_argument("--output", metavar="FILE", help="film, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)")
+    made.add_argument("--output", metavar="FILE", help="movie, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)")
     made.add_argument("--fps", type=float, metavar="X", help="frames for each second (default: 30)")
-    made.add_argument("--seconds", type=float, metavar="X", help="length of the film (default: 10)")
+    made.add_argument("--seconds", type=float, metavar="X", help="length of the movie (default: 10)")
     made.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
     made.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane, or space (default: what the run has)")
     made.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="pixels (default: 960 720)")
@@ -44,11 +44,11 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper movie ...`; returns the exit code."""
-    request = parser().parse(words)
-    options = request.own
+    parsed = parser().parse(words)
+    options = parsed.own
     path = options.pop("path")
     output = options.pop("output", None) or _default_output(path)
-    _film(path, output, options | {"overwrite": request.keys.get("overwrite", False)})
+    _movie(path, output, options | {"overwrite": parsed.overwrite})
     print(output)
     return SUCCESS
 
@@ -59,20 +59,20 @@ def _default_output(path: str) -> str:
     return default_output(path, "movie.mp4" if find_ffmpeg() is not None else "movie.gif")
 
 
-def _film(path: str, output: str, options: dict[str, Any]) -> None:
+def _movie(path: str, output: str, options: dict[str, Any]) -> None:
     from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.movie import movie
     from aitimestepper.views.sources import read_source
 
     recording = read_source(path).content
     if not isinstance(recording, Recording):
-        raise InputError(f"{path} is no recording of a run, which a film needs; simulate --output writes one")
+        raise InputError(f"{path} is no recording of a run, which a movie needs; simulate --output writes one")
     if "size" in options:
         options["size"] = tuple(options["size"])
     with simulation_progress("drawing", "drawn") as progress:
-        film = movie(recording, output, progress=progress, **options)
-    if film.cut > WORTH_SAYING:
+        shown = movie(recording, output, progress=progress, **options)
+    if shown.cut > WORTH_SAYING:
         note(
-            f"in {100 * film.cut:.0f} % of the intervals between recorded states a body turns too far for its path to "
+            f"in {100 * shown.cut:.0f} % of the intervals between recorded states a body turns too far for its path to "
             "be known, and goes straight: record more states with simulate --every 1 or --samples N"
         )

@@ -1,7 +1,6 @@
-"""The flags of the subcommands, derived from the fields of `Config`.
+"""The parsers of the subcommands, whose flags are derived from the fields of `Config`.
 
-A key's flag, value, default, bounds and help text all come from its field; only what is no key (`--config`,
-`--resume`, ...) is written here.
+A key's flag, value, default, bounds and help text all come from its field.
 """
 
 from __future__ import annotations
@@ -16,87 +15,30 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from aitimestepper._version import __version__
-from aitimestepper.config.schema import fields_of, groups
+from aitimestepper.cli.commands import COMMANDS, OWN_FLAGS, flag_of, flags_of
+from aitimestepper.config.schema import groups
 from aitimestepper.errors import InputError
 from aitimestepper.names import nearest
-
-COMMANDS = {
-    "train": "train a network to choose time steps from steps that conserve energy",
-    "sweep": "search for good settings of a training",
-    "simulate": "simulate a system with fixed, classical or learned steps",
-    "ensemble": "simulate many systems side by side, on all cores",
-    "compare": "compare step criteria and integrators at equal force evaluations",
-    "both": "train, then simulate with the model just trained",
-    "ic": "write initial conditions, or list those that have a name",
-    "plot": "draw a run, several runs, a training or a comparison",
-    "movie": "make a film of a run",
-    "report": "write a page about runs, a training or a comparison, which opens in a browser",
-    "export": "write a model as C source or ONNX",
-    "doctor": "check the installation",
-    "completion": "write a script by which a shell completes commands and flags",
-}
-
-_FEW_KEYS = {
-    "ic": ("G", "softening", "seed", "overwrite"),
-    "plot": ("overwrite",),
-    "movie": ("overwrite",),
-    "report": ("overwrite",),
-    "export": ("overwrite",),
-    "doctor": ("json",),
-    "completion": (),
-}
-"""Keys of the commands that take only a few of their own."""
-
-CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
-"""Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
+from aitimestepper.outputs import spelled
 
 
-class OwnFlag(NamedTuple):
-    """A flag of some subcommands that is no key of the configuration."""
-
-    commands: tuple[str, ...]
-    help: str
-    metavar: str | None = None
-
-
-_RUNS = ("simulate", "ensemble", "compare")
-_OWN_FLAGS = {
-    "config": OwnFlag(("train", "sweep", "both", *_RUNS), "TOML file with keys; flags go over what it says", "F.toml"),
-    "resume": OwnFlag(
-        ("train", "simulate"), "go on with a stopped run: a run directory (train) or a recording (simulate)", "PATH"
-    ),
-    "plugin": OwnFlag(_RUNS, "Python file to run first, which registers criteria of your own", "F.py"),
-    "trials": OwnFlag(("sweep",), "trials of the whole study, whoever carries them out", "N"),
-    "timeout": OwnFlag(("sweep",), "seconds after which this process begins no more trials", "X"),
-    "output": OwnFlag(("ic",), "file to write, by suffix .csv, .txt, .npy or .h5 (default: a table on stdout)", "FILE"),
-    "list": OwnFlag(("ic",), "list the systems that have a name, with their options"),
-}
-
-
-class Request(NamedTuple):
-    """What a user asked of a subcommand, not yet validated."""
+class Parsed(NamedTuple):
+    """The words behind a subcommand, taken apart but not yet validated."""
 
     keys: dict[str, Any]
     """Keys of the configuration that were given as flags, by the name in the configuration."""
     own: dict[str, Any]
     """Everything else: own flags and, of `ic`, the name and its options."""
 
+    @property
+    def overwrite(self) -> bool:
+        """Whether an output that exists may be replaced."""
+        return bool(self.keys.get("overwrite"))
 
-def keys_of(command: str) -> dict[str, FieldInfo]:
-    """The keys of the configuration that a subcommand takes as flags."""
-    train, simulate = fields_of("train"), fields_of("simulate")
-    if command == "both":
-        return {key: field for key, field in (train | simulate).items() if key not in CHOSEN_BY_BOTH}
-    if command == "sweep":
-        return {key: field for key, field in train.items() if key != "overwrite"} | {"json": simulate["json"]}
-    if command in _FEW_KEYS:
-        return {key: (train | simulate)[key] for key in _FEW_KEYS[command]}
-    return fields_of(command)  # type: ignore[arg-type]
-
-
-def flag_of(key: str) -> str:
-    """The flag of a key: `energy_threshold` -> `--energy-threshold`."""
-    return "--" + key.replace("_", "-")
+    @property
+    def json(self) -> bool:
+        """Whether the result is to be JSON."""
+        return bool(self.keys.get("json"))
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -114,14 +56,14 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(
             prog=f"aitimestepper {command}",
             usage=f"%(prog)s {usage}",
-            description=COMMANDS[command].capitalize() + ".",
+            description=COMMANDS[command].summary.capitalize() + ".",
             epilog=epilog,
             formatter_class=_Formatter,
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
         self.command = command
-        self._keys = keys_of(command)
+        self._keys = COMMANDS[command].fields()
         self._switches: set[str] = set()
         # argparse takes only plain decimals for numbers before Python 3.13, and -1e-3 for a flag.
         self._negative_number_matcher = re.compile(r"^-(\.?\d|inf|nan)")
@@ -134,7 +76,7 @@ class CommandParser(argparse.ArgumentParser):
         """As the base class, which would swallow an error of a long text."""
         (file or sys.stderr).write(message)
 
-    def parse(self, words: Sequence[str]) -> Request:
+    def parse(self, words: Sequence[str]) -> Parsed:
         """Read the words after the subcommand.
 
         Raises:
@@ -145,17 +87,17 @@ class CommandParser(argparse.ArgumentParser):
             raise InputError(f"unexpected argument {left[0]!r}; see 'aitimestepper {self.command} --help'")
         values = vars(given)
         keys = {key: _value(self._keys[key], value) for key, value in values.items() if key in self._keys}
-        return Request(keys, {name: value for name, value in values.items() if name not in self._keys})
+        return Parsed(keys, {name: value for name, value in values.items() if name not in self._keys})
 
     def error(self, message: str) -> NoReturn:
         """Report a mistake in the words."""
         raise InputError(f"{message.removeprefix('argument ')}; see 'aitimestepper {self.command} --help'")
 
     def _add_own_flags(self) -> None:
-        for name, flag in _OWN_FLAGS.items():
-            if self.command in flag.commands:
-                form: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {"action": "store_true"}
-                self.add_argument(flag_of(name), dest=name, help=flag.help, **form)
+        for name in COMMANDS[self.command].own:
+            flag = OWN_FLAGS[name]
+            form: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {"action": "store_true"}
+            self.add_argument(flag_of(name), dest=name, help=flag.help, **form)
 
     def _add_keys(self) -> None:
         for title, _, keys in groups():
@@ -186,7 +128,7 @@ class CommandParser(argparse.ArgumentParser):
         return flag if value.lower() == "true" else flag.replace("--", "--no-", 1)
 
     def _unknown(self, flag: str) -> str:
-        others = [name for name in COMMANDS if flag.replace("--no-", "--", 1) in _flags_of(name)]
+        others = [name for name in COMMANDS if flag.replace("--no-", "--", 1) in flags_of(name)]
         if others:
             *first, last = map(repr, others)
             of = f"{', '.join(first)} and {last}" if first else last
@@ -209,8 +151,8 @@ def top_parser(parser_of: Callable[..., Any] = argparse.ArgumentParser) -> argpa
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=parser_of)  # type: ignore
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)
     return parser
 
 
@@ -233,11 +175,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return [line.replace(_UNBROKEN, " ") for line in super()._split_lines(text, width)]
-
-
-def _flags_of(command: str) -> Iterable[str]:
-    yield from map(flag_of, keys_of(command))
-    yield from (flag_of(name) for name, flag in _OWN_FLAGS.items() if command in flag.commands)
 
 
 def _kind(field: FieldInfo) -> Any:
@@ -280,17 +217,10 @@ def _help(field: FieldInfo) -> str:
     ]
     remarks = [" and ".join(rules)] if rules else []
     if field.default is not None:
-        remarks.append(f"default: {_spelled(field.default)}")
+        default = {True: "on", False: "off"}[field.default] if _kind(field) is bool else spelled(field.default)
+        remarks.append(f"default: {default}")
     remark = ", ".join(remarks).replace(" ", _UNBROKEN)
     return f"{field.description} [{remark}]".removesuffix(" []").replace("%", "%%")
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _value(field: FieldInfo, given: Any) -> Any:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aitimestepper.cli.commands import flag_of
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import default_output
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.comparison.result import Comparison
 from aitimestepper.errors import InputError
@@ -44,19 +46,13 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper plot ...`; returns the exit code."""
-    request = parser().parse(words)
-    own = request.own
+    parsed = parser().parse(words)
+    own = parsed.own
     output = own.pop("output", None) or default_output(own["paths"][0], "plot.png")
     draw = _drawing(own.pop("paths"), own)
-    draw(output, overwrite=request.keys.get("overwrite", False))
+    draw(output, overwrite=parsed.overwrite)
     print(output)
     return SUCCESS
-
-
-def default_output(path: str, name: str) -> str:
-    """`RUN.png` beside `RUN.h5`; in a directory, the name."""
-    place = Path(path)
-    return str(place / name if place.is_dir() else place.with_suffix(Path(name).suffix))
 
 
 def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., None]:
@@ -89,7 +85,7 @@ def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Call
     path, content = sources[0]
     if isinstance(content, EnsembleResult):
         raise InputError(f"{path} is an ensemble, which has no orbits to plot: aitimestepper report {path} shows it")
-    units = [f"--{name.replace('_', '-')}" for name in ("length_unit", "time_unit") if name in options]
+    units = [flag_of(name) for name in ("length_unit", "time_unit") if name in options]
     if units:
         raise InputError(f"{', '.join(units)} can stand beside recordings only")
     if isinstance(content, Comparison):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.output import default_output
 from aitimestepper.cli.parser import CommandParser
-from aitimestepper.cli.plot import default_output
 
 _EXAMPLES = """\
 examples:
@@ -32,12 +32,12 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper report ...`; returns the exit code."""
-    request = parser().parse(words)
-    own = request.own
+    parsed = parser().parse(words)
+    own = parsed.own
     paths = own.pop("paths")
     output = own.pop("output", None) or default_output(paths[0], "report.html")
     from aitimestepper.views.report import report
 
-    report(paths, output, overwrite=request.keys.get("overwrite", False), **own)
+    report(paths, output, overwrite=parsed.overwrite, **own)
     print(output)
     return SUCCESS

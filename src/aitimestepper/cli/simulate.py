@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from aitimestepper.cli.console import note, print_table, simulation_progress
+from aitimestepper.cli.commands import flag_of
+from aitimestepper.cli.configuration import configured, run_plugin
 from aitimestepper.cli.exit_codes import SUCCESS
-from aitimestepper.cli.parser import CommandParser, Request, flag_of
-from aitimestepper.cli.plugin import run_plugin
-from aitimestepper.config.reading import read_config
+from aitimestepper.cli.output import note, print_json, print_table
+from aitimestepper.cli.parser import CommandParser, Parsed
+from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
+from aitimestepper.outputs import spelled
 from aitimestepper.systems.archives import is_archive
 
 if TYPE_CHECKING:
@@ -54,27 +54,26 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper simulate ...`; returns the exit code."""
-    request = parser().parse(words)
-    run_plugin(request.own)
-    if "resume" in request.own:
-        _resume(request)
+    parsed = parser().parse(words)
+    if "resume" in parsed.own:
+        _resume(parsed)
     else:
-        simulate_and_report(read_config(request.own.get("config"), "simulate", request.keys))
+        simulate_and_report(configured("simulate", parsed))
     return SUCCESS
 
 
-def _resume(request: Request) -> None:
+def _resume(parsed: Parsed) -> None:
     """Go on with a recording, to its own end or another."""
     from aitimestepper.simulation.run import RESUMABLE, resume_in_output
 
-    path = request.own["resume"]
-    wishes = {key: value for key, value in request.keys.items() if key != "json"}
-    others = sorted(flag_of(key) for key in wishes.keys() - set(RESUMABLE)) + ["--config"] * ("config" in request.own)
+    run_plugin(parsed.own)
+    path = parsed.own["resume"]
+    wishes = {key: value for key, value in parsed.keys.items() if key != "json"}
+    others = sorted(flag_of(key) for key in wishes.keys() - set(RESUMABLE)) + ["--config"] * ("config" in parsed.own)
     if others:
         allowed = ", ".join(map(flag_of, (*RESUMABLE, "json")))
         raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {allowed}")
-    as_json = request.keys.get("json", False)
-    _watched(lambda progress: resume_in_output(path, Config(**wishes), progress), path, in_json=as_json)
+    _watched(lambda progress: resume_in_output(path, Config(**wishes), progress), path, in_json=parsed.json)
 
 
 def simulate_and_report(config: Config) -> None:
@@ -108,23 +107,18 @@ def _watched(
 
 
 def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: bool) -> None:
+    numbers = summary.as_dict()
     if in_json:
-        print(as_json(summary))
+        print_json(numbers)
     else:
-        print_table(_title(info), summary.as_dict())
+        known = {name: value for name, value in numbers.items() if value is not None}
+        print_table(_title(info), [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()])
     _say_where(output)
 
 
 def _say_where(output: str | None) -> None:
     if output is not None:
         note(f"trajectory in {output}")
-
-
-def as_json(summary: Summary) -> str:
-    """One JSON object; a number that is not finite is null in it."""
-    numbers = summary.as_dict().items()
-    finite = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in numbers}
-    return json.dumps(finite, allow_nan=False)
 
 
 def _title(info: RunInfo) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aitimestepper.cli.console import TrainingLines, note
 from aitimestepper.cli.exit_codes import INTERRUPTED, RUN_FAILED, SUCCESS
 from aitimestepper.cli.interrupt import Interrupt
+from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.progress import TrainingLines
 from aitimestepper.config.reading import read_config
 from aitimestepper.errors import InputError
+from aitimestepper.outputs import spelled
 
 if TYPE_CHECKING:
     from aitimestepper.sweeping import SweepOutcome, SweepSettings, TrialResult
@@ -38,7 +38,6 @@ weights (model.safetensors) and trials.csv.
 """
 
 _SHOWN = 5
-_WIDTH = 160
 
 
 def parser() -> CommandParser:
@@ -49,16 +48,16 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper sweep ...`; returns the exit code."""
-    request = parser().parse(words)
-    path = request.own.get("config")
+    parsed = parser().parse(words)
+    path = parsed.own.get("config")
     if path is None:
         raise InputError(
             "sweep needs a file that says what to search: --config F.toml; see 'aitimestepper sweep --help'"
         )
-    config = read_config(path, "train", {key: value for key, value in request.keys.items() if key != "json"})
+    config = read_config(path, "train", {key: value for key, value in parsed.keys.items() if key != "json"})
     from aitimestepper.sweeping import read_sweep, sweep
 
-    numbers = {name: _number(name, request.own[name]) for name in ("trials", "timeout") if name in request.own}
+    numbers = {name: _number(name, parsed.own[name]) for name in ("trials", "timeout") if name in parsed.own}
     settings = read_sweep(path, **numbers)
     with Interrupt() as interrupt:
         outcome = sweep(
@@ -67,7 +66,7 @@ def run(words: Sequence[str]) -> int:
             observers=lambda number: (_TrialLines(number, config.epochs, interrupt),),
             on_trial=_tell,
         )
-    _report(outcome, settings, as_json=bool(request.keys.get("json")))
+    _report(outcome, settings, as_json=parsed.json)
     if outcome.interrupted:
         note(f"interrupted; go on with:  aitimestepper sweep {shlex.join(words)}")
         return INTERRUPTED
@@ -91,7 +90,7 @@ class _TrialLines(TrainingLines):
 
 
 def _tell(result: TrialResult) -> None:
-    values = "  ".join(f"{key} = {_spelled(value)}" for key, value in result.parameters.items())
+    values = "  ".join(f"{key} = {spelled(value, 3)}" for key, value in result.parameters.items())
     outcome = f"{result.state} after {result.epochs} epochs"
     if result.state == "failed":
         outcome = f"failed: {result.reason}"
@@ -101,7 +100,7 @@ def _tell(result: TrialResult) -> None:
 
 
 def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) -> None:
-    from aitimestepper.sweeping.trials import BEST_FILE, TABLE_FILE, ranked
+    from aitimestepper.sweeping import BEST_FILE, TABLE_FILE, ranked
 
     states = ("complete", "pruned", "failed", "running")  # the last in other processes
     counts = {state: sum(t.state == state for t in outcome.trials) for state in states}
@@ -109,38 +108,27 @@ def _report(outcome: SweepOutcome, settings: SweepSettings, *, as_json: bool) ->
         best = outcome.best
         found: dict[str, Any] = {"directory": str(outcome.directory), "metric": settings.metric, **counts}
         found["best"] = None if best is None else {"trial": best.number, "score": best.score, **best.parameters}
-        print(json.dumps(found, allow_nan=False))
+        print_json(found)
     else:
-        _print_table(ranked(outcome.trials, maximize=settings.direction != "minimize"), settings.metric)
+        _print_best(ranked(outcome.trials, maximize=settings.direction != "minimize"), settings.metric)
     words = [f"{count} {state}" for state, count in counts.items() if count or state != "running"]
     note(f"{', '.join(words)}; all in {outcome.directory / TABLE_FILE}")
     if outcome.best is not None:
-        place = shlex.quote(str(outcome.directory / BEST_FILE))
-        note(f"train longer with:  aitimestepper train --config {place} --save-name best")
+        best_file = shlex.quote(str(outcome.directory / BEST_FILE))
+        note(f"train longer with:  aitimestepper train --config {best_file} --save-name best")
         note(f"simulate with:      --timestep learned --model {shlex.quote(str(outcome.directory))}")
 
 
-def _print_table(best: list[TrialResult], metric: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _print_best(best: list[TrialResult], metric: str) -> None:
     if not best:
         return
-    table = Table(title=f"The best of {len(best)} complete trials, by {metric}", title_justify="left")
-    for title in ("trial", "score", *best[0].parameters, "epochs", "seconds"):
-        table.add_column(title, justify="right")
+    rows = []
     for result in best[:_SHOWN]:
         seconds = "" if result.seconds is None else f"{result.seconds:.0f}"
-        parameters = map(_spelled, result.parameters.values())
-        table.add_row(str(result.number), f"{result.score:.4g}", *parameters, str(result.epochs), seconds)
-    # In a file there is no edge at which the columns would have to be cut.
-    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        parameters = (spelled(value, 3) for value in result.parameters.values())
+        rows.append((str(result.number), f"{result.score:.4g}", *parameters, str(result.epochs), seconds))
+    head = ("trial", "score", *best[0].parameters, "epochs", "seconds")
+    print_table(f"The best of {len(best)} complete trials, by {metric}", rows, head=head, left=0)
 
 
 def _number(name: str, text: str) -> float:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aitimestepper.cli.console import note, training_progress
+from aitimestepper.cli.commands import flag_of
+from aitimestepper.cli.configuration import configured
 from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
-from aitimestepper.cli.parser import CommandParser, flag_of
+from aitimestepper.cli.output import note
+from aitimestepper.cli.parser import CommandParser, Parsed
+from aitimestepper.cli.progress import training_progress
 from aitimestepper.config.keys import PhysicsKeys
 from aitimestepper.config.reading import read_config
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError, RunError
+from aitimestepper.names import CONFIG_FILE, RESUME_FILE
 
 if TYPE_CHECKING:
     from aitimestepper.training.session.session import TrainingOutcome
@@ -38,12 +42,9 @@ def parser() -> CommandParser:
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper train ...`; returns the exit code."""
-    request = parser().parse(words)
-    resume = request.own.get("resume")
-    if resume is not None:
-        config = _changes(request.keys, request.own)
-    else:
-        config = read_config(request.own.get("config"), "train", request.keys)
+    parsed = parser().parse(words)
+    resume = parsed.own.get("resume")
+    config = configured("train", parsed) if resume is None else _changes(parsed)
     outcome = train_and_report(config, resume=resume)
     if outcome.interrupted:
         return INTERRUPTED
@@ -54,7 +55,6 @@ def run(words: Sequence[str]) -> int:
 
 def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOutcome:
     """Train with progress on standard error, and say there what came of it and how to go on."""
-    from aitimestepper.training.session.resume import RESUME_FILE
     from aitimestepper.training.session.session import train
 
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
@@ -72,17 +72,17 @@ def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOu
     return outcome
 
 
-def _changes(keys: dict[str, Any], own: dict[str, Any]) -> Config:
+def _changes(parsed: Parsed) -> Config:
     """What may differ from the run that is taken up again."""
     from aitimestepper.training.session.session import RESUMABLE
 
-    fixed = sorted(flag_of(key) for key in keys.keys() - RESUMABLE) + ["--config"] * ("config" in own)
+    fixed = sorted(flag_of(key) for key in parsed.keys.keys() - RESUMABLE) + ["--config"] * ("config" in parsed.own)
     if fixed:
         raise InputError(
             f"{', '.join(fixed)} cannot stand beside --resume, which goes on with the settings of the run; allowed are "
             f"{', '.join(sorted(map(flag_of, RESUMABLE)))}"
         )
-    return Config(**keys)
+    return Config(**parsed.keys)
 
 
 def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
@@ -96,8 +96,6 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
 
 def _same_system(run_dir: Path) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
-    from aitimestepper.training.session.session import CONFIG_FILE
-
     config = read_config(run_dir / CONFIG_FILE, "train")
     flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]
     for key, field in PhysicsKeys.model_fields.items():

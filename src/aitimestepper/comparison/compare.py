@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
-from aitimestepper.comparison.methods import DEFAULTS, ComparedMethod, parse_method
-from aitimestepper.comparison.rebound_runs import check_rival
+from aitimestepper.comparison.methods import DEFAULTS, parse_method
 from aitimestepper.comparison.result import Comparison
+from aitimestepper.comparison.runs import Case
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
 from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.weights.file import ModelFile
-
-if TYPE_CHECKING:
-    from aitimestepper.comparison.own_runs import Arena
+from aitimestepper.weights.file import read_model
 
 _COMMON = ("G", "softening", "external_field_mass", "external_field_position", "seed")
 """Keys that every run of a comparison has."""
 
 _LEAST_BUDGET = 100
+"""With fewer, one step of order 8 (17 evaluations) is a sixth of the budget, which then cannot be met."""
 
 
 def compare(
@@ -43,24 +42,21 @@ def compare(
     Raises:
         InputError: the request cannot be carried out; nothing has been run.
     """
-    from aitimestepper.comparison.contest import compare_on
-    from aitimestepper.comparison.own_runs import Arena
+    from aitimestepper.comparison.carrying_out import compare_on, runs_of
 
     budgets, methods = _budgets(config), tuple(map(parse_method, _distinct("methods", config.methods or DEFAULTS)))
     if config.output is not None:
         check_output(config.output, config.overwrite)
     base = Config(**{key: value for key, value in config.explicit().items() if key in _COMMON})
-    tally = _Tally(progress)
-    weights: dict[str | None, ModelFile] = {}
-    arenas = [
-        (spec, Arena(base, system, duration, tally.show, weights))
-        for spec, system, duration in _systems(config, base, systems)
-    ]
-    for _, arena in arenas:
-        for method in methods:
-            _check(method, arena)
-    tally.total = len(arenas) * (1 + len(methods) * len(budgets))
-    return Comparison(tuple(compare_on(spec, arena, methods, budgets, tally.done) for spec, arena in arenas))
+    tally, weights = _Tally(progress), cache(read_model)
+    cases = [Case(*one, tally.show, weights) for one in _systems(config, base, systems)]
+    runs = [[runs_of(method, case) for method in methods] for case in cases]
+    for one in (run for of_case in runs for run in of_case):
+        one.check()
+    tally.total = len(cases) * (1 + len(methods) * len(budgets))
+    return Comparison(
+        tuple(compare_on(case, of_case, budgets, tally.done) for case, of_case in zip(cases, runs, strict=True))
+    )
 
 
 class _Tally:
@@ -77,17 +73,6 @@ class _Tally:
     def done(self) -> None:
         self._count += 1
         self.show()
-
-
-def _check(method: ComparedMethod, arena: Arena) -> None:
-    """Refuse a method that does not fit a system, in words that name the method."""
-    if method.rebound:
-        check_rival(method, arena.config)
-        return
-    try:
-        arena.check(method)
-    except InputError as error:
-        raise InputError(f"method {method.text!r}: {error}") from None
 
 
 def _budgets(config: Config) -> tuple[int, ...]:
@@ -108,24 +93,18 @@ def _distinct(key: str, values: Sequence[Any]) -> Sequence[Any]:
 
 def _systems(
     config: Config, base: Config, given: Sequence[InitialConditions] | None
-) -> list[tuple[str, InitialConditions, float]]:
-    """Name, bodies and duration of each system."""
+) -> list[tuple[str, Config, InitialConditions, float]]:
+    """Name, common keys, bodies and duration of each system."""
     if config.steps is not None:
         raise InputError("a comparison ends at one time for all methods: set duration or periods, not steps")
-    named = config.systems or (() if config.ic is None else (config.ic,))
-    if (config.ic is not None and config.systems) or (named and given is not None):
-        raise InputError("the systems are given twice: set one of ic and systems")
-    if given is not None:
-        return [(f"system {k}", *_bodies(config, base, system)) for k, system in enumerate(given)]
-    return [(spec, *_bodies(config, base, spec)) for spec in _distinct("ic or systems", named)]
-
-
-def _bodies(config: Config, base: Config, source: str | InitialConditions) -> tuple[InitialConditions, float]:
-    """Bodies and duration; what no method could use is refused here."""
     check_end(config)
-    if isinstance(source, str):
-        system = bodies_of(base.replace(ic=source))
+    specs = config.systems or (() if config.ic is None else (config.ic,))
+    if (config.ic is not None and config.systems) or (specs and given is not None):
+        raise InputError("the systems are given twice: set one of ic and systems")
+    if given is None:
+        bodies = {spec: bodies_of(base.replace(ic=spec)) for spec in _distinct("ic or systems", specs)}
     else:
-        system = bodies_of(base, source)
-    check_field(base, system)
-    return system, duration_of(config, system)
+        bodies = {f"system {k}": bodies_of(base, system) for k, system in enumerate(given)}
+    for system in bodies.values():
+        check_field(base, system)
+    return [(name, base, system, duration_of(config, system)) for name, system in bodies.items()]

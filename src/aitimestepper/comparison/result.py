@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
+
+from aitimestepper.outputs import finite
 
 NEAR_ENOUGH = 0.05
 """A run whose force evaluations are within this part of the budget has met it."""
@@ -29,7 +30,7 @@ class Row:
         energy_error_max: largest |E - E_initial| / |E_initial| over every step.
         energy_error_final: the same at the end.
         angular_momentum_error: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
-        position_error: largest distance of a body from its place in the reference run, at the end.
+        position_error: largest distance of a body from its position in the reference run, at the end.
         wall_seconds: of the run alone, compiled.
         trials: runs that the tuning took.
         note: what a reader has to know of this row; empty if nothing.
@@ -128,12 +129,3 @@ def _system(entry: Mapping[str, Any]) -> SystemComparison:
         None if reference is None else Reference(**{f.name: reference[f.name] for f in fields(Reference)}),
         tuple(Row(**row) for row in entry["rows"]),
     )
-
-
-def finite(value: Any) -> Any:
-    """Nested lists and dictionaries as JSON has them; a number that is not finite is None."""
-    if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,52 +6,21 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from aitimestepper.arrays import Floats
 from aitimestepper.comparison.methods import Parameter
 from aitimestepper.comparison.result import NEAR_ENOUGH
+from aitimestepper.comparison.runs import Runs, Trial
 
 PRECISION = 0.02
-"""The search ends as soon as the cost is this near to the budget."""
+"""The search ends as soon as the cost is this near to the budget, well inside `NEAR_ENOUGH`."""
 
 MOST_TRIALS = 24
-OVERDRAFT = 4
-"""A trial may cost this many budgets before it is cut off."""
+"""Of one search: a power law is met in a few, so what takes more has jumps over the budget. Chosen, not measured."""
 
 _LONGEST_STRIDE = 30.0
 """Factor by which a trial may differ from the one before."""
 
 _NARROWEST = 1e-9
-
-
-class Outcome(NamedTuple):
-    """What a run that came to its end has done; as in `comparison.Row`."""
-
-    steps: int
-    force_evaluations: int
-    rejected_steps: int | None
-    energy_error_max: float
-    energy_error_final: float
-    angular_momentum_error: float
-    position: Floats
-    wall_seconds: float
-
-
-class Trial(NamedTuple):
-    """One run with one value of the parameter.
-
-    Attributes:
-        value: of the parameter.
-        cost: force evaluations; of a run that was cut off, about those that all of it would have needed.
-        outcome: None if it did not come to its end.
-        failure: why it could not go on; empty if it could.
-        too_short: whether its steps were too short for that, rather than too long.
-    """
-
-    value: float
-    cost: float
-    outcome: Outcome | None
-    failure: str = ""
-    too_short: bool = False
+"""Of the bracket, in the logarithm of the parameter: below it the cost jumps over the budget."""
 
 
 class Tuned(NamedTuple):
@@ -66,6 +35,11 @@ class Tuned(NamedTuple):
     def meets(self, budget: int) -> bool:
         """Whether the best trial costs about the budget."""
         return self.best is not None and abs(self.best.cost / budget - 1.0) <= NEAR_ENOUGH
+
+
+def tuned(runs: Runs, budget: int) -> Tuned:
+    """The search for the value of a method's parameter with which its run costs the budget."""
+    return tune(lambda value: runs.run(value, budget), runs.method.parameter, budget, runs.guess(budget))
 
 
 def tune(run: Callable[[float], Trial], parameter: Parameter, budget: int, guess: float) -> Tuned:
@@ -118,20 +92,20 @@ class _Bracket:
     def narrowed(self, trial: Trial, budget: int) -> float | None:
         """Take a trial into account; the value to try next, or None if there is nowhere left to look."""
         self._trials += 1
-        place, over = math.log(trial.value), math.log(trial.cost / budget)
+        here, over = math.log(trial.value), math.log(trial.cost / budget)
         too_long = bool(trial.failure) and not trial.too_short
         if too_long:
-            self._high, self._saving = place, None
+            self._high, self._saving = here, None
         elif over > 0:
-            self._low, self._excess = place, over
+            self._low, self._excess = here, over
         else:
-            self._high, self._saving = place, over
+            self._high, self._saving = here, over
         if self._high - self._low < _NARROWEST:
             return None
-        following = self._next(place, over, too_long)
-        return None if abs(following - place) < _NARROWEST else self.within(math.exp(following))
+        following = self._next(here, over, too_long)
+        return None if abs(following - here) < _NARROWEST else self.within(math.exp(following))
 
-    def _next(self, place: float, over: float, failed: bool) -> float:
+    def _next(self, here: float, over: float, failed: bool) -> float:
         width = self._high - self._low
         if self._excess is not None and (self._saving is not None or failed):
             if self._saving is None or self._trials % 3 == 0:
@@ -140,4 +114,4 @@ class _Bracket:
             return self._low + width * min(max(share, 0.02), 0.98)
         stride = -math.log(_LONGEST_STRIDE) / 2 if failed else -over / self._parameter.power
         stride = min(max(stride, -math.log(_LONGEST_STRIDE)), math.log(_LONGEST_STRIDE))
-        return min(max(place + stride, self._low), self._high)
+        return min(max(here + stride, self._low), self._high)

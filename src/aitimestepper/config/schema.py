@@ -1,7 +1,7 @@
 """The configuration: one schema, from which everything that names a key is derived.
 
 Reading TOML, the flags and the help of the command line, and the copy inside a checkpoint all come from the fields
-of `Config`, which stand in groups in `config_keys`.
+of `Config`, which stand in groups in `keys` and `training_keys`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from pydantic_core import ErrorDetails
 from aitimestepper.config.keys import (
     CompareKeys,
     EnsembleKeys,
-    FeatureKeys,
     FrameKeys,
     IntegratorKeys,
     KeyGroup,
-    NetworkKeys,
-    OptimiserKeys,
     OutputKeys,
-    PartOneKeys,
-    PartTwoKeys,
     PhysicsKeys,
-    PrecisionKeys,
-    RecordKeys,
     RuntimeKeys,
     SimulationKeys,
     StepKeys,
     SystemKeys,
-    TrainingSystemKeys,
 )
 from aitimestepper.config.own_criteria import registered_criteria
+from aitimestepper.config.training_keys import (
+    FeatureKeys,
+    NetworkKeys,
+    OptimiserKeys,
+    PartOneKeys,
+    PartTwoKeys,
+    PrecisionKeys,
+    RecordKeys,
+    TrainingSystemKeys,
+)
 from aitimestepper.errors import ConfigError
 from aitimestepper.names import COMMANDS, TIMESTEPS, Command, nearest
 

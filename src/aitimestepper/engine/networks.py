@@ -7,6 +7,7 @@ library's is called number by number and takes most of the time of a small netwo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,24 @@ class Network(NamedTuple):
     widths: NDArray[np.int64]
     weights: Floats
     activation: int
+
+
+def flat_layers(layers: Iterable[tuple[Floats, Floats]]) -> Floats:
+    """(out, in) weights and (out,) biases of all layers as `Network` has them."""
+    return np.concatenate([part for weight, bias in layers for part in (weight.T.reshape(-1), bias)])
+
+
+def network_of(frequencies: Floats, layers: Sequence[tuple[Floats, Floats]], activation: str) -> Network:
+    """A network from its parts.
+
+    Args:
+        frequencies: (features, K) of the Fourier features, K = 0 for none.
+        layers: (out, in) weights and (out,) biases of each.
+        activation: name of that of the hidden layers.
+    """
+    units = [layers[0][0].shape[1], *(len(bias) for _, bias in layers)]
+    weights = np.concatenate([frequencies.reshape(-1), flat_layers(layers)])
+    return Network(np.array([*frequencies.shape, *units]), weights, CODES[activation])
 
 
 @inlined

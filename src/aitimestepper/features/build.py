@@ -43,12 +43,12 @@ def state_features(state: Snapshot, feature_type: str, *, scales: NormScales, so
     raise InputError(f"feature_type must be one of {', '.join(FEATURE_TYPES)}, got {feature_type!r}")
 
 
-def window_features(
-    window: Sequence[Snapshot], feature_type: str, *, scales: NormScales, softening: float, G: float
+def history_features(
+    states: Sequence[Snapshot], feature_type: str, *, scales: NormScales, softening: float, G: float
 ) -> Tensor:
     """Features (..., F) of [past ..., current] in the order of time, concatenated."""
     if feature_type == "delta_mag":
-        rows = [delta_mag_features(*pair, scales) for pair in pairwise(window)]
+        rows = [delta_mag_features(*pair, scales) for pair in pairwise(states)]
     else:
-        rows = [state_features(state, feature_type, scales=scales, softening=softening, G=G) for state in window]
+        rows = [state_features(state, feature_type, scales=scales, softening=softening, G=G) for state in states]
     return torch.cat(rows, dim=-1)

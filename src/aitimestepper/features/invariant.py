@@ -19,12 +19,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aitimestepper.constants import ECCENTRICITY_FLOOR, RADIAL_FLOOR, VIRIAL_FLOOR
 from aitimestepper.features.snapshot import Snapshot, in_centre_of_mass_frame
 from aitimestepper.physics.bodies import Bodies
 from aitimestepper.physics.gravity import pair_terms
 
 INVARIANT_LENGTH = 10
-_ECCENTRICITY_FLOOR, _VIRIAL_FLOOR, _RADIAL_FLOOR = 1e-4, 1e-2, 1e-6
 
 
 class _Pairs(NamedTuple):
@@ -81,8 +81,8 @@ def _orbit_shape(pairs: _Pairs, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]
     moving = pairs.speed > 0
     radial = torch.where(moving, pairs.radial / torch.where(moving, pairs.speed, 1.0), 0.0)
     return (
-        torch.log((weight * eccentricity).sum(-1).clamp(min=0.0) + _ECCENTRICITY_FLOOR),
-        torch.log((weight * virial).sum(-1) + _VIRIAL_FLOOR),
+        torch.log((weight * eccentricity).sum(-1).clamp(min=0.0) + ECCENTRICITY_FLOOR),
+        torch.log((weight * virial).sum(-1) + VIRIAL_FLOOR),
         (weight * radial).sum(-1),
     )
 
@@ -92,7 +92,7 @@ def _rates(pairs: _Pairs, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     fall = _power_sum(pairs.met * pairs.free_fall / total[..., None])
     fly = _power_sum(pairs.met * pairs.speed / pairs.squared / total[..., None])
     radial = _power_sum(pairs.met * pairs.radial / pairs.squared / total[..., None])
-    floor = _RADIAL_FLOOR * fall
+    floor = RADIAL_FLOOR * fall
     return (
         0.5 * torch.log(_nonzero(fall)),
         0.5 * torch.log(_nonzero(fly + floor)),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
+from aitimestepper.constants import DT_FLOOR
 from aitimestepper.features.build import feature_length
 from aitimestepper.features.scales import NormScales, scales_of
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-
-DT_FLOOR = 1e-12
-"""Added to the network's output, so that a step is never exactly zero."""
 
 
 class ModelAdapter:
@@ -27,7 +25,7 @@ class ModelAdapter:
 
     Attributes:
         history_enabled: whether the features look back.
-        history_buffer: the adapter's own window, used where no other is given; None without a history.
+        history_buffer: the adapter's own history, used where no other is given; None without a history.
         norm_scales: scales of the features. With `norm_mode` auto they are None until the first state is seen, and
             are then those of that state, or set from a checkpoint.
     """
@@ -45,15 +43,6 @@ class ModelAdapter:
         )
         self._last_token: Hashable = None
 
-    @property
-    def scales(self) -> tuple[float, ...] | None:
-        """What a model file must hold to build the same features; None while it is not fixed."""
-        return self.norm_scales
-
-    @scales.setter
-    def scales(self, scales: Sequence[float]) -> None:
-        self.norm_scales = NormScales(*scales)
-
     def input_dim_from_state(self, state: ParticleTorch) -> int:
         """Length F of the features of a state like this one."""
         return feature_length(self.config.feature_type, self.config.history_len)
@@ -61,15 +50,15 @@ class ModelAdapter:
     def build_feature_tensor(self, state: ParticleTorch, history_buffer: HistoryBuffer | None = None) -> Tensor:
         """(F,) for one system, (B, F) for a batch; looks back into `history_buffer`, or the adapter's own."""
         scales = self.scales_for(state)
-        window = self.window(history_buffer)
-        if window is None:
+        history = self.history(history_buffer)
+        if history is None:
             features = state.system_features(self.config.feature_type, scales)
         else:
-            window.norm_scales = window.norm_scales or scales
-            features = window.features_for(state)
+            history.norm_scales = history.norm_scales or scales
+            features = history.features_for(state)
         return features.to(device=self.device, dtype=self.dtype)
 
-    def window(self, history_buffer: HistoryBuffer | None) -> HistoryBuffer | None:
+    def history(self, history_buffer: HistoryBuffer | None) -> HistoryBuffer | None:
         """The history in force: the given one, else the adapter's own, or None without a history."""
         if not self.history_enabled:
             return None
@@ -104,11 +93,11 @@ class ModelAdapter:
         self, state: ParticleTorch, history_buffer: HistoryBuffer | None = None, token: Hashable = None
     ) -> None:
         """Push the state that an accepted step started from; the same token twice in a row pushes once."""
-        window = self.window(history_buffer)
-        if window is None or (token is not None and token == self._last_token):
+        history = self.history(history_buffer)
+        if history is None or (token is not None and token == self._last_token):
             return
         self._last_token = token
-        window.push(state)
+        history.push(state)
 
     def scales_for(self, state: ParticleTorch) -> NormScales:
         """The scales of the features; with `norm_mode` auto those of the first state that this is asked about."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aitimestepper.errors import InputError
-from aitimestepper.features.build import window_features
+from aitimestepper.features.build import history_features
 from aitimestepper.features.scales import NormScales
 from aitimestepper.features.snapshot import Snapshot
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class HistoryBuffer:
-    """A window of the last `history_len` states, strictly before the current one, cut from the graph.
+    """The last `history_len` states, strictly before the current one, cut from the graph.
 
     While fewer states are known, zero states (everything zero but the masses) stand for the missing ones.
 
@@ -42,7 +42,7 @@ class HistoryBuffer:
         return len(self._past)
 
     def push(self, state: ParticleTorch) -> None:
-        """Append a state; the oldest leaves when the window is full."""
+        """Append a state; the oldest leaves when the history is full."""
         self._past.append(state.snapshot().detached())
 
     def reset(self) -> None:
@@ -50,13 +50,13 @@ class HistoryBuffer:
         self._past.clear()
 
     def clone(self) -> HistoryBuffer:
-        """An independent window with the same states."""
+        """An independent history with the same states."""
         return self.holding(self._past)  # snapshots are never changed, so sharing them is safe
 
     def features_for(self, state: ParticleTorch) -> Tensor:
         """Features of [past ..., `state`], (F,) for one system and (B, F) for a batch."""
         current = state.snapshot()
-        return window_features(
+        return history_features(
             [*self.padded(current), current],
             self.feature_type,
             scales=self.norm_scales or NormScales(),
@@ -65,22 +65,22 @@ class HistoryBuffer:
         )
 
     def padded(self, current: Snapshot) -> list[Snapshot]:
-        """The window with zero states, of the shape of `current`, for the missing ones; oldest first."""
+        """The states with zero ones, of the shape of `current`, for the missing ones; oldest first."""
         zeros = [current.zeroed()] * (self.history_len - len(self._past))
         return [*zeros, *self._past]
 
     def select(self, index: Tensor | int) -> HistoryBuffer:
-        """The windows of the systems of a batch at `index`: (S,) gives a batch of S, an int that of one system."""
+        """The histories of the systems of a batch at `index`: (S,) gives a batch of S, an int that of one system."""
         return self.holding([state.at(index) for state in self._past])
 
     def holding(self, states: Iterable[Snapshot]) -> HistoryBuffer:
-        """A window of the same kind with these states, oldest first."""
+        """A history of the same kind with these states, oldest first."""
         twin = HistoryBuffer(self.history_len, self.feature_type, self.norm_scales)
         twin._past.extend(states)
         return twin
 
     def replaced(self, index: Tensor, by: HistoryBuffer, current: Snapshot) -> HistoryBuffer:
-        """This batched window, at the states `current`, with the systems at `index` (S,) as in the batch `by`."""
+        """This batched history, at the states `current`, with the systems at `index` (S,) as in the batch `by`."""
         rows = zip(self.padded(current), by.padded(current.at(index)), strict=True)
         return self.holding(
             Snapshot(*(old.index_copy(0, index, new) for old, new in zip(mine, other, strict=True)))
@@ -95,13 +95,13 @@ class HistoryBuffer:
         return missing
 
     def as_batch(self) -> HistoryBuffer:
-        """The window of a single system as that of a batch of one; a batch stays as it is."""
+        """The history of a single system as that of a batch of one; a batch stays as it is."""
         if not self._past or self._past[0].dt.ndim:
             return self
         return self.holding([Snapshot(*(tensor[None] for tensor in state)) for state in self._past])
 
     def restore(self, states: Iterable[Snapshot]) -> None:
-        """Replace the window by `states`, oldest first; what is not known of any system is left out."""
+        """Replace the history by `states`, oldest first; what is not known of any system is left out."""
         self._past = deque(dropwhile(lambda state: bool(state.is_zero().all()), states), maxlen=self.history_len)
 
     def snapshots(self) -> list[Snapshot]:
@@ -109,9 +109,9 @@ class HistoryBuffer:
         return list(self._past)
 
 
-def concatenate_windows(windows: Sequence[HistoryBuffer], current: Sequence[Snapshot]) -> HistoryBuffer:
-    """One batched window of several, each padded with zero states like its batch of current states."""
-    rows = [window.padded(state) for window, state in zip(windows, current, strict=True)]
-    return windows[0].holding(
+def concatenate_histories(histories: Sequence[HistoryBuffer], current: Sequence[Snapshot]) -> HistoryBuffer:
+    """One batched history of several, each padded with zero states like its batch of current states."""
+    rows = [history.padded(state) for history, state in zip(histories, current, strict=True)]
+    return histories[0].holding(
         [Snapshot(*(torch.cat(tensors) for tensors in zip(*step, strict=True))) for step in zip(*rows, strict=True)]
     )

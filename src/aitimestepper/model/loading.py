@@ -14,11 +14,7 @@ from aitimestepper.features.build import feature_length
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.networks import FullyConnectedNN
-from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.file import model_path, read_model
-
-_FIRST_FACTOR = 1.5
-"""Of calibrated weights, before the softplus: about what most states end with."""
 
 
 class LoadedStepper(NamedTuple):
@@ -29,15 +25,15 @@ class LoadedStepper(NamedTuple):
     config: Config
 
 
-def build_network(config: Config, input_dim: int, generator: torch.Generator | None = None) -> FullyConnectedNN:
+def build_network(
+    config: Config, input_dim: int, generator: torch.Generator | None = None, *, output_dim: int = 2
+) -> FullyConnectedNN:
     """The network that a configuration asks for."""
-
-    calibrated = config.output_scale == "calibrated"
     # Steps of a twentieth of the pair time are a fair guess in any units; in absolute ones there is none.
     guess = 0.05 if config.output_scale == "physical" else None
-    network = FullyConnectedNN(
+    return FullyConnectedNN(
         input_dim,
-        output_dim=len(HEADS) if calibrated else 2,
+        output_dim=output_dim,
         hidden_dims=config.hidden_dims,
         activation=config.activation,
         dropout=config.dropout,
@@ -47,10 +43,6 @@ def build_network(config: Config, input_dim: int, generator: torch.Generator | N
         dtype=getattr(torch, config.dtype),
         generator=generator,
     )
-    if calibrated:
-        with torch.no_grad():
-            network.state_dict()[f"layers.{len(network.layers) - 1}.bias"].fill_(_FIRST_FACTOR)
-    return network
 
 
 def load_stepper(path: Path | str) -> LoadedStepper:
@@ -59,7 +51,6 @@ def load_stepper(path: Path | str) -> LoadedStepper:
     Raises:
         CheckpointError: as for `read_model`, or the weights do not fit the network that the file describes.
     """
-
     file = read_model(path)
     adapter = ModelAdapter(file.config)
     if file.scales is not None:
@@ -76,7 +67,6 @@ def load_weights(model: FullyConnectedNN, weights: Mapping[str, Any], path: Path
     Raises:
         CheckpointError: names or shapes differ.
     """
-
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(array.shape) for name, array in weights.items()}
     for name in expected.keys() | found.keys():

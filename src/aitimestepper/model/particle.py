@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,7 +164,7 @@ class ParticleTorch:
         self.mass, self.position, self.velocity = bodies
         self.current_time = self.current_time + self.dt
         self.G = G
-        self._force = _Force(closing, G, self._force_key())
+        self.keep_acceleration(closing)
 
     def set_external_field(self, field: ExternalField | None) -> None:
         """Let `field` act from now on; None removes it."""
@@ -206,38 +206,33 @@ class ParticleTorch:
 
     def clone_detached(self) -> ParticleTorch:
         """An independent copy, cut from the graph, with softening, time, period, dt and the external field."""
-        acceleration = None if self._force is None else self._force
-        twin = self._like(self.bodies, self.dt, self.current_time, self.period)
-        for name in ("mass", "position", "velocity", "dt", "current_time", "period"):
-            setattr(twin, name, getattr(twin, name).detach().clone())
-        if acceleration is not None and _same(acceleration.key, self._force_key()):
-            twin._force = _Force(acceleration.acceleration.detach().clone(), acceleration.G, twin._force_key())
+        twin, force = self._each(lambda tensor: tensor.detach().clone()), self._force
+        if force is not None and _same(force.key, self._force_key()):
+            twin._force = _Force(force.acceleration.detach().clone(), force.G, twin._force_key())
         return twin
 
     def select(self, index: Tensor | int) -> ParticleTorch:
         """The systems of a batch at `index`: (S,) gives a batch of S, an int one system. The acceleration comes too."""
-        twin = self._like(
-            Bodies(*(tensor[index] for tensor in self.bodies)),
-            self.dt[index],
-            self.current_time[index],
-            self.period[index],
-        )
-        twin._force = _Force(self.get_acceleration(self.G)[index], self.G, twin._force_key())
+        twin = self._each(lambda tensor: tensor[index])
+        twin.keep_acceleration(self.get_acceleration(self.G)[index])
         return twin
 
     def with_state(
         self, bodies: Bodies, dt: Tensor, current_time: Tensor, period: Tensor, acceleration: Tensor
     ) -> ParticleTorch:
         """Another state under the same law, with the acceleration that belongs to it."""
-        twin = self._like(bodies, dt, current_time, period)
-        twin._force = _Force(acceleration, self.G, twin._force_key())
+        twin = self.like(bodies, dt, current_time, period)
+        twin.keep_acceleration(acceleration)
         return twin
 
     def as_batch(self) -> ParticleTorch:
         """The same state as a batch: a single system becomes a batch of one, a batch stays as it is."""
         if self.batch_shape:
             return self
-        return stack_particles([self])
+        twin = self._each(lambda tensor: torch.stack([tensor]))
+        if self._force is not None:
+            twin.keep_acceleration(torch.stack([self.get_acceleration(self.G)]))
+        return twin
 
     def assign_at(self, index: Tensor, other: ParticleTorch) -> None:
         """Replace the systems at `index` (S,) by those of the batch `other` (S, ...), acceleration included."""
@@ -248,9 +243,26 @@ class ParticleTorch:
             setattr(self, name, changed)
         closing[index] = other.get_acceleration(other.G)
         self.G = other.G
-        self._force = _Force(closing, self.G, self._force_key())
+        self.keep_acceleration(closing)
 
-    def _like(self, bodies: Bodies, dt: Tensor, time: Tensor, period: Tensor) -> ParticleTorch:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> ParticleTorch:
+        """Another batch under the same law, of tensors that are changed alike."""
+        mass, position, velocity = map(change, self.bodies)
+        return self.like(
+            Bodies(mass, position, velocity), change(self.dt), change(self.current_time), change(self.period)
+        )
+
+    def keep_acceleration(self, acceleration: Tensor) -> None:
+        """Take (..., N, D) for the total acceleration at this state, with the G of the last step."""
+        self._force = _Force(acceleration, self.G, self._force_key())
+
+    @property
+    def has_acceleration(self) -> bool:
+        """Whether an acceleration has been evaluated, if perhaps of an earlier state."""
+        return self._force is not None
+
+    def like(self, bodies: Bodies, dt: Tensor, time: Tensor, period: Tensor) -> ParticleTorch:
+        """Another state under the same law, whose acceleration is not known yet."""
         twin = ParticleTorch.__new__(ParticleTorch)
         twin.mass, twin.position, twin.velocity = bodies
         twin.dt, twin.current_time, twin.period = dt, time, period
@@ -286,41 +298,3 @@ def make_particle(
         raise InputError(f"rows must be [m, x..., v...] with 3, 5 or 7 columns, got shape {tuple(rows.shape)}")
     n_dims = (rows.shape[-1] - 1) // 2
     return ParticleTorch(rows[..., 0], rows[..., 1 : 1 + n_dims], rows[..., 1 + n_dims :], dtype=dtype, device=device)
-
-
-def concatenate_particles(batches: Sequence[ParticleTorch]) -> ParticleTorch:
-    """One batch of several, which share (N, D), softening, G and external field; accelerations come along."""
-    first = batches[0]
-    joined = first._like(
-        Bodies(*(torch.cat(tensors) for tensors in zip(*(b.bodies for b in batches), strict=True))),
-        torch.cat([b.dt for b in batches]),
-        torch.cat([b.current_time for b in batches]),
-        torch.cat([b.period for b in batches]),
-    )
-    forces = torch.cat([b.get_acceleration(b.G) for b in batches])
-    joined._force = _Force(forces, first.G, joined._force_key())
-    return joined
-
-
-def stack_particles(particles: Sequence[ParticleTorch]) -> ParticleTorch:
-    """A batch of single systems with equal numbers of bodies and dimensions, the same softening and field.
-
-    Raises:
-        InputError: there is none, or they differ in what a batch shares.
-    """
-    if not particles:
-        raise InputError("stack_particles needs at least one system")
-    first = particles[0]
-    for other in particles[1:]:
-        if other.position.shape != first.position.shape or other.law() != first.law():
-            raise InputError("systems of a batch must share shape (N, D), softening, G and external field")
-    stacked = first._like(
-        Bodies(*(torch.stack(tensors) for tensors in zip(*(p.bodies for p in particles), strict=True))),
-        torch.stack([p.dt for p in particles]),
-        torch.stack([p.current_time for p in particles]),
-        torch.stack([p.period for p in particles]),
-    )
-    if all(p._force is not None for p in particles):
-        forces = torch.stack([p.get_acceleration(p.G) for p in particles])
-        stacked._force = _Force(forces, first.G, stacked._force_key())
-    return stacked

@@ -13,14 +13,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from aitimestepper.constants import ENERGY_ERROR_ORDER, SLOWEST_TURN
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
 from aitimestepper.recordings.parts import Frames
 from aitimestepper.systems.conserved import angular_momentum
-
-SLOWEST_TURN = 0.3
-"""As in the compiled engine: least part of the wanted rate that the reversible recursion may give."""
 
 
 class Stepper(ABC):
@@ -71,19 +68,19 @@ class LearnedStep(Stepper):
             tolerance: relative energy error wanted of one step; None takes the steps as trained. The network was
                 trained to stay below `energy_threshold`, so its steps are scaled by the cube root of the ratio.
         """
-        window = adapter.window(None)
+        history = adapter.history(None)
         self._model, self._adapter = model, adapter
-        self._window = None if window is None else window.holding([])
+        self._history = None if history is None else history.holding([])
         ratio = 1.0 if tolerance is None else tolerance / adapter.config.energy_threshold
         self._scale = ratio ** (1 / ENERGY_ERROR_ORDER)
 
     def wanted(self, state: ParticleTorch) -> float:
         """The network's step, scaled to the tolerance."""
-        return self._scale * float(self._adapter.predict_dt(self._model, state, self._window))
+        return self._scale * float(self._adapter.predict_dt(self._model, state, self._history))
 
     def accepted(self, start: ParticleTorch) -> None:
         """The history holds states strictly before the current one."""
-        self._adapter.update_history(start, self._window)
+        self._adapter.update_history(start, self._history)
 
 
 def reference_steps(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aitimestepper.constants import ENERGY_FLOOR
 from aitimestepper.physics.bodies import Bodies
-
-ENERGY_FLOOR = 1e-12
 
 
 def kinetic_energy(bodies: Bodies) -> Tensor:

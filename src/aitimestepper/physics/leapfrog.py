@@ -10,9 +10,6 @@ from aitimestepper.physics import conserved, gravity
 from aitimestepper.physics.bodies import Bodies
 from aitimestepper.physics.tides import ExternalField
 
-ENERGY_ERROR_ORDER = 3
-"""The energy error of one step grows with dt^3."""
-
 
 class Law(NamedTuple):
     """What moves the bodies: their own gravity and, perhaps, an external field.

@@ -10,16 +10,17 @@ from numba.core.errors import NumbaError
 
 from aitimestepper.config.own_criteria import criterion_named
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.physics import criteria
+from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law
-from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
+from aitimestepper.engine.physics.gravity import Law, law_of
+from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan, plan_of
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
+from aitimestepper.names import INTEGRATORS
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.driver import Goal
 from aitimestepper.simulation.request import Request, Settings
@@ -132,11 +133,12 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         InputError: the integrator cannot be used for this system.
     """
     config, model = settings
-    if config.integrator == "ttl" and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
-        raise InputError("integrator = ttl needs two bodies that attract each other: use leapfrog")
+    transforms = INTEGRATORS[str(config.integrator)].transforms_time
+    if transforms and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
+        raise InputError(f"integrator = {config.integrator} needs two bodies that attract each other: use leapfrog")
     if settings.calibrated:
         return calibrated_plan(settings)
-    law = law_of(config)
+    law = _law(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
 
@@ -149,24 +151,21 @@ def calibrated_plan(settings: Settings) -> Plan:
     """
     config, model = settings
     assert model is not None
-    return plan_of(_method(config), law_of(config), _rule(settings), control=control_of(model, config))
+    return plan_of(_method(config), _law(config), _rule(settings), control=control_of(model, config))
 
 
-def law_of(config: Config) -> Law:
-    """What moves the bodies of a simulation."""
-    position = [*(config.external_field_position or ()), 0.0, 0.0, 0.0]
-    return Law(config.G, config.softening**2, config.external_field_mass or 0.0, *(float(x) for x in position[:3]))
+def _law(config: Config) -> Law:
+    return law_of(config.G, config.softening, config.external_field_mass, config.external_field_position or ())
 
 
 def _method(config: Config) -> Method:
-    kind = TTL if config.integrator == "ttl" else LEAPFROG
     if config.omega == "log-h":
         weights = Weights(1.0, 0.0, 0.0, config.G)
     else:
         by_sum = float(config.omega_weight == "mass-sum")
         weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
     assert config.order is not None
-    return Method(kind, STAGES[config.order], weights)
+    return Method(integrators.CODES[str(config.integrator)], STAGES[config.order], weights)
 
 
 def _rule(settings: Settings) -> Rule:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.names import TIMESTEPS
+from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.weights.calibrated import check_tolerance, order_for
@@ -194,7 +194,7 @@ def check_end(config: Config) -> None:
 
 def _check_omega(config: Config, calibrated: bool) -> None:
     unused = {"omega", "omega_q", "omega_weight"} & config.model_fields_set
-    if config.integrator != "ttl" and unused:
+    if unused and not INTEGRATORS[str(config.integrator)].transforms_time:
         raise InputError(f"{', '.join(sorted(unused))} does nothing with integrator = {config.integrator}")
     if not calibrated:
         return
@@ -206,10 +206,11 @@ def _check_omega(config: Config, calibrated: bool) -> None:
 
 def _taken(config: Config, calibrated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Settings of a way to choose steps: exactly one of the first is needed, the others may be set."""
+    kind = INTEGRATORS[str(config.integrator)]
     if config.timestep == "fixed":
-        return ("h",) if config.integrator == "ttl" else ("dt",), ()
+        return (kind.fixed_step,), ()
     if calibrated:
-        reversible = () if config.integrator == "ttl" else ("reversible",)
+        reversible = () if kind.transforms_time else ("reversible",)
         return ("tolerance",), ("model", "tolerance_kind", "dt_min", "dt_max", *reversible)
     if config.timestep == "learned":
         return ("model",), ("tolerance", "dt_min", "dt_max", "reversible")

@@ -17,12 +17,12 @@ from aitimestepper.errors import ConfigError, InputError, OutputError, OutputExi
 from aitimestepper.sweeping.settings import SweepSettings
 from aitimestepper.sweeping.study import JOURNAL, SharedStudy
 from aitimestepper.sweeping.trials import TrialResult, result_of, trial_name, write_results
-from aitimestepper.training.session.observers import Observer, scalars_of
+from aitimestepper.training.session.observers import EpochObserver, Observer, scalars_of
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-    from aitimestepper.training.steps.records import EpochRecord, StepRecord
+    from aitimestepper.training.steps.records import EpochRecord
 
 MOST_RETRAIN_ITERATIONS = 5000
 """A network that learns needs some hundreds on its first states."""
@@ -169,20 +169,15 @@ class _UnknownMetric(InputError):
     """What is to be compared is not among the numbers of an epoch."""
 
 
-class _Reporter:
-    """An observer that tells the study how a trial gets on, a hundred times at most: each is a line under a lock."""
+class _Reporter(EpochObserver):
+    """Tells the study how a trial gets on, a hundred times at most: each is a line under a lock."""
 
     def __init__(self, trial: Trial, metric: str) -> None:
+        super().__init__()
         self._trial, self._metric = trial, metric
         self._values: list[float] = []
 
-    def begin(self, message: str) -> None:
-        """Nothing to say."""
-
-    def step(self, record: StepRecord) -> None:
-        """Single steps are not compared."""
-
-    def epoch(self, record: EpochRecord) -> None:
+    def note(self, record: EpochRecord) -> None:
         """Report the metric, and end the trial if it has fallen behind."""
         from optuna.exceptions import UpdateFinishedTrialError
 
@@ -199,9 +194,6 @@ class _Reporter:
             raise _Lost("another process has taken the trial") from None
         if not last and self._trial.should_prune():
             raise _FallenBehind(f"worse than the median at epoch {record.epoch}")
-
-    def close(self) -> None:
-        """Nothing to close."""
 
     def score(self) -> float:
         """Mean over the last tenth of the epochs."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import tomli_w
 
 from aitimestepper.config.schema import Config
+from aitimestepper.names import MODEL_FILE
 from aitimestepper.outputs import write_atomically
-from aitimestepper.weights.file import MODEL_FILE
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -6,7 +6,6 @@ as a program, reads the archive and prints what is in it as JSON; the function `
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -20,7 +19,7 @@ SUFFIXES = (".bin", ".rebound", ".archive")
 """Of files that hold a REBOUND archive."""
 
 SECONDS = 60
-"""How long the other process may take before the archive counts as damaged."""
+"""How long the other process may take before the archive counts as damaged; chosen, not measured."""
 
 
 class Snapshot(NamedTuple):
@@ -46,7 +45,9 @@ def read_archive(path: Path) -> Snapshot:
     Raises:
         InitialConditionsError: rebound is not installed, or the file is damaged or no archive.
     """
-    if importlib.util.find_spec("rebound") is None:
+    from aitimestepper.systems.rebound_bodies import rebound_installed
+
+    if not rebound_installed():
         raise InitialConditionsError(
             "a REBOUND archive needs the package rebound: pip install 'aitimestepper[rebound]'"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
+from aitimestepper.outputs import spelled
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.systems.orbits import osculating_period
@@ -75,12 +76,8 @@ def _lines_of_help() -> Iterable[str]:
     for name, source in SOURCES.items():
         yield f"{name:<21}{source.help}"
         for option in source.options:
-            default = "" if option.default is None else f"={_spelled(option.default)}"
+            default = "" if option.default is None else f"={spelled(option.default)}"
             yield f"  {option.name + default:<19}{option.help}; {option.rule}"
-
-
-def _spelled(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _with_period(system: InitialConditions, G: float) -> InitialConditions:

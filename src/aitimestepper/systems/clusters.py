@@ -18,7 +18,7 @@ VIRIAL_EQUILIBRIUM = 0.5
 
 SEPARATION = 0.5
 """Bodies of a random system keep at least this part of the mean spacing R n^(-1/D), so that no run opens with a
-collision; they then fill 6 % of the disc or 2 % of the ball at most, and the next place is found at once."""
+collision; they then fill 6 % of the disc or 2 % of the ball at most, and the next position is found at once."""
 
 
 def random_system(
@@ -62,7 +62,7 @@ def plummer(rng: np.random.Generator, *, n_bodies: int, virial_ratio: float = VI
 
 
 def potential_energy(mass: Floats, position: Floats) -> float:
-    """Potential energy of point masses, G = 1, row by row so that memory stays linear in N."""
+    """Potential energy of point masses (N,) at positions (N, D), G = 1, row by row so that memory stays linear in N."""
     total = 0.0
     for body in range(len(mass) - 1):
         distance = np.linalg.norm(position[body + 1 :] - position[body], axis=1)
@@ -71,7 +71,7 @@ def potential_energy(mass: Floats, position: Floats) -> float:
 
 
 def kinetic_energy(mass: Floats, velocity: Floats) -> float:
-    """Kinetic energy."""
+    """Kinetic energy of masses (N,) with velocities (N, D), in the units of both."""
     return 0.5 * float(np.sum(mass[:, None] * velocity**2))
 
 
@@ -86,17 +86,17 @@ def _in_nbody_units(mass: Floats, position: Floats, velocity: Floats, virial_rat
 
 
 def _apart(rng: np.random.Generator, n_bodies: int, dim: int) -> Floats:
-    """Places (N, D) spread evenly over the unit disc or ball, none too near to another."""
+    """Positions (N, D) spread evenly over the unit disc or ball, none too near to another."""
     nearest = SEPARATION * n_bodies ** (-1.0 / dim)
-    places = np.empty((n_bodies, dim))
+    positions = np.empty((n_bodies, dim))
     placed = 0
     while placed < n_bodies:
-        place = rng.uniform(-1.0, 1.0, dim)
-        inside = place @ place <= 1.0
-        if inside and (np.linalg.norm(places[:placed] - place, axis=1) >= nearest).all():
-            places[placed] = place
+        position = rng.uniform(-1.0, 1.0, dim)
+        inside = position @ position <= 1.0
+        if inside and (np.linalg.norm(positions[:placed] - position, axis=1) >= nearest).all():
+            positions[placed] = position
             placed += 1
-    return places
+    return positions
 
 
 def _directions(rng: np.random.Generator, count: int) -> Floats:
@@ -105,7 +105,7 @@ def _directions(rng: np.random.Generator, count: int) -> Floats:
 
 
 def fractions_of_escape_speed(rng: np.random.Generator, count: int) -> Floats:
-    """Draw q = v / v_escape with density q^2 (1 - q^2)^(7/2) by rejection; its largest value is 0.092."""
+    """Draw q = v / v_escape (count,) with density q^2 (1 - q^2)^(7/2) by rejection; its largest value is 0.092."""
     accepted = np.empty(0)
     while len(accepted) < count:
         fraction, height = rng.random(2 * count), 0.1 * rng.random(2 * count)

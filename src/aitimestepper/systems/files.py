@@ -54,7 +54,7 @@ def write_initial_conditions(
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is False.
-        OutputError: the suffix is of no known kind, or the place cannot be written to.
+        OutputError: the suffix is of no known kind, or the path cannot be written to.
     """
     path = Path(path)
     encode = _ENCODERS.get(path.suffix.lower())

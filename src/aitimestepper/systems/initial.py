@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-
-Floats = NDArray[np.float64]
 
 LARGEST = 1e150
 """Larger numbers are refused: their squares, and with them every energy, would overflow."""
 
 FRAME_TOLERANCE = 1e-14
-"""A system whose total momentum is below this part of sum |p| rests in the centre-of-mass frame (likewise places)."""
+"""A system whose total momentum is below this part of sum |p| is in the centre-of-mass frame (likewise positions)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ class InitialConditions:
     def with_gravity(self, G: float) -> InitialConditions:
         """The same orbits under the constant `G`, for a system that was built with G = 1.
 
-        Masses and places stay, velocities grow by sqrt(G), times shrink by it.
+        Masses and positions stay, velocities grow by sqrt(G), times shrink by it.
         """
         if G == 1.0:
             return self
@@ -118,7 +117,7 @@ def check_apart(system: InitialConditions, softening: float) -> None:
     if softening > 0:
         return
     position = system.position + 0.0  # -0.0 becomes 0.0
-    # Sorted by place, and at one place by falling mass: the two bodies of a bad pair are neighbours.
+    # Sorted by position, and at one position by falling mass: the two bodies of a bad pair are neighbours.
     order = np.lexsort((-system.mass, *position.T))
     same = (position[order[1:]] == position[order[:-1]]).all(axis=1) & (system.mass[order[:-1]] > 0)
     if same.any():

@@ -52,7 +52,7 @@ def eccentric_anomaly(mean_anomaly: float, eccentricity: float) -> float:
 
 
 def orbital_period(semi_major_axis: float, mass: float) -> float:
-    """Period of a Kepler orbit with total `mass`."""
+    """Period of a Kepler orbit with total `mass`, G = 1: Kepler's third law."""
     return math.tau * math.sqrt(semi_major_axis**3 / mass)
 
 
@@ -178,7 +178,7 @@ def hierarchical_triple(masses: tuple[float, float, float], inner: Elements, out
 
 
 def osculating_period(mass: Floats, position: Floats, velocity: Floats, G: float) -> float:
-    """Period of the Kepler orbit that two bodies are on at this moment; 0 if they are not bound."""
+    """Period of the Kepler orbit that two bodies, (2,) and (2, D), are on at this moment; 0 if they are not bound."""
     r = float(np.linalg.norm(position[1] - position[0]))
     v = velocity[1] - velocity[0]
     gm = G * float(mass.sum())

@@ -43,7 +43,7 @@ def require_rebound() -> Any:
 
 
 def add_bodies(simulation: Any, mass: Floats, names: tuple[str, ...]) -> None:
-    """Add bodies that are at rest at the origin."""
+    """Add bodies of masses (N,), at rest at the origin."""
     for body, own in enumerate(mass):
         simulation.add(m=float(own), **({"name": names[body]} if names else {}))
 

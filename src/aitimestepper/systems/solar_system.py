@@ -40,10 +40,10 @@ NAMES = ("Sun", "Mercury", "Venus", "Earth-Moon barycentre", "Mars", "Jupiter", 
 def solar_system(date: datetime.date) -> InitialConditions:
     """Sun and planets at 0 h TDB of a date: au, solar masses, yr/2pi (G = 1), axes of the ecliptic of J2000.
 
-    Approximate. Integrated over ten years the planets leave the ephemeris' own places by up to 0.02 au (Saturn), which
-    is the ephemeris' doing. Two choices keep it at that: the Earth is the Earth-Moon barycentre, because the Earth's
-    own motion carries the Moon's pull; and velocities are differences of places, because the velocities that the
-    ephemeris gives for the outer planets are off by 1e-3 and more (Saturn would be 0.12 au off).
+    Approximate. Integrated over ten years the planets leave the positions of the ephemeris by up to 0.02 au (Saturn),
+    which is the ephemeris' doing. Two choices keep it at that: the Earth is the Earth-Moon barycentre, because the
+    Earth's own motion carries the Moon's pull; and velocities are differences of positions, because the velocities
+    that the ephemeris gives for the outer planets are off by 1e-3 and more (Saturn would be 0.12 au off).
 
     Raises:
         InitialConditionsError: astropy is not installed.
@@ -66,7 +66,7 @@ def solar_system(date: datetime.date) -> InitialConditions:
 
 
 def _positions(date: datetime.date, offset_days: float) -> Floats:
-    """Barycentric places (9, 3) in au, ecliptic axes."""
+    """Barycentric positions (9, 3) in au, ecliptic axes."""
     try:
         from astropy.coordinates import get_body_barycentric
         from astropy.time import Time, TimeDelta
@@ -77,7 +77,7 @@ def _positions(date: datetime.date, offset_days: float) -> Floats:
         ) from None
     with iers.conf.set_temp("auto_download", False):
         time = Time(date.isoformat(), scale="tdb") + TimeDelta(offset_days, format="jd", scale="tdb")
-        places = [get_body_barycentric(body, time, ephemeris="builtin") for body in INVERSE_MASSES]
-    equatorial = np.array([place.xyz.to_value("au") for place in places])
+        vectors = [get_body_barycentric(body, time, ephemeris="builtin") for body in INVERSE_MASSES]
+    equatorial = np.array([vector.xyz.to_value("au") for vector in vectors])
     cosine, sine = math.cos(OBLIQUITY), math.sin(OBLIQUITY)
     return equatorial @ np.array([[1.0, 0.0, 0.0], [0.0, cosine, sine], [0.0, -sine, cosine]]).T

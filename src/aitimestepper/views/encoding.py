@@ -1,4 +1,4 @@
-"""Pictures into a film: MP4 through ffmpeg, wherever that comes from, or an animated GIF."""
+"""Pictures into a movie: MP4 through ffmpeg, wherever that comes from, or an animated GIF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aitimestepper.views.page import COLOURS
 Picture = NDArray[np.uint8]
 """(height, width, 4): red, green, blue, and an alpha that is not used."""
 
-FILM_SUFFIXES = (".mp4", ".gif")
+MOVIE_SUFFIXES = (".mp4", ".gif")
 
 _CODEC = "libx264"
 _GIF_TICK = 0.01
@@ -46,18 +46,18 @@ def _candidates() -> Iterator[str]:
 
 
 def check_encoder(path: Path | str) -> None:
-    """Refuse a film that could not be written in this format here.
+    """Refuse a movie that could not be written in this format here.
 
     Raises:
         InputError: an unknown suffix, or no ffmpeg for an MP4.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in FILM_SUFFIXES:
-        raise InputError(f"cannot write a film as {path}: its suffix must be one of {', '.join(FILM_SUFFIXES)}")
+    if suffix not in MOVIE_SUFFIXES:
+        raise InputError(f"cannot write a movie as {path}: its suffix must be one of {', '.join(MOVIE_SUFFIXES)}")
     if suffix == ".mp4" and find_ffmpeg() is None:
         raise InputError(
             f"cannot write {path}: there is no ffmpeg with H.264 here; pip install 'aitimestepper[plot]', "
-            "or give the film the suffix .gif"
+            "or give the movie the suffix .gif"
         )
 
 
@@ -69,7 +69,7 @@ def frame_rate(path: Path | str, fps: float) -> float:
 
 
 def encode(pictures: Iterable[Picture], path: Path, fps: float, suffix: str) -> None:
-    """Write a film; all pictures have one size, even both ways.
+    """Write a movie; all pictures have one size, even both ways.
 
     Args:
         pictures: made one by one, as they are needed.
@@ -109,7 +109,7 @@ def _encode_mp4(pictures: Iterable[Picture], path: Path, fps: float) -> None:
         if process.returncode != 0:
             complaints.seek(0)
             reason = complaints.read().decode(errors="replace").strip() or f"exit code {process.returncode}"
-            raise OutputError(f"cannot write the film: ffmpeg says: {reason}")
+            raise OutputError(f"cannot write the movie: ffmpeg says: {reason}")
 
 
 def _encode_gif(pictures: Iterable[Picture], path: Path, fps: float) -> None:

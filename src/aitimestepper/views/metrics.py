@@ -10,8 +10,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-
-METRICS_FILE = "metrics.jsonl"
+from aitimestepper.names import METRICS_FILE
 
 TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -40,7 +39,7 @@ TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def read_metrics(path: Path) -> dict[str, Floats]:
-    """The numbers of each epoch, NaN where one is missing; the last line may have been cut by a kill.
+    """The numbers of each epoch (E,), NaN where one is missing; the last line may have been cut by a kill.
 
     Args:
         path: the file, or the run directory that holds it.
@@ -67,7 +66,7 @@ def read_metrics(path: Path) -> dict[str, Floats]:
 
 
 def known_values(metrics: dict[str, Floats], key: str) -> tuple[Floats, Floats]:
-    """Epochs and values of a metric, where it has one; empty if it was not recorded."""
+    """Epochs and values, both (M,), of a metric, where it has one; empty if it was not recorded."""
     if key not in metrics:
         return np.empty(0), np.empty(0)
     known = np.isfinite(metrics[key])

@@ -1,4 +1,4 @@
-"""A film of a recording: frames at equal intervals of simulated time, whatever the steps were."""
+"""A movie of a recording: frames at equal intervals of simulated time, whatever the steps were."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ _SHRINK = 0.7
 _WORDS = 0.06
 """Part of the height that is left for words."""
 _MOST_TRAILS = 200
+"""Of more bodies none has a trail: they would cover each other."""
 _TRAIL_POINTS = 4000
-"""Of all trails of a frame together."""
+"""Of all trails of a frame together; drawing time grows with them."""
 
 
-class Film(NamedTuple):
-    """What a film shows.
+class Movie(NamedTuple):
+    """What a movie shows.
 
     Attributes:
         times: (K,), simulated time of each frame, at equal intervals, both ends of the run included.
@@ -61,19 +62,19 @@ def movie(
     title: str = "",
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
-) -> Film:
-    """Write a film of a run.
+) -> Movie:
+    """Write a movie of a run.
 
-    Frames lie at equal intervals of time; between recorded states bodies follow the cubic through places and
-    velocities, or the chord where two states are too far apart for one (`Film.cut`). A body that is thrown out leaves
+    Frames lie at equal intervals of time; between recorded states bodies follow the cubic through positions and
+    velocities, or the chord where two states are too far apart for one (`Movie.cut`). A body that is thrown out leaves
     the picture, which shows where bodies are most of the time.
 
     Args:
         recording: the run.
         path: .mp4 or .gif.
         fps: frames for each second; of a GIF, the nearest rate that it can have.
-        seconds: length of the film.
-        trail: seconds of the film that the trail behind each body shows; 0 for none.
+        seconds: length of the movie.
+        trail: seconds of the movie that the trail behind each body shows; 0 for none.
         dim: 2 for the x-y plane, 3 for space; None for what the run has.
         size: width and height in pixels; odd numbers are made even.
         title: over the picture.
@@ -81,9 +82,9 @@ def movie(
         progress: called for each frame with the part that is done, 0 to 1.
 
     Raises:
-        InputError: a value that is not allowed, no matplotlib, no ffmpeg, or a place that cannot be written to.
+        InputError: a value that is not allowed, no matplotlib, no ffmpeg, or a path that cannot be written to.
     """
-    check_film(path, overwrite, fps=fps, seconds=seconds, trail=trail, size=size)
+    check_movie(path, overwrite, fps=fps, seconds=seconds, trail=trail, size=size)
     if dim == 3 and recording.position.shape[-1] < 3:
         raise InputError(
             f"the run has {recording.position.shape[-1]} dimensions: it cannot be shown in space (dim = 3)"
@@ -93,17 +94,17 @@ def movie(
     times = np.linspace(motion.time[0], motion.time[-1], max(1, round(seconds * fps)))
     trail_time = trail / seconds * (motion.time[-1] - motion.time[0])
     in_space = (dim or min(recording.position.shape[-1], 3)) == 3
-    stage = _Stage(recording, motion, in_space=in_space, size=size, title=title)
-    film = Film(times, trail_time, fps, float(motion.cut.any(axis=1).mean()) if len(motion.time) > 1 else 0.0)
+    drawing = _Drawing(recording, motion, in_space=in_space, size=size, title=title)
+    shown = Movie(times, trail_time, fps, float(motion.cut.any(axis=1).mean()) if len(motion.time) > 1 else 0.0)
     suffix = Path(path).suffix.lower()
-    write_atomically(Path(path), lambda temporary: encode(_pictures(stage, film, progress), temporary, fps, suffix))
-    return film
+    write_atomically(Path(path), lambda temporary: encode(_pictures(drawing, shown, progress), temporary, fps, suffix))
+    return shown
 
 
-def check_film(
+def check_movie(
     path: Path | str, overwrite: bool, *, fps: float, seconds: float, trail: float, size: tuple[int, int]
 ) -> None:
-    """Refuse a film that cannot be made, before any work is done for it.
+    """Refuse a movie that cannot be made, before any work is done for it.
 
     Raises:
         InputError: as for `movie`.
@@ -120,14 +121,14 @@ def check_film(
     check_output(path, overwrite)
 
 
-def _pictures(stage: _Stage, film: Film, progress: Callable[[float], None] | None) -> Iterator[Picture]:
-    for number, time in enumerate(film.times, start=1):
-        yield stage.picture(float(time), film.trail)
+def _pictures(drawing: _Drawing, shown: Movie, progress: Callable[[float], None] | None) -> Iterator[Picture]:
+    for number, time in enumerate(shown.times, start=1):
+        yield drawing.picture(float(time), shown.trail)
         if progress is not None:
-            progress(number / len(film.times))
+            progress(number / len(shown.times))
 
 
-class _Stage:
+class _Drawing:
     """The figure: what never changes is drawn once, bodies and words over it for each frame."""
 
     def __init__(self, recording: Recording, motion: Motion, *, in_space: bool, size: tuple[int, int], title: str):
@@ -155,7 +156,7 @@ class _Stage:
             self._background = self._canvas.copy_from_bbox(figure.bbox)
 
     def _frame(self) -> None:
-        self._box = centre, half = view_box(self._places(self._motion.even_times()))
+        self._box = centre, half = view_box(self._positions(self._motion.even_times()))
         for letter, middle in zip("xyz", centre, strict=False):
             self._axes.set(
                 **{f"{letter}lim": (middle - half, middle + half), f"{letter}label": f"{letter} [{self._units.length}]"}
@@ -165,7 +166,7 @@ class _Stage:
         else:
             self._axes.set_aspect("equal", adjustable="box")
 
-    def _places(self, times: Floats) -> Floats:
+    def _positions(self, times: Floats) -> Floats:
         """(K, N, 2 or 3)."""
         return in_dimensions(self._motion.at(times), self._n_dims)
 
@@ -190,7 +191,7 @@ class _Stage:
     def picture(self, time: float, trail: float) -> Picture:
         """One frame."""
         self._canvas.restore_region(self._background)
-        now = self._places(np.array([time]))[0]
+        now = self._positions(np.array([time]))[0]
         past = self._past(time, trail, len(now))
         for dots, line, part in self._groups:
             self._put(line, past[:, part])
@@ -202,10 +203,10 @@ class _Stage:
         self._axes.figure.draw_artist(self._words)
         return np.array(self._canvas.buffer_rgba())
 
-    def _put(self, line: Any, places: Floats) -> None:
-        """Give a line the places (K, B, D): one body after the other, with a gap between them."""
-        gap = np.full((1, *places.shape[1:]), np.nan)
-        shown = within(places, *self._box) if self._n_dims == 3 else places
+    def _put(self, line: Any, positions: Floats) -> None:
+        """Give a line the positions (K, B, D): one body after the other, with a gap between them."""
+        gap = np.full((1, *positions.shape[1:]), np.nan)
+        shown = within(positions, *self._box) if self._n_dims == 3 else positions
         columns = np.concatenate([shown, gap]).transpose(2, 1, 0).reshape(self._n_dims, -1)
         (line.set_data_3d if self._n_dims == 3 else line.set_data)(*columns)
 
@@ -214,7 +215,7 @@ class _Stage:
         if trail == 0 or n_bodies > _MOST_TRAILS:
             return np.empty((0, n_bodies, self._n_dims))
         most = max(20, _TRAIL_POINTS // n_bodies)
-        return self._places(self._motion.times_between(time - trail, time, most))
+        return self._positions(self._motion.times_between(time - trail, time, most))
 
     def _status(self, time: float) -> str:
         past = np.searchsorted(self._errors.time, time, side="right") - 1

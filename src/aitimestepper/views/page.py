@@ -51,7 +51,7 @@ def check_figure(path: Path | str, overwrite: bool) -> None:
     """Refuse a figure that cannot be drawn or saved, before any work is done for it.
 
     Raises:
-        InputError: a suffix that is not known, no matplotlib, or a place that cannot be written to.
+        InputError: a suffix that is not known, no matplotlib, or a path that cannot be written to.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot draw {path}: its suffix must be one of {', '.join(SUFFIXES)}")
@@ -98,7 +98,7 @@ def legend_above(figure: Any, title: str, styles: Mapping[str, dict[str, Any]]) 
     if not styles:
         figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
         return
-    # As the legend's own, the title takes its place in the layout.
+    # As the legend's own, the title has its room in the layout.
     figure.legend(
         [Line2D([], [], **line) for line in styles.values()],
         list(styles),

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.views.framing import in_dimensions, run_box, within
-from aitimestepper.views.interpolation import Motion
+from aitimestepper.views.framing import common_box, in_dimensions, run_box, within
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values, read_metrics
+from aitimestepper.views.orbits import cube, draw_all, draw_orbits, label_orbit, paths_of, square
 from aitimestepper.views.page import (
     BLACK,
     COLOURS,
@@ -34,17 +32,13 @@ from aitimestepper.views.series import (
     body_names,
     energy_errors,
     in_external_field,
+    in_unit,
     steps,
     units_of,
 )
-from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
+from aitimestepper.views.thinning import extremes, maxima, running_median
 
 _BINS = 800
-_PATH_POINTS = 12_000
-_LEAST_POINTS = 200
-_ALL_POINTS = 400_000
-"""Points of all paths together, that are added between states."""
-_SHARPEST_TURN = 0.15
 
 
 def plot_comparison(
@@ -81,11 +75,11 @@ def plot_comparison(
         styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(recordings)}
         for depth, (name, recording) in enumerate(reversed(list(recordings.items())), start=3):
             line = styles[name] | {"zorder": depth}
-            _draw_orbits(orbit, in_dimensions(_paths(recording), 2), [line] * len(recording.mass))
+            draw_orbits(orbit, in_dimensions(paths_of(recording), 2), [line] * len(recording.mass))
             _draw_step(step, recording, line)
             _draw_error(error, energy_errors(recording), line)
-        _frame(orbit, list(recordings.values()))
-        _label_orbit(orbit, units)
+        square(orbit, *common_box(list(recordings.values())))
+        label_orbit(orbit, units)
         _label_over_time(figure, (step, error), units)
         legend_above(figure, title, styles)
         save_figure(figure, path)
@@ -114,14 +108,14 @@ def plot_run(
     with page_style():
         figure, orbit, space, over_time = _run_panels(in_space)
         styles = [line_style(body) for body in range(n_bodies)]
-        paths = _paths(recording)
-        _draw_all(orbit, in_dimensions(paths, 2), styles)
-        _square(orbit, *run_box(recording, 2))
-        _label_orbit(orbit, units)
+        paths = paths_of(recording)
+        draw_all(orbit, in_dimensions(paths, 2), styles)
+        square(orbit, *run_box(recording, 2))
+        label_orbit(orbit, units)
         if in_space:
             box = run_box(recording, 3)
-            _draw_all(space, within(paths, *box), styles)
-            _cube(space, *box, units)
+            draw_all(space, within(paths, *box), styles)
+            cube(space, *box, units)
         step, error, spin = over_time
         _draw_step(step, recording, {"color": BLACK})
         _draw_error(error, energy_errors(recording), {"color": BLACK})
@@ -204,94 +198,26 @@ def _run_panels(in_space: bool) -> tuple[Any, Any, Any, list[Any]]:
     return figure, figure.add_subplot(orbits[0]), space, _over_time(figure, [rows[k] for k in range(3)])
 
 
-def _over_time(figure: Any, places: Sequence[Any]) -> list[Any]:
+def _over_time(figure: Any, cells: Sequence[Any]) -> list[Any]:
     """Panels below each other, with numbers of the time under the last alone."""
     axes: list[Any] = []
-    for place in places:
-        axes.append(figure.add_subplot(place, sharex=axes[0] if axes else None))
+    for cell in cells:
+        axes.append(figure.add_subplot(cell, sharex=axes[0] if axes else None))
     for axis in axes[:-1]:
         axis.tick_params(labelbottom=False)
     return axes
 
 
-def _label_orbit(axis: Any, units: Units) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set(xlabel="x" + _in(units.length), ylabel="y" + _in(units.length))
-    for direction in (axis.xaxis, axis.yaxis):
-        direction.set_major_locator(MaxNLocator(5))
-
-
 def _label_over_time(figure: Any, axes: Sequence[Any], units: Units) -> None:
     """Label the panels of the step, of the energy error, and perhaps more below them."""
     step, error, *_ = axes
-    step.set(ylabel="step" + _in(units.time), yscale="log")
+    step.set(ylabel="step" + in_unit(units.time), yscale="log")
     error.set(ylabel=r"$|E - E_0| \, / \, |E_0|$", yscale="log")
-    axes[-1].set_xlabel("time" + _in(units.time))
+    axes[-1].set_xlabel("time" + in_unit(units.time))
     axes[-1].margins(x=0.01)
     for axis in axes:
         at_least_a_decade(axis)
     figure.align_ylabels(axes)
-
-
-def _in(unit: str) -> str:
-    return f" [{unit}]" if unit else ""
-
-
-def _paths(recording: Recording) -> Floats:
-    """(P, N, D): places of the bodies, so dense that paths are smooth."""
-    motion = Motion(recording)
-    return motion.at(motion.smooth_times(max(_LEAST_POINTS, min(_PATH_POINTS, _ALL_POINTS // len(recording.mass)))))
-
-
-def _draw_orbits(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) -> None:
-    """The path of each body (S, N, 2 or 3), and a dot where it starts."""
-    for path, line in zip(np.moveaxis(places, 1, 0), styles, strict=True):
-        chosen, turn = along_path(path, _PATH_POINTS)
-        # Over very many revolutions chords would fill the inside of the orbit: then it is dotted.
-        dotted = len(chosen) < len(path) and turn > _SHARPEST_TURN
-        form = {"linestyle": "none", "marker": ".", "markersize": 0.8} if dotted else {}
-        axis.plot(*path[chosen].T, **line | {"linewidth": 0.7} | form)
-        axis.plot(*path[:1].T, ".", markersize=4, **line | {"zorder": line.get("zorder", 2) + 0.5})
-
-
-def _draw_all(axis: Any, places: Floats, styles: Sequence[dict[str, Any]]) -> None:
-    """Paths and dots of one run (P, N, D); of very many bodies those of one colour are one line, with gaps."""
-    if len(styles) <= MOST_NAMES:
-        _draw_orbits(axis, places, styles)
-        return
-    gap = np.full((1, *places.shape[1:]), np.nan)
-    for number, colour in enumerate(COLOURS):
-        part = places[:, number :: len(COLOURS)]
-        joined = np.concatenate([part, gap[:, : part.shape[1]]]).swapaxes(0, 1).reshape(-1, places.shape[-1])
-        axis.plot(*joined.T, color=colour, linewidth=0.4)
-        axis.plot(*part[0].T, ".", color=colour, markersize=max(0.7, 2.5 - len(styles) / 1000))
-
-
-def _square(axis: Any, centre: Floats, half: float) -> None:
-    axis.set(xlim=(centre[0] - half, centre[0] + half), ylim=(centre[1] - half, centre[1] + half), aspect="equal")
-
-
-def _frame(axis: Any, recordings: Sequence[Recording]) -> None:
-    """A square that holds the first run, and of the others what is within twice its size."""
-    corners = [
-        np.array([plane.min((0, 1)), plane.max((0, 1))]) for plane in (in_dimensions(r.position, 2) for r in recordings)
-    ]
-    low, high = corners[0]
-    grown = 0.5 * (high - low).max()
-    low = np.maximum(np.min([c[0] for c in corners], axis=0), low - grown)
-    high = np.minimum(np.max([c[1] for c in corners], axis=0), high + grown)
-    centre, half = 0.5 * (low + high), 0.54 * (high - low).max() or 1.0
-    _square(axis, centre, half)
-
-
-def _cube(axis: Any, centre: Floats, half: float, units: Units) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for letter, middle in zip("xyz", centre, strict=True):
-        axis.set(**{f"{letter}lim": (middle - half, middle + half), f"{letter}label": letter + _in(units.length)})
-        getattr(axis, f"{letter}axis").set_major_locator(MaxNLocator(4))
-    axis.set_box_aspect((1, 1, 1), zoom=0.82)
 
 
 def _draw_step(axis: Any, recording: Recording, line: dict[str, Any]) -> None:
@@ -315,6 +241,6 @@ def _draw_metric(axis: Any, metrics: dict[str, Floats], key: str, name: str, lin
         return False
     shown = extremes(epoch, values, _BINS)
     axis.plot(epoch[shown], values[shown], **line | {"linewidth": 0.5, "alpha": 0.4})
-    places, medians = running_median(values, max(1, len(values) // 20), _BINS)
-    axis.plot(epoch[places], medians, label=name, **line)
+    chosen, medians = running_median(values, max(1, len(values) // 20), _BINS)
+    axis.plot(epoch[chosen], medians, label=name, **line)
     return True

@@ -12,7 +12,7 @@ from aitimestepper._version import __version__
 from aitimestepper.comparison.result import Comparison, SystemComparison
 from aitimestepper.ensembles.result import SHOWN, EnsembleResult, quantiles
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.outputs import check_output, spelled, write_atomically
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.series import units_of
@@ -20,11 +20,11 @@ from aitimestepper.views.sources import Source, Training, read_sources
 from aitimestepper.views.web_figures import (
     WebFigure,
     ensemble_figure,
-    orbit_figures,
     time_figure,
     training_figure,
     work_precision_figure,
 )
+from aitimestepper.views.web_orbits import orbit_figures
 
 MOST_SOURCES = 12
 """What a page shows at most."""
@@ -34,6 +34,7 @@ _FIGURE_BYTES = 900_000
 _PATHS = 0.6
 """Part of it for orbits; the rest is for what is shown over time."""
 _MOST_FAILURES = 20
+"""Lines of failed members; all of them are in the file of the ensemble."""
 
 
 class Table(NamedTuple):
@@ -92,7 +93,7 @@ def check_page(path: Path | str, overwrite: bool) -> None:
     """Refuse a page that cannot be written, before any work is done for it.
 
     Raises:
-        InputError: a suffix that is not known, a package that is missing, or a place that cannot be written to.
+        InputError: a suffix that is not known, a package that is missing, or a path that cannot be written to.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise InputError(f"cannot write the report {path}: its suffix must be .html")
@@ -144,8 +145,8 @@ def _of_recording(name: str, recording: Recording, n_bytes: int) -> Section:
         "initial conditions": str(recording.settings.get("ic", "given as arrays")),
         "note": recording.note,
         "units of length and time": f"{units.length}, {units.time}",
-        "G": _spelled(recording.G),
-        "softening": _spelled(recording.softening),
+        "G": _cell(recording.G),
+        "softening": _cell(recording.softening),
         "states kept": str(len(recording.time)),
     }
     asked = {key for key in summary.as_dict() if key.endswith(("_asked", "_verdict"))}
@@ -171,10 +172,7 @@ def _verdict(summary: Summary) -> Table:
     )
     return Table(
         ("", "asked", "achieved", "verdict"),
-        [
-            (what, _spelled(asked), _spelled(achieved, digits=3), verdict or "")
-            for what, asked, achieved, verdict in lines
-        ],
+        [(what, _cell(asked), _cell(achieved, digits=3), verdict or "") for what, asked, achieved, verdict in lines],
     )
 
 
@@ -189,7 +187,7 @@ def _of_ensemble(name: str, result: EnsembleResult) -> Section:
     }
     spread = {column: quantiles(getattr(result, column)[result.finished]) for column in SHOWN}
     heads = tuple(next(iter(spread.values())))
-    rows = [(column.replace("_", " "), *map(_spelled, values.values())) for column, values in spread.items()]
+    rows = [(column.replace("_", " "), *map(_cell, values.values())) for column, values in spread.items()]
     tables = {"Ensemble": _facts(about), "Members that finished": Table(("", *heads), rows)}
     failures = result.failures
     if failures:
@@ -222,7 +220,7 @@ def _rows_of(system: SystemComparison) -> Table:
     rows = sorted(system.rows, key=lambda row: row.budget)
     return Table(
         tuple(column.replace("_", " ") for column in _ROW),
-        [tuple(_spelled(getattr(row, column), digits=4) for column in _ROW) for row in rows],
+        [tuple(_cell(getattr(row, column), digits=4) for column in _ROW) for row in rows],
     )
 
 
@@ -241,13 +239,9 @@ def _of_training(name: str, training: Training, n_bytes: int) -> Section:
 def _facts(values: Mapping[str, Any]) -> Table:
     """Names and values, without those that say nothing."""
     return Table(
-        (), [(key.replace("_", " "), _spelled(value)) for key, value in values.items() if value not in ("", None)]
+        (), [(key.replace("_", " "), _cell(value)) for key, value in values.items() if value not in ("", None)]
     )
 
 
-def _spelled(value: Any, digits: int = 6) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.{digits}g}"
-    return ", ".join(map(_spelled, value)) if isinstance(value, (list, tuple)) else str(value)
+def _cell(value: Any, digits: int = 6) -> str:
+    return "–" if value is None else spelled(value, digits, between=", ")

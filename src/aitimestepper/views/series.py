@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.recordings.recording import Recording
-
-SMALLEST_ERROR = 1e-17
-"""Smaller errors, and 0, are shown as this: a logarithmic axis has no place for them."""
+from aitimestepper.systems.conserved import angular_momentum_scale
 
 CODE_UNITS = "code units"
 """The unit of what says nothing of its units."""
@@ -38,6 +37,11 @@ def units_of(recording: Recording) -> Units:
         return Units("N-body units", "N-body units")
     found = re.search(r"\bau, solar masses, (yr(?:/2pi)?)", recording.note)
     return Units("au", found[1].replace("pi", "π")) if found else Units(CODE_UNITS, CODE_UNITS)
+
+
+def in_unit(unit: str) -> str:
+    """What follows the name of an axis."""
+    return f" [{unit}]" if unit else ""
 
 
 def in_external_field(recording: Recording) -> bool:
@@ -71,8 +75,7 @@ def energy_errors(recording: Recording) -> Series:
 def angular_momentum_errors(recording: Recording) -> Series:
     """|L - L_initial| over the largest sum m |x| |v| of a frame, as in the summary; L itself may be 0."""
     change = recording.angular_momentum - recording.angular_momentum[0]
-    size = np.linalg.norm(recording.position, axis=-1) * np.linalg.norm(recording.velocity, axis=-1)
-    scale = (size @ recording.mass).max() or 1.0
+    scale = angular_momentum_scale(recording.mass, recording.position, recording.velocity).max() or 1.0
     return _shown(recording.time, np.abs(change if change.ndim == 1 else np.linalg.norm(change, axis=-1)) / scale)
 
 

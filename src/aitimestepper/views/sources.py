@@ -11,11 +11,10 @@ from aitimestepper.comparison.result import Comparison
 from aitimestepper.ensembles.result import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE
 from aitimestepper.recordings.layout import FORMAT as RECORDING
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.views.metrics import METRICS_FILE, read_metrics
-
-CONFIG_FILE = "config.toml"
+from aitimestepper.views.metrics import read_metrics
 
 
 class Training(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from aitimestepper.arrays import Floats
 
 
 def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
-    """Indices, in order, of the smallest and the largest y in each of `n_bins` equal intervals of x (S,).
+    """Indices, in order, of the smallest and the largest y (S,) in each of `n_bins` equal intervals of x (S,).
 
     A line through these points has the outline of the line through all of them.
     """
@@ -21,7 +21,7 @@ def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
 
 
 def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
-    """Indices, in order, of the largest y in each of `n_bins` equal intervals of x (S,)."""
+    """Indices, in order, of the largest y (S,) in each of `n_bins` equal intervals of x (S,)."""
     bins = _bins(x, n_bins)
     order = np.lexsort((y, bins))
     ends = np.append(np.flatnonzero(np.diff(bins[order])), len(x) - 1)
@@ -47,16 +47,16 @@ def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
 
 
 def running_median(values: Floats, width: int, n_points: int) -> tuple[NDArray[np.intp], Floats]:
-    """At most `n_points` indices, and the median of the `width` values around each; fewer at the ends."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
+    """At most `n_points` indices of values (S,), and the median of `width` values around each; fewer at the ends."""
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), n_points)).astype(np.intp))
     half = width // 2
-    return places, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in places])
+    return chosen, np.array([np.nanmedian(values[max(0, i - half) : i + half + 1]) for i in chosen])
 
 
 def _bins(x: Floats, n_bins: int) -> NDArray[np.intp]:
     span = x[-1] - x[0]
-    place = (x - x[0]) / span if span > 0 else np.zeros(len(x))
-    return np.minimum((place * n_bins).astype(np.intp), n_bins - 1)
+    part = (x - x[0]) / span if span > 0 else np.zeros(len(x))
+    return np.minimum((part * n_bins).astype(np.intp), n_bins - 1)
 
 
 def _share(values: Floats) -> Floats:

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.comparison.result import SystemComparison
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.views.framing import in_dimensions, run_box, within
-from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import TRAINING_PANELS, known_values
-from aitimestepper.views.page import BLACK, COLOURS, MOST_NAMES
+from aitimestepper.views.page import BLACK, COLOURS
 from aitimestepper.views.series import (
-    SMALLEST_ERROR,
     Series,
     angular_momentum_errors,
-    body_names,
     energy_errors,
     in_external_field,
     steps,
     units_of,
 )
-from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
+from aitimestepper.views.thinning import extremes, maxima, running_median
 
 INK = "@ink"
 """Stands for the colour of text, which the page puts in: black lines would not be seen on black."""
 
-_DASHES = ("solid", "dash", "dot")
+DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "triangle-left", "triangle-right")
-_BYTES_OF_A_PATH_POINT = 45
-_LEAST_POINTS = 20
-"""Of a path that is shown at all."""
 _BYTES_OF_A_BIN = 90
 _BYTES_OF_AN_EPOCH = 430
 _HALF_PAGE = ((0.0, 0.44), (0.56, 1.0))
@@ -53,91 +47,13 @@ class WebFigure(NamedTuple):
 
 
 def numbers(values: Any, dtype: str = "f4") -> dict[str, str]:
-    """An array as plotly.js reads it."""
+    """An array of any shape as plotly.js reads it: base64 of float32, or of another `dtype`."""
     array = np.ascontiguousarray(values, dtype="<" + dtype)
     return {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode()}
 
 
-def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
-    """The paths of the bodies: in space, or in the plane and over time; at most about so many bytes."""
-    paths = _thinned_paths(recording, n_bytes // _BYTES_OF_A_PATH_POINT)
-    length, time = (f" [{unit}]" for unit in units_of(recording))
-    turning = "drag to turn, scroll to come nearer."
-    n_dims = recording.position.shape[-1]
-    if n_dims == 3:
-        centre, half = run_box(recording, 3)
-        paths = [BodyPath(times, within(places, centre, half)) for times, places in paths]
-        ranges = [[float(middle - half), float(middle + half)] for middle in centre]
-        scene = _scene([name + length for name in "xyz"], ranges)
-        return [WebFigure(f"Orbits in space: {turning}", _lines_and_dots(paths, recording, "scatter3d"), scene, 600)]
-    plane = [BodyPath(times, in_dimensions(places, 2)) for times, places in paths]
-    world = [BodyPath(times, np.column_stack([places, times])) for times, places in plane]
-    axes = {
-        "xaxis": {"title": {"text": "x" + length}},
-        "yaxis": {"title": {"text": "y" + length}, "scaleanchor": "x"},
-    }
-    scene = _scene(["x" + length, "y" + length, "time" + time])
-    return [
-        WebFigure("Orbits in the plane.", _lines_and_dots(plane, recording, "scatter"), axes, 560),
-        WebFigure(f"The same with time upwards: {turning}", _lines_and_dots(world, recording, "scatter3d"), scene, 600),
-    ]
-
-
-class BodyPath(NamedTuple):
-    """The way of one body: times (P,) and places (P, D)."""
-
-    time: Floats
-    places: Floats
-
-
-def _thinned_paths(recording: Recording, n_points: int) -> list[BodyPath]:
-    """Paths of at most about so many points together; of very many bodies some are left out."""
-    n_bodies = len(recording.mass)
-    shown = np.unique(np.linspace(0, n_bodies - 1, min(n_bodies, n_points // _LEAST_POINTS)).astype(np.intp))
-    most = n_points // len(shown)
-    motion = Motion(recording)
-    times = motion.smooth_times(most)
-    places = motion.at(times)[:, shown]
-    chosen = [along_path(path, most)[0] for path in places.swapaxes(0, 1)]
-    return [BodyPath(times[rows], places[rows, body]) for body, rows in enumerate(chosen)]
-
-
-def _scene(labels: Sequence[str], ranges: Sequence[list[float]] | None = None) -> dict[str, Any]:
-    """A cube seen from above its corner; of equal scales if the ranges are equally long."""
-    axes: dict[str, Any] = {f"{name}axis": {"title": {"text": text}} for name, text in zip("xyz", labels, strict=True)}
-    for axis, extent in zip(axes.values(), ranges or (), strict=False):
-        axis["range"] = extent
-    return {"scene": axes | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}}}}
-
-
-def _lines_and_dots(paths: Sequence[BodyPath], recording: Recording, kind: str) -> list[dict[str, Any]]:
-    """A line for each body and a dot where it starts; with many bodies one line for all."""
-    few = len(recording.mass) <= MOST_NAMES
-    n_bodies = len(recording.mass)
-    of = "" if len(paths) == n_bodies else f" of {n_bodies}"
-    names = body_names(recording) if few else [f"{len(paths)}{of} bodies"]
-    parts = [[path] for path in paths] if few else [list(paths)]
-    traces: list[dict[str, Any]] = []
-    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
-        gap = np.full((1, part[0].places.shape[1]), np.nan)
-        time = np.concatenate([piece for path in part for piece in (path.time, [np.nan])])
-        line = _columns(np.concatenate([piece for path in part for piece in (path.places, gap)]))
-        style = {"color": _colour(number), "dash": _DASHES[number // len(COLOURS) % 3], "width": 2 if few else 1}
-        hover = {"customdata": numbers(time), "hovertemplate": "t = %{customdata:.6g}"}
-        traces.append(line | hover | {"mode": "lines", "line": style})
-        dot = {"color": _colour(number), "size": (4 if kind == "scatter3d" else 8) if few else 2}
-        starts = _columns(np.array([path.places[0] for path in part]))
-        traces.append(starts | {"mode": "markers", "marker": dot, "showlegend": False, "hoverinfo": "name"})
-        for trace in traces[-2:]:
-            trace.update(type=kind, name=name, legendgroup=name)
-    return traces
-
-
-def _columns(places: Floats) -> dict[str, Any]:
-    return {name: numbers(column) for name, column in zip("xyz", places.T, strict=False)}
-
-
-def _colour(number: int) -> str:
+def colour_of(number: int) -> str:
+    """The colour of a line, black as that of text."""
     colour = COLOURS[number % len(COLOURS)]
     return INK if colour == BLACK else colour
 
@@ -201,7 +117,7 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
         number = _nth(panel)
         known = {name: known_values(metrics, key) for key, name in curves}
-        colours = {name: _colour(place) for place, (name, (epoch, _)) in enumerate(known.items()) if len(epoch)}
+        colours = {name: colour_of(k) for k, (name, (epoch, _)) in enumerate(known.items()) if len(epoch)}
         for name, colour in colours.items():
             axes = {"xaxis": "x" + number, "yaxis": "y" + number}
             data += _curve(Series(*known[name]), name, colour, bins, axes)
@@ -219,7 +135,7 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
 
 
 def _names_above(colours: Mapping[str, str], left: float, top: float) -> dict[str, Any]:
-    """The names of the curves of a panel, two in a line; a legend for each panel is more than plotly.js places well."""
+    """The names of the curves of a panel, two in a line; plotly.js has one legend for all panels."""
     spans = [f'<span style="color:{colour}">— {name}</span>' for name, colour in colours.items()] or ["not recorded"]
     lines = ["   ".join(spans[k : k + 2]) for k in range(0, len(spans), 2)]
     where = {"xref": "paper", "yref": "paper", "x": left, "y": top + 0.01, "xanchor": "left", "yanchor": "bottom"}
@@ -228,9 +144,9 @@ def _names_above(colours: Mapping[str, str], left: float, top: float) -> dict[st
 
 def _curve(series: Series, name: str, colour: str, bins: int, axes: dict[str, Any]) -> list[dict[str, Any]]:
     shown = extremes(series.time, series.value, bins)
-    places, medians = running_median(series.value, max(1, len(series.value) // 20), bins)
+    chosen, medians = running_median(series.value, max(1, len(series.value) // 20), bins)
     every = _line(series.time[shown], series.value[shown]) | {"line": {"color": colour, "width": 1}, "opacity": 0.35}
-    median = _line(series.time[places], medians) | {"line": {"color": colour, "width": 2}}
+    median = _line(series.time[chosen], medians) | {"line": {"color": colour, "width": 2}}
     faint = {"showlegend": False, "hoverinfo": "skip"}
     return [every | faint | axes, median | {"name": name} | axes]
 
@@ -259,7 +175,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
                     "xaxis": "x" + axis,
                     "yaxis": "y" + axis,
                     "showlegend": panel == 0,
-                    "line": {"color": _colour(number), "width": 1.5, "dash": _DASHES[number // len(COLOURS) % 3]},
+                    "line": {"color": colour_of(number), "width": 1.5, "dash": DASHES[number // len(COLOURS) % 3]},
                     "marker": {"size": 8, "symbol": [symbol if met else symbol + "-open" for *_, met in points]},
                 }
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aitimestepper.comparison.result import Comparison, Row, SystemComparison
+from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
 
@@ -15,7 +16,6 @@ SYSTEMS_IN_A_BAND = 3
 _PANEL_HEIGHT = 1.75
 _LEGEND_ROW = 0.2
 _MARKERS = ("o", "s", "D", "^", "v", "<", ">")
-_SMALLEST_ERROR = 1e-17
 _UNSURE = "0.88"
 _LONGEST_TITLE = 34
 _PANELS = (("energy_error_max", r"max $|E - E_0| \, / \, |E_0|$"), ("position_error", "position error"))
@@ -63,7 +63,7 @@ def _style(number: int) -> dict[str, Any]:
 
 
 def _grid(n_systems: int, columns: int, n_methods: int) -> tuple[Any, Any]:
-    """Axes by row and column, two rows for each band of systems; places without a system are left empty."""
+    """Axes by row and column, two rows for each band of systems; those without a system are left empty."""
     from matplotlib.figure import Figure
 
     bands = -(-n_systems // columns)
@@ -71,8 +71,8 @@ def _grid(n_systems: int, columns: int, n_methods: int) -> tuple[Any, Any]:
     width = PAGE_WIDTH * (1.0 if columns > 1 else 0.62)
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(2 * bands, columns, squeeze=False)
-    for place in range(n_systems, bands * columns):
-        band, column = divmod(place, columns)
+    for number in range(n_systems, bands * columns):
+        band, column = divmod(number, columns)
         axes[2 * band][column].set_axis_off()
         axes[2 * band + 1][column].set_axis_off()
     return figure, axes
@@ -95,7 +95,7 @@ def _draw_system(system: SystemComparison, upper: Any, lower: Any, styles: dict[
 
 def _draw_method(axis: Any, rows: Sequence[Row], quantity: str, style: dict[str, Any]) -> None:
     points = sorted(
-        (row.force_evaluations, max(getattr(row, quantity), _SMALLEST_ERROR), row.met)
+        (row.force_evaluations, max(getattr(row, quantity), SMALLEST_ERROR), row.met)
         for row in rows
         if row.force_evaluations is not None and getattr(row, quantity) is not None
     )
@@ -131,11 +131,11 @@ def _number_costs(axis: Any, low: float, high: float) -> None:
 
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     for mantissas in _NUMBERED:
-        places = [m * 10.0**decade for decade in decades for m in mantissas if low <= m * 10.0**decade <= high]
-        if len(places) >= 3:
+        costs = [m * 10.0**decade for decade in decades for m in mantissas if low <= m * 10.0**decade <= high]
+        if len(costs) >= 3:
             break
     axis.set_xlim(low, high)
-    axis.xaxis.set_major_locator(FixedLocator(places))
+    axis.xaxis.set_major_locator(FixedLocator(costs))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: _short(cost)))
     axis.xaxis.set_minor_formatter(NullFormatter())
 

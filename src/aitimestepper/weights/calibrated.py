@@ -28,6 +28,6 @@ def check_tolerance(tolerance: float) -> None:
     low, high = TOLERANCES
     if not low <= tolerance <= high:
         raise InputError(
-            f"tolerance must be between {low:g} and {high:g}, which calibrated steps can keep, got {tolerance:g} "
+            f"tolerance must be between {low:g} and {high:g}, got {tolerance:g}: calibrated steps can keep no other "
             "(below, rounding decides; for planets and less than 1e-12 take REBOUND's IAS15)"
         )

@@ -7,10 +7,10 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import ENERGY_ERROR_ORDER, TRAITS
+from aitimestepper.engine import networks
 from aitimestepper.engine.features.scales import scales_of
 from aitimestepper.engine.features.summary import CODES as FEATURES
 from aitimestepper.engine.features.summary import WIDTHS, Sight
-from aitimestepper.engine.networks import CODES as ACTIVATIONS
 from aitimestepper.engine.networks import Network
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.run.plan import Control, Learner
@@ -82,9 +82,13 @@ def learner_of(model: ModelFile, system: InitialConditions, law: Law, tolerance:
 
 
 def network_of(model: ModelFile, head: int = 0) -> Network:
-    """The network as arrays, with the output `head` in column 0."""
+    """The network as arrays, with the output `head` in column 0.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the file describes.
+    """
     config = model.config
-    if config.output_scale == "calibrated":
+    if model.calibrated:
         n_features = TRAITS + 1
     else:
         n_features = WIDTHS[FEATURES[config.feature_type]] * (
@@ -93,22 +97,16 @@ def network_of(model: ModelFile, head: int = 0) -> Network:
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.weights.items()}
     frequencies = arrays.pop("layers.0.frequencies", np.zeros((n_features, 0)))
     numbers = sorted({int(name.split(".")[1]) for name in arrays})
-    widths = [n_features + 2 * frequencies.shape[1], *config.hidden_dims]
-    parts = [frequencies.reshape(-1)]
-    if config.fourier_dim != frequencies.shape[1] or len(numbers) != len(widths):
-        raise _other_size(len(numbers), len(widths))
-    for number, n_in in zip(numbers, widths, strict=True):
-        weight, bias = arrays[f"layers.{number}.weight"], arrays[f"layers.{number}.bias"]
-        n_out = widths[len(parts)] if len(parts) < len(widths) else len(bias)
-        if weight.shape != (n_out, n_in) or bias.shape != (n_out,):
-            raise _other_size(weight.shape, (n_out, n_in))
-        if number == numbers[-1]:
-            weight, bias = np.roll(weight, -head, axis=0), np.roll(bias, -head)
-        parts += [np.concatenate([weight.T.reshape(-1), bias])]
-    units = [*widths, len(bias)]
-    return Network(
-        np.array([n_features, frequencies.shape[1], *units]), np.concatenate(parts), ACTIVATIONS[config.activation]
-    )
+    layers = [(arrays[f"layers.{number}.weight"], arrays[f"layers.{number}.bias"]) for number in numbers]
+    if config.fourier_dim != frequencies.shape[1] or len(layers) != len(config.hidden_dims) + 1:
+        raise _other_size(len(layers), len(config.hidden_dims) + 1)
+    units = [n_features + 2 * config.fourier_dim, *config.hidden_dims, len(layers[-1][1])]
+    for (weight, bias), shape in zip(layers, zip(units[1:], units[:-1], strict=True), strict=True):
+        if weight.shape != shape or bias.shape != shape[:1]:
+            raise _other_size(weight.shape, shape)
+    weight, bias = layers[-1]
+    layers[-1] = np.roll(weight, -head, axis=0), np.roll(bias, -head)
+    return networks.network_of(frequencies, layers, config.activation)
 
 
 def _other_size(found: object, expected: object) -> CheckpointError:

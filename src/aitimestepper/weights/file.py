@@ -20,11 +20,11 @@ from aitimestepper._version import __version__
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.errors import CheckpointError, ConfigError
+from aitimestepper.names import MODEL_FILE
 from aitimestepper.outputs import write_atomically
 
 FORMAT = "aitimestepper-model"
 VERSION = 1
-MODEL_FILE = "model.safetensors"
 DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
 """The calibrated weights that come with the package."""
 

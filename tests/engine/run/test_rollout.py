@@ -20,8 +20,9 @@ from aitimestepper import (
 )
 from aitimestepper.engine.layout import AX, ROWS, VX, X
 from aitimestepper.engine.run.own_criterion import OwnCriterion
+from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import advance
-from aitimestepper.engine.run.state import Frames, Limits, Plan, Run, copy_of
+from aitimestepper.engine.run.state import Frames, Limits, Run, copy_of
 from aitimestepper.features.build import feature_length
 from aitimestepper.model.reference import FreeFallStep, LearnedStep, reference_steps
 from aitimestepper.simulation.planning import planned

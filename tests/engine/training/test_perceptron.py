@@ -8,7 +8,7 @@ import torch
 
 from aitimestepper import FullyConnectedNN
 from aitimestepper.engine.training.perceptron import backward, forward, step_down
-from aitimestepper.training.part_one.compiled_loop import borrowed
+from aitimestepper.training.part_one.borrowed import borrowed
 
 ACTIVATIONS = ["tanh", "relu", "silu", "sigmoid"]
 

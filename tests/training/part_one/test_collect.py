@@ -103,7 +103,7 @@ def test_the_newest_history_interval_was_always_zero():
     model, optimizer, config, adapter = parts(0.001, steps_per_epoch=4, history_len=2, feature_type="delta_mag")
     trajectory, _ = collect_trajectory(model, kepler(e=0.4), optimizer, config, adapter)
     state, dt = trajectory[-1]
-    features = trajectory.windows[-1].features_for(state)
+    features = trajectory.histories[-1].features_for(state)
     assert features[10] > 0  # mean |dx| of the newest interval
     assert features[19].item() == pytest.approx(float(dt))
     simulated = ModelAdapter(config)

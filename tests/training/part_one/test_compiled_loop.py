@@ -22,11 +22,12 @@ from aitimestepper import (
     collect_trajectory_step,
     stack_particles,
 )
-from aitimestepper.engine.training.collecting import ITERATIONS, SPENT
+from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
 from aitimestepper.training.session.epochs import epochs
 from aitimestepper.training.session.session import build_training, training_systems
+from aitimestepper.training.steps.single_step import SingleSteps
 
 
 class TorchOnly(FullyConnectedNN):
@@ -76,8 +77,8 @@ CASES = {
 def test_trajectory_weights_metrics_and_history_are_those_of_the_torch_loop(name):
     config = Config(**{"lr": 2e-3, "hidden_dims": (16, 12), "steps_per_epoch": 12, **CASES[name]})
     mine, theirs = training(FullyConnectedNN, config), training(TorchOnly, config)
-    assert why_torch(mine[0], mine[2], mine[1], config, mine[4]) is None
-    assert why_torch(theirs[0], theirs[2], theirs[1], config, theirs[4]) is not None
+    assert why_torch(mine[0], mine[2], SingleSteps(config, mine[4]), mine[1]) is None
+    assert why_torch(theirs[0], theirs[2], SingleSteps(config, theirs[4]), theirs[1]) is not None
     for _ in range(2):  # the second call goes on with moments and a full history
         (found, first), (expected, second) = (collect_trajectory(*task) for task in (mine, theirs))
         assert numbers(first) == pytest.approx(numbers(second), rel=1e-6)
@@ -88,7 +89,7 @@ def test_trajectory_weights_metrics_and_history_are_those_of_the_torch_loop(name
                     getattr(one.state, quantity), getattr(other.state, quantity), rtol=1e-9, atol=1e-9
                 ), quantity
             if config.history_len:
-                assert torch.allclose(one.window.features_for(one.state), other.window.features_for(other.state))
+                assert torch.allclose(one.history.features_for(one.state), other.history.features_for(other.state))
         now, then = first["final_particle"], second["final_particle"]
         assert torch.allclose(mine[4].build_feature_tensor(now), theirs[4].build_feature_tensor(then), rtol=1e-9)
         assert torch.allclose(now.position, then.position, rtol=1e-9)
@@ -197,7 +198,7 @@ def test_a_history_of_its_own_for_each_system(kind):
     window = HistoryBuffer(2, "delta_mag")
     trajectory, metrics = collect_trajectory(model, particle, optimizer, config, adapter, window)
     assert 2 <= metrics["warmup_discarded"] <= 6
-    for (state, dt), past in zip(trajectory, trajectory.windows, strict=True):
+    for (state, dt), past in zip(trajectory, trajectory.histories, strict=True):
         newest = past.snapshots()[-1]
         before = ParticleTorch.from_tensors(newest.mass, newest.position, newest.velocity)
         before.update_dt(dt)
@@ -241,7 +242,7 @@ def test_why_a_training_runs_in_torch():
 
     def reason(**changes):
         own = {"model": model, "optimizer": adam, "particle": particle, "config": config, "adapter": adapter, **changes}
-        return why_torch(own["model"], own["optimizer"], own["particle"], own["config"], own["adapter"])
+        return why_torch(own["model"], own["optimizer"], SingleSteps(own["config"], own["adapter"]), own["particle"])
 
     assert reason() is None
     assert "Adam" in reason(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))

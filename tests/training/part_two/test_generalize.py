@@ -15,7 +15,7 @@ from aitimestepper import (
     stack_particles,
     train_epoch_two_phase,
 )
-from aitimestepper.training.steps.attempt import Start
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
 
@@ -91,9 +91,9 @@ def test_replay_used_the_live_history_for_old_states():
     """Known fault 8: whatever the running history holds, a stored state is seen with the one of its time."""
     _, _, config, adapter, trajectory = collected(history_len=2, feature_type="delta_mag", dt=0.01)
     samples = trajectory.samples
-    stacked = Start.of(samples.state, config, adapter, samples.window).features
-    for row, (state, _), window in zip(stacked, trajectory, trajectory.windows, strict=True):
-        assert torch.allclose(row, window.features_for(state), rtol=1e-12)
+    stacked = SingleSteps(config, adapter).start(samples.state, samples.history).features
+    for row, (state, _), history in zip(stacked, trajectory, trajectory.histories, strict=True):
+        assert torch.allclose(row, history.features_for(state), rtol=1e-12)
     assert not torch.allclose(stacked[2], adapter.history_buffer.features_for(trajectory[2][0]), rtol=1e-2)
 
 

@@ -104,13 +104,13 @@ def test_a_loaded_stepper_takes_the_steps_of_the_one_that_was_trained():
         state.particle,
         state.optimizer,
         Config(epochs=2, **SMALL, **HISTORY),
-        state.adapter,
+        state.learned.adapter,
         save_dir="here",
     )
     loaded = load_stepper("here")
     particle = kepler(e=0.5)
-    assert loaded.adapter.norm_scales == state.adapter.norm_scales
-    before = state.adapter.predict_dt(state.model, particle, loaded.adapter.history_buffer)
+    assert loaded.adapter.norm_scales == state.learned.adapter.norm_scales
+    before = state.learned.adapter.predict_dt(state.model, particle, loaded.adapter.history_buffer)
     assert loaded.adapter.predict_dt(loaded.model, particle) == before
 
 

@@ -9,9 +9,8 @@ from tests.conftest import CountingField, random_bodies
 
 from aitimestepper import Config, ModelAdapter, ParticleTorch, PointMassTidalField, stack_particles
 from aitimestepper.engine.training.gate import LOSS, SLOPE, VERDICT, judge_all
-from aitimestepper.training.part_two.generalize import step_fraction
-from aitimestepper.training.steps.attempt import Start, attempt
 from aitimestepper.training.steps.rows import why_not_compiled
+from aitimestepper.training.steps.single_step import SingleSteps, step_fraction
 
 
 class Steps(torch.nn.Module):
@@ -51,9 +50,12 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
     config = Config(output_scale=output_scale, **keys)
     adapter = ModelAdapter(config)
     model = Steps(torch.logspace(-7, 1.5, 40, dtype=torch.float64))  # from rounding to far beyond the limit
-    start = Start.of(particle, config, adapter, None)
-    assert start.stock is not None
-    found, expected = (attempt(model, s, config, adapter) for s in (start, start._replace(stock=None)))
+    learned = SingleSteps(config, adapter)
+    start = learned.start(particle)
+    assert start.known.compiled is not None
+    found, expected = (
+        learned.attempt(model, s) for s in (start, start._replace(known=start.known._replace(compiled=None)))
+    )
     assert torch.equal(found.passed, expected.passed)
     assert 0 < found.passed.sum() < 40
     # An error is a difference of energies, exact to their rounding only.
@@ -63,7 +65,7 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
     slopes = [torch.autograd.grad(tried.losses.sum(), list(model.parameters())) for tried in (found, expected)]
     for mine, theirs in zip(*slopes, strict=True):
         assert torch.allclose(mine[clear], theirs[clear], rtol=1e-4, atol=1e-9)
-    accepted = [tried.advanced.select(tried.passed.nonzero()[:, 0]) for tried in (found, expected)]
+    accepted = [tried.reached().select(tried.passed.nonzero()[:, 0]) for tried in (found, expected)]
     for quantity in ("position", "velocity", "acceleration", "current_time", "dt"):
         mine, theirs = (getattr(state, quantity) for state in accepted)
         assert torch.allclose(mine, theirs, rtol=1e-12, atol=1e-13)
@@ -71,13 +73,12 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
 
 def test_the_slope_is_that_of_the_loss():
     particle, config = systems(4, 3, 11, field=PointMassTidalField(5.0, [2.5, 1.0, 3.0])), Config()
-    start = Start.of(particle, config, ModelAdapter(config), None)
-    stock = start.stock
+    states = SingleSteps(config, ModelAdapter(config)).start(particle).known.compiled
     dt = 0.2 * particle.shortest_pair_time().numpy()
 
     def verdicts(steps: np.ndarray) -> np.ndarray:
-        found, reached = np.empty((40, VERDICT)), np.empty_like(stock.rows)
-        judge_all(found, reached, *stock.arrays[:3], steps, steps, stock.law, stock.gate)
+        found, reached = np.empty((40, VERDICT)), np.empty_like(states.rows)
+        judge_all(found, reached, *states.arrays[:3], steps, steps, states.law, states.gate)
         return found
 
     change = 1e-6 * dt
@@ -93,10 +94,9 @@ def test_bodies_at_one_point_are_refused_without_a_gradient():
     meeting = ParticleTorch([1.0, 1.0], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [-1.0, 0.0]])
     apart = ParticleTorch([1.0, 1.0], [[0.5, 0.0], [-0.5, 0.0]], [[0.0, 0.7], [0.0, -0.7]])
     config = Config()
-    adapter = ModelAdapter(config)
-    start = Start.of(stack_particles([meeting, apart]), config, adapter, None)
+    learned = SingleSteps(config, ModelAdapter(config))
     model = Steps(torch.tensor([0.3, 0.3], dtype=torch.float64))
-    tried = attempt(model, start, config, adapter)
+    tried = learned.attempt(model, learned.start(stack_particles([meeting, apart])))
     assert tried.passed.tolist() == [False, False]
     assert tried.error[0] == 1.0
     tried.losses.sum().backward()
@@ -106,9 +106,11 @@ def test_bodies_at_one_point_are_refused_without_a_gradient():
 
 def test_the_largest_passing_steps_are_those_of_the_torch_grid():
     particle, config = systems(3, 3, 12), Config()
-    start = Start.of(particle, config, ModelAdapter(config), None)
+    start = SingleSteps(config, ModelAdapter(config)).start(particle)
     dt = torch.full((40,), 0.01, dtype=torch.float64)
-    fractions = [step_fraction(s, dt, config) for s in (start, start._replace(stock=None))]
+    fractions = [
+        step_fraction(s, dt, config) for s in (start, start._replace(known=start.known._replace(compiled=None)))
+    ]
     assert torch.allclose(*fractions, rtol=1e-12)
 
 

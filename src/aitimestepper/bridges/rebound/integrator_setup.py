@@ -124,7 +124,8 @@ def _prepare(simulation: int, address: int) -> None:
         raise InputError(f"sim.dt = {view.dt} does not say which way time goes: set it to 1 or -1")
     if state.run != 0 and state.layout not in (0.0, RUN_LAYOUT):
         raise InputError(
-            "the run in this archive has the layout of another version of aitimestepper: go on with the one that wrote it"
+            "the run in this archive has the layout of another version of aitimestepper: go on with the one that "
+            "wrote it"
         )
     plan, vector = _plan(state.tolerance, view.G, view.softening)
     if not take_plan(address, vector):
@@ -136,7 +137,8 @@ def _prepare(simulation: int, address: int) -> None:
 
 def _state(address: int) -> Any:
     """The integrator's state, not a copy."""
-    return np.frombuffer((ctypes.c_char * STATE.itemsize).from_address(address), STATE)[0]
+    content: Any = (ctypes.c_char * STATE.itemsize).from_address(address)
+    return np.frombuffer(content, STATE)[0]
 
 
 @lru_cache(maxsize=8)

@@ -51,7 +51,7 @@ HEAD = np.dtype((np.record, np.dtype([(name, np.float64, shape) for name, shape 
 """A run's vector begins with this; then its books, its system and its anchor, then the particles as REBOUND was last
 given them, seven rows: masses, positions, velocities."""
 
-_N_HEAD = HEAD.itemsize // 8
+_N_HEAD, _STATE_BYTES = HEAD.itemsize // 8, STATE.itemsize
 
 RUN_LAYOUT = float(int(hashlib.sha256(repr((_HEAD, LAYOUT)).encode()).hexdigest()[:13], 16))
 """Digest of what the numbers of a run's vector mean: so many of its bits as a float holds."""
@@ -68,7 +68,7 @@ def state_at(address: int) -> Any:
 @compiled
 def new_state() -> int:
     """The address of a state with nothing in it."""
-    return allocated(STATE.itemsize, 1)
+    return allocated(_STATE_BYTES, 1)
 
 
 @compiled

@@ -69,7 +69,7 @@ def record_of(structure: Any, fields: dict[str, str]) -> np.dtype[Any]:
         "offsets": [offset for _, offset in places],
         "itemsize": ctypes.sizeof(structure),
     }
-    return np.dtype((np.record, np.dtype(record)))  # type: ignore[call-overload,no-any-return]
+    return np.dtype((np.record, np.dtype(record)))  # type: ignore[call-overload]
 
 
 SIMULATION, PARTICLE = record_of(rebound.Simulation, _SIMULATION), record_of(rebound.Particle, _PARTICLE)

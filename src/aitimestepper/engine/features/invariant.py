@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import ECCENTRICITY_FLOOR, RADIAL_FLOOR, VIRIAL_FLOOR
 from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.features.averages import centre
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 
-_ECCENTRICITY_FLOOR, _VIRIAL_FLOOR, _RADIAL_FLOOR = 1e-4, 1e-2, 1e-6
 _SAFE_LOW, _SAFE_HIGH = 1e-60, 1e60
 _TWO_THIRDS_OF_ONE = (1023 << 52) * 2 // 3
 
@@ -51,13 +51,13 @@ def invariant(out: Floats, system: Floats, free_fall: float, law: Law) -> None:
     out[0] = law.G * curvature / (12.0 * energy * total)
     out[1] = kick / (24.0 * energy * total)
     out[2] = out[0] - out[1]
-    out[3] = math.log(max(eccentricity / weight, 0.0) + _ECCENTRICITY_FLOOR)
-    out[4] = math.log(virial / weight + _VIRIAL_FLOOR)
+    out[3] = math.log(max(eccentricity / weight, 0.0) + ECCENTRICITY_FLOOR)
+    out[4] = math.log(virial / weight + VIRIAL_FLOOR)
     out[5] = radial_part / weight
     out[6] = fourth / (weight * weight)
     scale = fastest / total
     fall, fly, radial = _fourth_root(fall, scale), _fourth_root(fly, scale), _fourth_root(radial, scale)
-    floor = _RADIAL_FLOOR * fall
+    floor = RADIAL_FLOOR * fall
     out[7] = 0.5 * math.log(_nonzero(fall))
     out[8] = 0.5 * math.log(_nonzero(fly + floor))
     out[9] = 0.5 * math.log(_nonzero(radial + floor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
@@ -26,6 +27,12 @@ class Law(NamedTuple):
     tide_x: float
     tide_y: float
     tide_z: float
+
+
+def law_of(G: float, softening: float, tide_mass: float | None = None, tide_position: Iterable[float] = ()) -> Law:
+    """The law with a Plummer length and, perhaps, the tide of a mass at a position (D,), D <= 3."""
+    x, y, z = ([float(part) for part in tide_position] + [0.0] * 3)[:3]
+    return Law(G, softening**2, float(tide_mass or 0.0), x, y, z)
 
 
 @compiled_sums

@@ -14,6 +14,8 @@ from aitimestepper.engine.physics.gravity import Law, forces
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
 LEAPFROG, TTL = 0, 1
+CODES = {"leapfrog": LEAPFROG, "ttl": TTL}
+"""Of integrators, by the name that a user types."""
 
 
 class Method(NamedTuple):

@@ -10,29 +10,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import DT_FLOOR
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.features.summary import Sight, fill_features
 from aitimestepper.engine.layout import EARLIER, ROWS, X
-from aitimestepper.engine.networks import fourier
-from aitimestepper.engine.physics.gravity import Law, fastest_free_fall
-from aitimestepper.engine.training.gate import (
-    ENERGY,
-    ERROR,
-    FREE_FALL,
-    HEAD_SLOPE,
-    LOSS,
-    PASSED,
-    SLOPE,
-    STATE,
-    STEP,
-    VERDICT,
-    Gate,
-    judge,
-)
+from aitimestepper.engine.networks import Network
+from aitimestepper.engine.training import gate, progress
+from aitimestepper.engine.training.gate import STATE, judge
 from aitimestepper.engine.training.perceptron import (
     Adam,
     Perceptron,
@@ -42,42 +27,11 @@ from aitimestepper.engine.training.perceptron import (
     gradient_size,
     step_down,
 )
+from aitimestepper.engine.training.progress import Accepted, Orbits, Setup, look
 
 DONE, WORKING, LIMIT, NO_GRADIENT, BAD_GRADIENT = range(5)
 """What a call of `collect` ends with: enough steps; budget spent; a state took too many iterations; a refused step had
 no gradient; a gradient was not finite. In the last three the weights are those before."""
-
-ITERATIONS, LOSS_SUM, LOSS_MAX, LOSS_LAST, ERROR_SUM, ERROR_MAX, ERROR_LAST, STEP_LAST = range(8)
-"""What has been spent so far on the state of an orbit: retrain iterations; sum, largest and last of the losses; sum,
-largest and last of the energy errors of the refused steps, and the last of these steps."""
-SPENT = 8
-
-DT, TIME, ORBIT, ACCEPTED_ERROR = SPENT, SPENT + 1, SPENT + 2, SPENT + 3
-"""An accepted step: what was spent on it, then the step, the time reached, its orbit and its energy error."""
-RECORD = SPENT + 4
-
-
-class Orbits(NamedTuple):
-    """B orbits, each somewhere on its way.
-
-    Attributes:
-        systems: (B, ROWS x N), see `layout`; the rows EARLIER hold the state before.
-        energy, free_fall, dt, time: (B,) of each state; dt is the step that led to it.
-        past: (B, K, width) features of the states before, oldest first.
-        inputs: (B, units) what the network sees of each state.
-        spent: (B, SPENT) on each state so far.
-        active: (B,) orbits that advance; the others rest.
-    """
-
-    systems: Floats
-    energy: Floats
-    free_fall: Floats
-    dt: Floats
-    time: Floats
-    past: Floats
-    inputs: Floats
-    spent: Floats
-    active: NDArray[np.bool_]
 
 
 class Task(NamedTuple):
@@ -96,70 +50,9 @@ class Task(NamedTuple):
     physical: bool
 
 
-class Accepted(NamedTuple):
-    """Accepted steps in the order of acceptance.
-
-    Attributes:
-        states: (most, STATE x N) masses, positions, velocities and accelerations after each step.
-        records: (most, RECORD).
-        rounds: (most,) the round of this call in which each was accepted.
-    """
-
-    states: Floats
-    records: Floats
-    rounds: NDArray[np.int64]
-
-
-class Scene(NamedTuple):
-    """What does not change: the law of motion, the gate, what the network sees, and its Fourier frequencies.
-
-    Attributes:
-        law, gate, sight: see there.
-        frequencies: (features x frequencies,), flat.
-    """
-
-    law: Law
-    gate: Gate
-    sight: Sight
-    frequencies: Floats
-
-
-@compiled
-def look(orbits: Orbits, b: int, row: Floats, scene: Scene) -> None:
-    """What the network sees of orbit b, into its inputs; the features of the state alone are left in `row`."""
-    fill_features(row, orbits.systems[b], orbits.free_fall[b], orbits.dt[b], scene.law, scene.sight)
-    inputs, width, rows = orbits.inputs[b], row.shape[0], orbits.past.shape[1]
-    for k in range(rows):
-        inputs[k * width : (k + 1) * width] = orbits.past[b, k]
-    n_features = (rows + 1) * width
-    inputs[rows * width : n_features] = row
-    fourier(inputs, scene.frequencies, n_features, scene.frequencies.shape[0] // n_features)
-
-
-@compiled
-def open_orbits(orbits: Orbits, window: Floats, steps: Floats, scene: Scene) -> None:
-    """Fill the past and the inputs of orbits whose states are known.
-
-    Args:
-        orbits: `systems`, `energy`, `dt` and `time` set.
-        window: (K, B, ROWS x N) the states before, oldest first, each with the one before it in its rows EARLIER.
-        steps: (K, B) the steps that led to them.
-        scene: what does not change.
-    """
-    row = np.empty(orbits.past.shape[2])
-    skipped = window.shape[0] - orbits.past.shape[1]  # DELTA_MAG sees intervals, of which there is one less
-    for b in range(orbits.systems.shape[0]):
-        orbits.free_fall[b] = fastest_free_fall(orbits.systems[b], scene.law)
-        for k in range(orbits.past.shape[1]):
-            system = window[k + skipped, b]
-            free_fall = fastest_free_fall(system, scene.law)
-            fill_features(orbits.past[b, k], system, free_fall, steps[k + skipped, b], scene.law, scene.sight)
-        look(orbits, b, row, scene)
-
-
 @compiled
 def attempt_round(
-    orbits: Orbits, network: Perceptron, scene: Scene, task: Task, accepted: Accepted, n_accepted: int, number: int
+    orbits: Orbits, perceptron: Perceptron, setup: Setup, task: Task, accepted: Accepted, n_accepted: int, number: int
 ) -> tuple[int, int]:
     """One attempt for every active orbit; gradients of the refused ones are summed.
 
@@ -167,58 +60,61 @@ def attempt_round(
         How many steps have been accepted in all, and how many were refused in this round; the latter is negative if one
         of these has no iterations left.
     """
-    units = count_units(network.widths)
+    units = count_units(perceptron)
     values, slopes, deltas = np.empty(units), np.empty(units), np.empty(units)
-    trial, verdict, row = np.empty(orbits.systems.shape[1]), np.empty(VERDICT), np.empty(orbits.past.shape[2])
-    n_inputs, n_outputs = network.widths[0], network.widths[network.widths.shape[0] - 1]
+    trial, verdict, row = np.empty(orbits.systems.shape[1]), np.empty(gate.VERDICT), np.empty(orbits.past.shape[2])
+    widths = perceptron.network.widths
+    n_inputs, n_outputs = widths[2], widths[widths.shape[0] - 1]
     first = units - n_outputs
     refused, spent = 0, False
-    network.gradient[:] = 0.0
+    perceptron.gradient[:] = 0.0
     for b in range(orbits.systems.shape[0]):
         if not orbits.active[b]:
             continue
         values[:n_inputs] = orbits.inputs[b]
-        forward(network, values, slopes)
+        forward(perceptron, values, slopes)
         scale = 1.0 / math.sqrt(orbits.free_fall[b]) if task.physical else 1.0
         dt = (values[first] + DT_FLOOR) * scale
         foreseen = values[first + min(1, n_outputs - 1)]
         judge(
-            trial, verdict, orbits.systems[b], orbits.energy[b], orbits.free_fall[b], dt, foreseen, scene.law,
-            scene.gate, False,
+            trial, verdict, orbits.systems[b], orbits.energy[b], orbits.free_fall[b], dt, foreseen, setup.law,
+            setup.gate, False,
         )  # fmt: skip
-        if verdict[PASSED] > 0.0:
-            _accept(orbits, b, trial, verdict, row, scene)
+        if verdict[gate.PASSED] > 0.0:
+            _accept(orbits, b, trial, verdict, row, perceptron.network, setup)
             _note(orbits, b, verdict, accepted, n_accepted)
             accepted.rounds[n_accepted] = number
             n_accepted += 1
             orbits.active[b] = not task.once
             continue
         refused += 1
-        spent = spent or orbits.spent[b, ITERATIONS] >= task.limit
+        spent = spent or orbits.spent[b, progress.ITERATIONS] >= task.limit
         _charge(orbits.spent[b], verdict)
         deltas[first:] = 0.0
-        deltas[first] = verdict[SLOPE] * scale
+        deltas[first] = verdict[gate.SLOPE] * scale
         if n_outputs > 1:
-            deltas[first + 1] = verdict[HEAD_SLOPE]
-        backward(network, values, slopes, deltas)
+            deltas[first + 1] = verdict[gate.HEAD_SLOPE]
+        backward(perceptron, values, slopes, deltas)
     return n_accepted, -refused if spent else refused
 
 
 @inlined
 def _charge(spent: Floats, verdict: Floats) -> None:
     """A refused step, and the iteration that follows it, to the account of its state."""
-    loss, error = verdict[LOSS], min(verdict[ERROR], 1.0)
-    spent[ITERATIONS] += 1.0
-    spent[LOSS_SUM] += loss
-    spent[LOSS_LAST] = loss
-    spent[LOSS_MAX] = max(spent[LOSS_MAX], loss)
-    spent[ERROR_SUM] += error
-    spent[ERROR_MAX] = max(spent[ERROR_MAX], error)
-    spent[ERROR_LAST], spent[STEP_LAST] = error, verdict[STEP]
+    loss, error = verdict[gate.LOSS], min(verdict[gate.ERROR], 1.0)
+    spent[progress.ITERATIONS] += 1.0
+    spent[progress.LOSS_SUM] += loss
+    spent[progress.LOSS_LAST] = loss
+    spent[progress.LOSS_MAX] = max(spent[progress.LOSS_MAX], loss)
+    spent[progress.ERROR_SUM] += error
+    spent[progress.ERROR_MAX] = max(spent[progress.ERROR_MAX], error)
+    spent[progress.ERROR_LAST], spent[progress.STEP_LAST] = error, verdict[gate.STEP]
 
 
 @inlined
-def _accept(orbits: Orbits, b: int, trial: Floats, verdict: Floats, row: Floats, scene: Scene) -> None:
+def _accept(
+    orbits: Orbits, b: int, trial: Floats, verdict: Floats, row: Floats, network: Network, setup: Setup
+) -> None:
     """The state that the step led to takes the place of the one that it started from, which joins the past."""
     system, past = orbits.systems[b], orbits.past[b]
     n = system.shape[0] // ROWS
@@ -231,30 +127,35 @@ def _accept(orbits: Orbits, b: int, trial: Floats, verdict: Floats, row: Floats,
         past[past.shape[0] - 1] = orbits.inputs[b, at : at + width]
     system[EARLIER * n :] = system[X * n : STATE * n]
     system[: STATE * n] = trial[: STATE * n]
-    orbits.energy[b], orbits.free_fall[b] = verdict[ENERGY], verdict[FREE_FALL]
-    orbits.dt[b] = verdict[STEP]
-    orbits.time[b] += verdict[STEP]
-    look(orbits, b, row, scene)
+    orbits.energy[b], orbits.free_fall[b] = verdict[gate.ENERGY], verdict[gate.FREE_FALL]
+    orbits.dt[b] = verdict[gate.STEP]
+    orbits.time[b] += verdict[gate.STEP]
+    look(orbits, b, row, network, setup)
 
 
 @inlined
 def _note(orbits: Orbits, b: int, verdict: Floats, accepted: Accepted, number: int) -> None:
     accepted.states[number] = orbits.systems[b, : accepted.states.shape[1]]
     record = accepted.records[number]
-    record[:SPENT] = orbits.spent[b]
-    record[DT], record[TIME], record[ORBIT], record[ACCEPTED_ERROR] = verdict[STEP], orbits.time[b], b, verdict[ERROR]
+    record[: progress.SPENT] = orbits.spent[b]
+    record[progress.DT], record[progress.TIME], record[progress.ORBIT], record[progress.ACCEPTED_ERROR] = (
+        verdict[gate.STEP],
+        orbits.time[b],
+        b,
+        verdict[gate.ERROR],
+    )
     orbits.spent[b] = 0.0
 
 
 @compiled
 def collect(
-    orbits: Orbits, network: Perceptron, adam: Adam, scene: Scene, task: Task, accepted: Accepted, budget: int
+    orbits: Orbits, perceptron: Perceptron, adam: Adam, setup: Setup, task: Task, accepted: Accepted, budget: int
 ) -> tuple[int, int]:
     """Attempt, accept and learn, round after round.
 
     Args:
-        orbits, network: advanced in place.
-        adam, scene, task: see there.
+        orbits, perceptron: advanced in place.
+        adam, setup, task: see there.
         accepted: room for `quota` + B steps, filled from its beginning on.
         budget: rounds of this call.
 
@@ -263,8 +164,8 @@ def collect(
     """
     n_accepted = 0
     for number in range(budget):
-        n_accepted, refused = attempt_round(orbits, network, scene, task, accepted, n_accepted, number)
-        status = learn(network, adam, refused)
+        n_accepted, refused = attempt_round(orbits, perceptron, setup, task, accepted, n_accepted, number)
+        status = learn(perceptron, adam, refused)
         if status != WORKING:
             return status, n_accepted
         if n_accepted >= task.quota:
@@ -274,7 +175,7 @@ def collect(
 
 @compiled
 def attempt_until_refused(
-    orbits: Orbits, network: Perceptron, scene: Scene, task: Task, accepted: Accepted, most: int
+    orbits: Orbits, perceptron: Perceptron, setup: Setup, task: Task, accepted: Accepted, most: int
 ) -> tuple[int, int]:
     """Rounds without anything to learn from: up to the first in which a step is refused, or to the `most`-th.
 
@@ -283,23 +184,23 @@ def attempt_until_refused(
     """
     n_accepted = refused = 0
     for number in range(most):
-        n_accepted, refused = attempt_round(orbits, network, scene, task, accepted, n_accepted, number)
+        n_accepted, refused = attempt_round(orbits, perceptron, setup, task, accepted, n_accepted, number)
         if refused != 0 or n_accepted >= task.quota:
             break
     return n_accepted, refused
 
 
 @compiled
-def learn(network: Perceptron, adam: Adam, refused: int) -> int:
+def learn(perceptron: Perceptron, adam: Adam, refused: int) -> int:
     """One step of the optimiser down the mean gradient of the refused steps, if there are any; a status."""
     if refused < 0:
         return LIMIT
     if refused == 0:
         return WORKING
-    size = gradient_size(network)
+    size = gradient_size(perceptron)
     if not size < math.inf:
         return BAD_GRADIENT
     if size == 0.0:
         return NO_GRADIENT
-    step_down(network, adam, float(refused))
+    step_down(perceptron, adam, float(refused))
     return WORKING

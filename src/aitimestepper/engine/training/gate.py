@@ -1,4 +1,4 @@
-"""Twin of `training.steps.attempt`: one step, whether the gate lets it through, its loss and the slope of that.
+"""Twin of `training.steps.gate`: one step, whether the gate lets it through, its loss and the slope of that.
 
 The derivative is taken forward, with respect to the one number that is chosen: a step and its slope cost one
 evaluation of the force and one pass over the pairs.
@@ -12,6 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import (
+    ENERGY_ERROR_ORDER,
+    ENERGY_FLOOR,
+    NEAR_LIMIT,
+    ROUNDING,
+    SMALLEST_ERROR,
+    STEEPEST,
+)
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
 from aitimestepper.engine.layout import AX, GX, ROWS, SAVED, VX, VY, VZ, X, Y, Z
 from aitimestepper.engine.physics.gravity import Law
@@ -30,7 +38,6 @@ _DX, _DA = GX, SAVED
 """Where the derivatives of positions and accelerations stand: rows that nothing else needs meanwhile."""
 
 _ONE_STAGE = np.ones(1)
-_SMALLEST_ERROR = 1e-17
 
 
 class Gate(NamedTuple):
@@ -40,24 +47,31 @@ class Gate(NamedTuple):
         threshold: relative energy error that a step must stay below.
         lower, upper: edges of the band that the error is driven to.
         step_fraction: longest step over the shortest pair time.
-        near_limit: part of the longest step from which on an error below the band is no reason for a longer one.
         head_weight: weight of the loss of the predicted error.
-        floor: what the energy is pushed away from zero by.
-        rounding: error below which its derivative says nothing.
-        order: of the energy error in the step.
-        steepest: largest d log(error) / d log(dt) that a loss may use.
     """
 
     threshold: float
     lower: float
     upper: float
     step_fraction: float
-    near_limit: float
     head_weight: float
-    floor: float
-    rounding: float
-    order: float
-    steepest: float
+
+
+@inlined
+def _away_from_zero(energy: float) -> float:
+    return energy - ENERGY_FLOOR if energy < 0.0 else energy + ENERGY_FLOOR
+
+
+@inlined
+def _relative_change(energy: float, after: float) -> float:
+    """As `physics.conserved.relative_energy_error`, with its sign."""
+    return (after - energy) / _away_from_zero(energy)
+
+
+@inlined
+def passes(error: float, gate: Gate) -> bool:
+    """The gate: whether a relative energy error is below what is allowed."""
+    return error < gate.threshold
 
 
 @compiled
@@ -67,7 +81,7 @@ def judge(
 ) -> None:  # fmt: skip
     """Take one step and judge it; the loss of a step that passes is worked out only if `always`.
 
-    A step longer than its limit is not taken but replaced by the limit, as in `training.steps.attempt`.
+    A step longer than its limit is not taken but replaced by the limit, as there.
 
     Args:
         trial: (ROWS x N,), filled with the state reached.
@@ -87,11 +101,10 @@ def judge(
     step = limit if too_long else dt
     potential, verdict[FREE_FALL] = leapfrog_step(trial, step, _ONE_STAGE, law)
     after = potential + _kinetic(trial)
-    safe = energy - gate.floor if energy < 0.0 else energy + gate.floor
-    error = abs((after - energy) / safe)
+    change = _relative_change(energy, after)
     finite = abs(after) < math.inf
-    error = error if finite else math.inf
-    passed = not too_long and error < gate.threshold and dt > 0.0
+    error = abs(change) if finite else math.inf
+    passed = not too_long and passes(error, gate) and dt > 0.0
     verdict[ENERGY], verdict[STEP], verdict[ERROR], verdict[PASSED] = after, dt, error, 1.0 if passed else 0.0
     verdict[LOSS] = verdict[SLOPE] = verdict[HEAD_SLOPE] = 0.0
     if passed and not always:
@@ -101,20 +114,20 @@ def judge(
     elif too_long:
         distance = math.log(dt / limit)
         verdict[LOSS], verdict[SLOPE] = distance * distance, 2.0 * distance / dt
-    elif not (error < gate.lower and dt >= gate.near_limit * limit):
+    elif not (error < gate.lower and dt >= NEAR_LIMIT * limit):
         _band(verdict, error, dt, foreseen, gate)
-        if error > gate.rounding and verdict[SLOPE] != 0.0:
-            slope = _energy_slope(trial, state, step, law) / safe
-            verdict[SLOPE] *= slope if (after - energy) / safe > 0.0 else -slope
-    bound = 2.0 * gate.steepest * math.sqrt(verdict[LOSS]) / dt
+        if error > ROUNDING and verdict[SLOPE] != 0.0:
+            slope = _energy_slope(trial, state, step, law) / _away_from_zero(energy)
+            verdict[SLOPE] *= slope if change > 0.0 else -slope
+    bound = 2.0 * STEEPEST * math.sqrt(verdict[LOSS]) / dt
     verdict[SLOPE] = min(max(verdict[SLOPE], -bound), bound)
 
 
 @inlined
 def _band(verdict: Floats, error: float, dt: float, foreseen: float, gate: Gate) -> None:
     """Loss of the error, its slope by the error (by the step where the error is rounding), and the head's."""
-    resolved = error > gate.rounding
-    log_error = math.log(max(error if resolved else gate.rounding, _SMALLEST_ERROR))
+    resolved = error > ROUNDING
+    log_error = math.log(max(error if resolved else ROUNDING, SMALLEST_ERROR))
     low, high = math.log(gate.lower), math.log(gate.upper)
     distance = 0.0
     if log_error < low:
@@ -122,13 +135,13 @@ def _band(verdict: Floats, error: float, dt: float, foreseen: float, gate: Gate)
     elif log_error > high:
         distance = log_error - high
     # Down in the rounding the error itself has no slope; its power law in the step has.
-    by_log = 1.0 / error if resolved else gate.order / dt
+    by_log = 1.0 / error if resolved else ENERGY_ERROR_ORDER / dt
     verdict[LOSS], verdict[SLOPE] = distance * distance, 2.0 * distance * by_log
     if gate.head_weight > 0.0:
         # As for the true error, what is below rounding counts as rounding.
-        off = math.log(max(foreseen, gate.rounding)) - math.log(min(max(error, gate.rounding), 1.0))
+        off = math.log(max(foreseen, ROUNDING)) - math.log(min(max(error, ROUNDING), 1.0))
         verdict[LOSS] += gate.head_weight * off * off
-        if foreseen > gate.rounding:
+        if foreseen > ROUNDING:
             verdict[HEAD_SLOPE] = 2.0 * gate.head_weight * off / foreseen
 
 
@@ -241,11 +254,10 @@ def largest_steps(
     n = states.shape[1] // STATE
     trial = np.empty(ROWS * n)
     for s in range(states.shape[0]):
-        safe = energy[s] - gate.floor if energy[s] < 0.0 else energy[s] + gate.floor
         largest[s] = limits[s] * grid[0]
         for part in grid:
             trial[: STATE * n] = states[s, : STATE * n]
             potential, _ = leapfrog_step(trial, limits[s] * part, _ONE_STAGE, law)
-            if not abs((potential + _kinetic(trial) - energy[s]) / safe) < gate.threshold:
+            if not passes(abs(_relative_change(energy[s], potential + _kinetic(trial))), gate):
                 break
             largest[s] = limits[s] * part

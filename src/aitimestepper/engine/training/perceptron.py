@@ -1,4 +1,7 @@
-"""Training twin of `networks`: a multilayer perceptron with its derivative, and Adam, on flat arrays.
+"""A network with its derivative, and Adam, on the weights that `engine.networks` has.
+
+The forward pass of a run and this one differ on purpose: the former needs one output and no slopes, and adds in another
+order. The weights stand in the same places.
 
 One sample at a time: the networks are small, and what one sample needs stays in the nearest cache.
 """
@@ -13,24 +16,20 @@ from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_fused, compiled_sums, inlined
-from aitimestepper.engine.networks import RELU, SILU, TANH, exp, layer, softplus
+from aitimestepper.engine.networks import RELU, SILU, TANH, Network, exp, layer, softplus
 
 
 class Perceptron(NamedTuple):
-    """A network that is being trained.
+    """A network that is being trained; all but its Fourier frequencies, which stand before the P weights of its layers.
 
     Attributes:
-        widths: (L + 1,) units from the inputs to the outputs.
-        activation: code of the hidden layers, as in `network`.
-        weights: (P,) for each layer (in, out) weights and (out,) biases, flat, one after the other.
+        network: its weights are changed in place.
         gradient: (P,), summed over samples.
         mean, square: (P,) Adam's running means of the gradient and of its square.
         steps: (1,) steps that Adam has made.
     """
 
-    widths: NDArray[np.int64]
-    activation: int
-    weights: Floats
+    network: Network
     gradient: Floats
     mean: Floats
     square: Floats
@@ -57,10 +56,10 @@ class Adam(NamedTuple):
 
 
 @compiled
-def count_units(widths: NDArray[np.int64]) -> int:
-    """Numbers that one sample leaves in all layers, inputs and outputs included."""
+def count_units(perceptron: Perceptron) -> int:
+    """U: numbers that one sample leaves in all layers, inputs and outputs included."""
     total = 0
-    for width in widths:
+    for width in perceptron.network.widths[2:]:
         total += width
     return total
 
@@ -90,23 +89,23 @@ def _activate(values: Floats, slopes: Floats, activation: int) -> None:
 
 
 @compiled_fused
-def forward(network: Perceptron, values: Floats, slopes: Floats) -> None:
+def forward(perceptron: Perceptron, values: Floats, slopes: Floats) -> None:
     """The outputs of one sample, after the softplus, at the end of `values`.
 
     Args:
-        network: the network.
-        values: (U,), the inputs at its beginning; filled with what every unit gives.
+        perceptron: the network.
+        values: (U,), the inputs, Fourier features included, at its beginning; filled with what every unit gives.
         slopes: (U,), filled with the derivative of every unit's activation.
     """
-    widths, start, at = network.widths, 0, 0
-    last = widths.shape[0] - 2
-    for number in range(last + 1):
+    widths, weights, at = perceptron.network.widths, perceptron.network.weights, 0
+    start, last = widths[0] * widths[1], widths.shape[0] - 2
+    for number in range(2, last + 1):
         n_in, n_out = widths[number], widths[number + 1]
         end, begin = start + (n_in + 1) * n_out, at + n_in
         outputs = values[begin : begin + n_out]
-        layer(values[at:begin], network.weights[start:end], outputs)
+        layer(values[at:begin], weights[start:end], outputs)
         if number < last:
-            _activate(outputs, slopes[begin : begin + n_out], network.activation)
+            _activate(outputs, slopes[begin : begin + n_out], perceptron.network.activation)
         start, at = end, begin
     for k in range(at, at + widths[last + 1]):
         slopes[k] = 1.0 if values[k] > 20.0 else 1.0 / (1.0 + math.exp(-values[k]))
@@ -114,26 +113,27 @@ def forward(network: Perceptron, values: Floats, slopes: Floats) -> None:
 
 
 @compiled_sums
-def backward(network: Perceptron, values: Floats, slopes: Floats, deltas: Floats) -> None:
+def backward(perceptron: Perceptron, values: Floats, slopes: Floats, deltas: Floats) -> None:
     """Add the gradient of one sample to the sum.
 
     Args:
-        network: the network; its `gradient` is added to.
+        perceptron: the network; its `gradient` is added to.
         values, slopes: (U,), as `forward` left them.
         deltas: (U,), the derivative of the loss by the outputs at its end; the rest is scratch.
     """
-    widths = network.widths
-    n_layers = widths.shape[0] - 1
-    end, at = network.weights.shape[0], values.shape[0]
-    for k in range(at - widths[n_layers], at):
+    widths, gradient = perceptron.network.widths, perceptron.gradient
+    weights = perceptron.network.weights[widths[0] * widths[1] :]
+    last = widths.shape[0] - 1
+    end, at = weights.shape[0], values.shape[0]
+    for k in range(at - widths[last], at):
         deltas[k] *= slopes[k]
-    for number in range(n_layers - 1, -1, -1):
+    for number in range(last - 1, 1, -1):
         n_in, n_out = widths[number], widths[number + 1]
         begin, start = at - n_out, end - (n_in + 1) * n_out
         delta = deltas[begin:at]
-        _by_weights(values[begin - n_in : begin], delta, network.gradient[start:end])
-        if number > 0:
-            _by_inputs(deltas[begin - n_in : begin], slopes[begin - n_in : begin], delta, network.weights[start:end])
+        _by_weights(values[begin - n_in : begin], delta, gradient[start:end])
+        if number > 2:
+            _by_inputs(deltas[begin - n_in : begin], slopes[begin - n_in : begin], delta, weights[start:end])
         end, at = start, begin
 
 
@@ -161,32 +161,33 @@ def _by_inputs(out: Floats, slopes: Floats, delta: Floats, weights: Floats) -> N
 
 
 @compiled_sums
-def gradient_size(network: Perceptron) -> float:
+def gradient_size(perceptron: Perceptron) -> float:
     """Euclidean length of the gradient."""
     total = 0.0
-    for value in network.gradient:
+    for value in perceptron.gradient:
         total += value * value
     return math.sqrt(total)
 
 
 @compiled
-def step_down(network: Perceptron, adam: Adam, count: float) -> None:
+def step_down(perceptron: Perceptron, adam: Adam, count: float) -> None:
     """One step of Adam down the mean gradient of `count` samples.
 
     Source: Kingma & Ba 2015, Adam, algorithm 1; Loshchilov & Hutter 2019 for the decoupled decay.
     """
-    network.steps[0] += 1
-    steps = network.steps[0]
+    perceptron.steps[0] += 1
+    steps = perceptron.steps[0]
     size = adam.rate / (1.0 - adam.first**steps)
     root = math.sqrt(1.0 - adam.second**steps)
     kept = 1.0 - adam.rate * adam.decay if adam.decoupled else 1.0
     added = 0.0 if adam.decoupled else adam.decay
-    _descend(network, adam, (1.0 / count, kept, added, size, root))
+    _descend(perceptron, adam, (1.0 / count, kept, added, size, root))
 
 
 @compiled_fused
-def _descend(network: Perceptron, adam: Adam, factors: tuple[float, float, float, float, float]) -> None:
-    weights, gradient, mean, square = network.weights, network.gradient, network.mean, network.square
+def _descend(perceptron: Perceptron, adam: Adam, factors: tuple[float, float, float, float, float]) -> None:
+    network, gradient, mean, square, _ = perceptron
+    weights = network.weights[network.widths[0] * network.widths[1] :]
     share, kept, added, size, root = factors
     new, newer, per_root = 1.0 - adam.first, 1.0 - adam.second, 1.0 / root
     for k in range(weights.shape[0]):

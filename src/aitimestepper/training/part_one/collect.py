@@ -6,32 +6,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.training.collecting import (
-    ACCEPTED_ERROR,
-    DT,
-    ERROR_MAX,
-    ERROR_SUM,
-    ITERATIONS,
-    LOSS_LAST,
-    LOSS_MAX,
-    LOSS_SUM,
-    ORBIT,
-    SPENT,
-)
-from aitimestepper.errors import InputError
+from aitimestepper.engine.training import progress
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.part_one.compiled_loop import collect_compiled, why_not_loop
-from aitimestepper.training.part_one.torch_loop import Collected, Flock, OnAttempt, Task, collect_by_torch
+from aitimestepper.training.part_one.torch_loop import OnAttempt, collect_by_torch
+from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task, detached_batch
 from aitimestepper.training.steps.rows import Array
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import Trajectory
-from aitimestepper.training.steps.windows import CalibratedAdapter
 
 
 def collect_trajectory_step(
@@ -56,24 +44,13 @@ def collect_trajectory_step(
         RetrainLimitError: `max_retrain_iterations` were not enough.
         NoGradientError: there is nothing to learn from a refused step.
     """
-    flock = _flock(particle, adapter, history_buffer)
-    task = Task(quota=len(flock.spent), once=True)
-    found = _collect(model, optimizer, flock, config, adapter, task, on_attempt)
+    learned = SingleSteps(config, adapter)
+    batch = batch_of(learned, particle, history_buffer)
+    task = Task(quota=len(batch.spent), once=True)
+    found = _loop(model, optimizer, learned, on_attempt)(batch, task)
     state = found.state if particle.batch_shape else found.state.select(0)
     dt = state.dt if particle.batch_shape else state.dt.item()
-    return state, dt, _step_metrics(found.records, flock.spent, state.dt)
-
-
-def why_torch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    particle: ParticleTorch,
-    config: Config,
-    adapter: ModelAdapter,
-    history_buffer: HistoryBuffer | None = None,
-) -> str | None:
-    """Why Part 1 runs in torch; None where its loop runs compiled. Both do the same, to rounding."""
-    return why_not_loop(model, optimizer, _flock(particle, adapter, history_buffer), config, adapter)
+    return state, dt, _step_metrics(found.records, batch.spent, state.dt)
 
 
 def collect_trajectory(
@@ -108,115 +85,94 @@ def collect_trajectory(
     """
     if warmup_steps is None:
         warmup_steps = config.history_len if history_buffer is not None else 0
-    if isinstance(adapter, CalibratedAdapter):
-        return _collect_windows(model, particle, optimizer, config, adapter, on_attempt)
-    flock = _flock(particle, adapter, history_buffer, spent, resting)
-    task = Task(quota=config.steps_per_epoch * int(flock.active.sum()), once=False)
-    found = _collect(model, optimizer, flock, config, adapter, task, on_attempt)
+    learned = SingleSteps(config, adapter)
+    given = particle, history_buffer, warmup_steps
+    return collect_epoch(model, optimizer, learned, *given, spent=spent, resting=resting, on_attempt=on_attempt)
+
+
+def collect_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learned: Learned[Any],
+    particle: ParticleTorch,
+    history_buffer: HistoryBuffer | None,
+    warmup_steps: int | Tensor,
+    *,
+    spent: Array | None,
+    resting: Tensor | None,
+    on_attempt: OnAttempt | None,
+) -> tuple[Trajectory, dict[str, Any]]:
+    """Part 1 of an epoch, whatever is learned; arguments and result as for `collect_trajectory`."""
+    batch = batch_of(learned, particle, history_buffer, spent, resting)
+    found = learned.collect(batch, warmup_steps, _loop(model, optimizer, learned, on_attempt))
     single = not particle.batch_shape
-    if found.window is not None:
-        window = adapter.window(history_buffer)
-        assert window is not None
-        window.restore((found.window.select(0) if single else found.window).snapshots())
-    trajectory = _without_warmup(found, warmup_steps, single)
+    running = learned.history(history_buffer)
+    if running is not None and found.history is not None:
+        running.restore((found.history.select(0) if single else found.history).snapshots())
     final = found.state.select(0) if single else found.state
+    trajectory = Trajectory(found.samples, found.sizes, single=single)
     return trajectory, _epoch_metrics(found.records, trajectory, final)
 
 
-def _flock(
+def why_torch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learned: Learned[Any],
     particle: ParticleTorch,
-    adapter: ModelAdapter,
+    history_buffer: HistoryBuffer | None = None,
+) -> str | None:
+    """Why Part 1 runs in torch; None where its loop runs compiled. Both do the same, to rounding."""
+    return why_not_loop(model, optimizer, learned, batch_of(learned, particle, history_buffer))
+
+
+def batch_of(
+    learned: Learned[Any],
+    particle: ParticleTorch,
     history_buffer: HistoryBuffer | None,
     spent: Array | None = None,
     resting: Tensor | None = None,
-) -> Flock:
-    if len(particle.batch_shape) > 1:
-        raise InputError(f"training takes one batch dimension, got {tuple(particle.batch_shape)}")
+) -> Batch:
+    """A detached batch for Part 1; arguments as for `collect_trajectory`."""
     with torch.no_grad():
-        state = particle.clone_detached().as_batch()
-        state.G = adapter.config.G
-        window = adapter.window(history_buffer)
+        state = detached_batch(particle, learned.config.G)
+        history = learned.history(history_buffer)
         n_systems = state.batch_shape[0]
-        return Flock(
+        return Batch(
             state,
-            None if window is None else window.as_batch(),
-            np.zeros((n_systems, SPENT)) if spent is None else spent,
+            None if history is None else history.as_batch(),
+            np.zeros((n_systems, progress.SPENT)) if spent is None else spent,
             np.ones(n_systems, dtype=bool) if resting is None else ~resting.numpy(),
         )
 
 
-def _collect(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    flock: Flock,
-    config: Config,
-    adapter: ModelAdapter,
-    task: Task,
-    on_attempt: OnAttempt | None,
-) -> Collected:
-    if isinstance(model, FullyConnectedNN) and why_not_loop(model, optimizer, flock, config, adapter) is None:
-        return collect_compiled(model, optimizer, flock, config, adapter, task, on_attempt)
-    return collect_by_torch(model, optimizer, flock, config, adapter, task, on_attempt)
+def _loop(
+    model: nn.Module, optimizer: torch.optim.Optimizer, learned: Learned[Any], on_attempt: OnAttempt | None
+) -> Loop:
+    """The compiled loop where it can be taken, else the one in torch."""
 
+    def loop(batch: Batch, task: Task) -> Collected:
+        if isinstance(model, FullyConnectedNN) and why_not_loop(model, optimizer, learned, batch) is None:
+            return collect_compiled(model, optimizer, learned, batch, task, on_attempt)
+        return collect_by_torch(model, optimizer, learned, batch, task, on_attempt)
 
-def _collect_windows(
-    model: nn.Module,
-    particle: ParticleTorch,
-    optimizer: torch.optim.Optimizer,
-    config: Config,
-    adapter: CalibratedAdapter,
-    on_attempt: OnAttempt | None,
-) -> tuple[Trajectory, dict[str, Any]]:
-    """As `collect_trajectory` for windows in place of steps: all of a batch are accepted, or given up, together."""
-    pairs, records = [], []
-    for _ in range(config.steps_per_epoch):
-        flock = _flock(particle, adapter, None)
-        task = Task(quota=len(flock.spent), once=True)
-        found = collect_by_torch(model, optimizer, flock, config, adapter, task, on_attempt)
-        particle = found.state
-        pairs.append((particle, particle.dt))
-        records.append(found.records)
-    trajectory = Trajectory.from_pairs(pairs)
-    return trajectory, _epoch_metrics(np.concatenate(records), trajectory, particle)
-
-
-def _without_warmup(found: Collected, warmup_steps: int | Tensor, single: bool) -> Trajectory:
-    """The accepted states, less the first few of each system."""
-    whose = found.records[:, ORBIT].astype(np.int64)
-    skipped = np.broadcast_to(np.asarray(warmup_steps), int(found.state.batch_shape[0]))[whose]
-    kept = _rank(whose) >= skipped
-    if found.samples is None or not kept.any():
-        return Trajectory()
-    rounds = np.repeat(np.arange(len(found.sizes)), found.sizes)[kept]
-    sizes = np.unique(rounds, return_counts=True)[1].tolist()
-    samples = found.samples if kept.all() else found.samples.select(torch.from_numpy(np.flatnonzero(kept)))
-    return Trajectory(samples, sizes, single=single)
-
-
-def _rank(whose: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many entries of the same system stand before each."""
-    order = np.argsort(whose, kind="stable")
-    counts = np.bincount(whose)
-    rank = np.empty(len(whose), dtype=np.int64)
-    rank[order] = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rank
+    return loop
 
 
 def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
     """Of one accepted step, or of one for each system of a batch; `spent` is what windows cost that were given up."""
-    costs = np.concatenate([records[:, :SPENT], spent])
-    iterations = costs[:, ITERATIONS].sum()
-    errors = records[:, ACCEPTED_ERROR] if len(records) else np.zeros(1)
-    longest = costs[costs[:, ITERATIONS].argmax()]
+    costs = np.concatenate([records[:, : progress.SPENT], spent])
+    iterations = costs[:, progress.ITERATIONS].sum()
+    errors = records[:, progress.ACCEPTED_ERROR] if len(records) else np.zeros(1)
+    longest = costs[costs[:, progress.ITERATIONS].argmax()]
     return {
-        "retrain_iterations": int(longest[ITERATIONS]),
+        "retrain_iterations": int(longest[progress.ITERATIONS]),
         "reject_count": int(iterations),
         "final_energy_error": float(errors.max()),
-        "retrain_loss_mean": float(costs[:, LOSS_SUM].sum() / max(iterations, 1)),
-        "retrain_loss_max": float(costs[:, LOSS_MAX].max()),
-        "retrain_rel_dE_mean": float(costs[:, ERROR_SUM].sum() / max(iterations, 1)),
-        "retrain_rel_dE_max": float(costs[:, ERROR_MAX].max()),
-        "last_retrain_loss": float(longest[LOSS_LAST]),
+        "retrain_loss_mean": float(costs[:, progress.LOSS_SUM].sum() / max(iterations, 1)),
+        "retrain_loss_max": float(costs[:, progress.LOSS_MAX].max()),
+        "retrain_rel_dE_mean": float(costs[:, progress.ERROR_SUM].sum() / max(iterations, 1)),
+        "retrain_rel_dE_max": float(costs[:, progress.ERROR_MAX].max()),
+        "last_retrain_loss": float(longest[progress.LOSS_LAST]),
         "accepted_dt": float(dt.mean()),
     }
 
@@ -226,7 +182,7 @@ def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch)
     n_steps = len(records)
     if not n_steps:
         records = np.zeros((1, records.shape[1]))  # every window was given up, or other processes were faster
-    iterations, errors = records[:, ITERATIONS], records[:, ACCEPTED_ERROR]
+    iterations, errors = records[:, progress.ITERATIONS], records[:, progress.ACCEPTED_ERROR]
     retrained = records[iterations > 0]
     kept = 0 if trajectory.samples is None else len(trajectory.samples)
     return {
@@ -240,9 +196,11 @@ def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch)
         "max_energy_error": float(errors.max()),
         "acceptance_rate": len(records) / (len(records) + float(iterations.sum())),
         "mean_retrain_loss": (
-            float((retrained[:, LOSS_SUM] / retrained[:, ITERATIONS]).mean()) if len(retrained) else 0.0
+            float((retrained[:, progress.LOSS_SUM] / retrained[:, progress.ITERATIONS]).mean())
+            if len(retrained)
+            else 0.0
         ),
-        "max_retrain_loss": float(records[:, LOSS_MAX].max()),
-        "mean_accepted_dt": float(records[:, DT].mean()),
+        "max_retrain_loss": float(records[:, progress.LOSS_MAX].max()),
+        "mean_accepted_dt": float(records[:, progress.DT].mean()),
         "final_particle": final,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,21 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.training.collecting import SPENT
-from aitimestepper.errors import InputError
+from aitimestepper.engine.training.progress import SPENT
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.part_one.collect import collect_trajectory
+from aitimestepper.training.part_one.collect import collect_epoch
 from aitimestepper.training.part_one.torch_loop import OnAttempt
-from aitimestepper.training.part_two.generalize import generalize_on_trajectory
+from aitimestepper.training.part_two.generalize import generalize
 from aitimestepper.training.steps import ranks
+from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.training.steps.rows import Array
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
-
-_SMALLEST_ENERGY = 1e-10
-"""A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
 
 
 def train_epoch_two_phase(
@@ -56,33 +55,12 @@ def train_epoch_two_phase(
         `trajectory_metrics`, `generalization_metrics`, `converged`, `part2_iterations`, `epoch_time` (seconds) and
         `final_particle`, where the next epoch begins.
     """
-    began = time.perf_counter()
-    trajectory, collected = collect_trajectory(
-        model,
-        particle,
-        optimizer,
-        config,
-        adapter,
-        history_buffer,
-        warmup_steps,
-        spent=spent,
-        resting=resting,
-        on_attempt=on_attempt,
-    )
-    final = collected.pop("final_particle")
-    if replay is not None:
-        replay.extend(trajectory)
-    converged, iterations, generalised = generalize_on_trajectory(
-        model, trajectory if replay is None else replay, optimizer, config, adapter, history_buffer, generator=generator
-    )
-    return {
-        "trajectory_metrics": collected,
-        "generalization_metrics": generalised,
-        "converged": converged,
-        "part2_iterations": iterations,
-        "epoch_time": time.perf_counter() - began,
-        "final_particle": final,
-    }
+    generator = torch.Generator().manual_seed(config.seed) if generator is None else generator
+    replay = ReplayMemory(sys.maxsize) if replay is None else replay
+    learned = SingleSteps(config, adapter)
+    state = TrainingState(model, optimizer, particle, particle, learned, generator, replay, history_buffer)
+    state.spent = state.spent if spent is None else spent
+    return _train_epoch(state, warmup_steps, resting, on_attempt)
 
 
 @dataclass
@@ -93,10 +71,12 @@ class TrainingState:
         model, optimizer: the weights and what Adam remembers of them.
         initial: where the systems began.
         particle: where they are now.
-        adapter: holds the scales of the features and the running history.
+        learned: single steps or windows; holds the scales of the features.
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
-        spent: (B, `engine.training.collecting.SPENT`) on the states so far, whose steps have not been accepted yet.
+        history: the running history; None for the adapter's own, or without one.
+        spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
+            for nothing.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
@@ -107,7 +87,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     initial: ParticleTorch
     particle: ParticleTorch
-    adapter: ModelAdapter
+    learned: Learned[Any]
     generator: torch.Generator
     replay: ReplayMemory
     history: HistoryBuffer | None = None
@@ -119,6 +99,33 @@ class TrainingState:
     wall_seconds: float = 0.0
 
 
+def _train_epoch(
+    state: TrainingState, warmup_steps: int | Tensor | None, resting: Tensor | None, on_attempt: OnAttempt | None
+) -> dict[str, Any]:
+    """One epoch; result as of `train_epoch_two_phase`. Particle and counters of the state are left to the caller."""
+    began = time.perf_counter()
+    model, optimizer, learned, history = state.model, state.optimizer, state.learned, state.history
+    if warmup_steps is None:
+        warmup_steps = learned.config.history_len if history is not None else 0
+    trajectory, collected = collect_epoch(
+        model, optimizer, learned, state.particle, history, warmup_steps,
+        spent=state.spent if len(state.spent) else None, resting=resting, on_attempt=on_attempt,
+    )  # fmt: skip
+    final = collected.pop("final_particle")
+    state.replay.extend(trajectory)
+    converged, iterations, generalised = generalize(
+        model, state.replay, optimizer, learned, history, generator=state.generator
+    )
+    return {
+        "trajectory_metrics": collected,
+        "generalization_metrics": generalised,
+        "converged": converged,
+        "part2_iterations": iterations,
+        "epoch_time": time.perf_counter() - began,
+        "final_particle": final,
+    }
+
+
 def epochs(
     state: TrainingState, config: Config, *, on_step: Callable[[StepRecord], None] | None = None
 ) -> Iterator[EpochRecord]:
@@ -128,7 +135,7 @@ def epochs(
         InputError: a system's energy is so near zero that the gate could not see an error, or `stop_at_period` is
             asked of a system without a period.
     """
-    check_systems(state.particle, config)
+    state.learned.check(state.particle)
     postponed = _Postponed()
     if not len(state.spent):
         state.spent = np.zeros((state.particle.as_batch().batch_shape[0], SPENT))
@@ -141,20 +148,7 @@ def epochs(
         _set_rate(state.optimizer, config, state.epoch)
         lacking = 0 if state.history is None else state.history.missing()
         watcher = None if on_step is None else _StepWatcher(epoch, postponed(on_step))
-        result = train_epoch_two_phase(
-            state.model,
-            state.particle,
-            state.optimizer,
-            config,
-            state.adapter,
-            state.history,
-            replay=state.replay,
-            generator=state.generator,
-            warmup_steps=lacking,
-            spent=state.spent,
-            resting=_covered(state) if config.stop_at_period else None,
-            on_attempt=watcher,
-        )
+        result = _train_epoch(state, lacking, _covered(state) if config.stop_at_period else None, watcher)
         state.particle = result["final_particle"]
         state.epoch = epoch
         state.wall_seconds += result["epoch_time"]
@@ -201,22 +195,6 @@ class _Postponed:
                 self.asked = True
 
         return patient
-
-
-def check_systems(particle: ParticleTorch, config: Config) -> None:
-    """Refuse systems that the gate or the stopping rule cannot judge; see `epochs`."""
-    if config.output_scale == "calibrated":
-        return  # windows have a scale of their own where the energy vanishes
-    particle = particle.clone_detached().as_batch()
-    energy = particle.total_energy_batch(config.G).abs()
-    if not (energy > _SMALLEST_ENERGY).all():
-        worst = int(energy.argmin())
-        raise InputError(
-            f"the energy of training system {worst} is {energy[worst].item():.3g}: relative errors of energies below "
-            f"{_SMALLEST_ENERGY:g} cannot be judged; choose units in which masses and lengths are of order one"
-        )
-    if config.stop_at_period and not (particle.period > 0).all():
-        raise InputError("stop_at_period needs systems with a period > 0, and this one has none")
 
 
 def _covered(state: TrainingState) -> Tensor:

@@ -28,7 +28,6 @@ from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
 VERSION = 2
-RESUME_FILE = "resume.pt"
 
 Contents = dict[str, Any]
 
@@ -37,7 +36,7 @@ _COUNTERS = ("epoch", "converged_epochs", "part2_epochs", "wall_seconds")
 
 def snapshot(state: TrainingState, config: Config) -> Contents:
     """An independent copy of all that changes, as tensors, numbers and texts; `parts` is what one process alone has."""
-    scales = state.adapter.scales
+    scales = state.learned.scales
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -68,7 +67,7 @@ def write_resume(path: Path, contents: Contents) -> None:
     """Write a snapshot atomically.
 
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: the file cannot be written.
     """
     write_atomically(path, lambda temporary: _save(contents, temporary))
 
@@ -132,10 +131,9 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
             setattr(state, name, contents["counters"][name])
         state.initial = _unpacked(part["initial"], state.particle)
         if contents["scales"] is not None:
-            state.adapter.scales = contents["scales"]
+            state.learned.set_scales(contents["scales"])
         state.particle = _unpacked(part["particle"], state.particle)
         if state.history is not None:
-            state.history.norm_scales = state.adapter.norm_scales
             state.history.restore([Snapshot(*tensors) for tensors in part["history"]])
         state.spent = part["spent"].numpy().copy()
         state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
@@ -163,14 +161,14 @@ def _unpacked(contents: Contents, like: ParticleTorch) -> ParticleTorch:
 def _packed_samples(samples: Samples | None) -> Contents | None:
     if samples is None:
         return None
-    window = None if samples.window is None else [list(s) for s in samples.window.snapshots()]
-    return {"state": _packed(samples.state), "dt": samples.dt, "window": window}
+    history = None if samples.history is None else [list(s) for s in samples.history.snapshots()]
+    return {"state": _packed(samples.state), "dt": samples.dt, "window": history}
 
 
 def _unpacked_samples(contents: Contents | None, like: ParticleTorch, history: HistoryBuffer | None) -> Samples | None:
     if contents is None:
         return None
-    window = None
+    past = None
     if history is not None and contents["window"] is not None:
-        window = history.holding([Snapshot(*tensors) for tensors in contents["window"]])
-    return Samples(_unpacked(contents["state"], like), contents["dt"], window)
+        past = history.holding([Snapshot(*tensors) for tensors in contents["window"]])
+    return Samples(_unpacked(contents["state"], like), contents["dt"], past)

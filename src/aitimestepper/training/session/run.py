@@ -15,16 +15,16 @@ from aitimestepper.errors import RunError
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
+from aitimestepper.names import MODEL_FILE, RESUME_FILE
 from aitimestepper.training.part_one.collect import why_torch
 from aitimestepper.training.session.epochs import TrainingState, epochs
 from aitimestepper.training.session.observers import Checkpoints, Observer
-from aitimestepper.training.session.resume import RESUME_FILE, Contents, snapshot, with_all_parts, write_resume
-from aitimestepper.training.session.scores import about_weights
+from aitimestepper.training.session.resume import Contents, snapshot, with_all_parts, write_resume
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
-from aitimestepper.training.steps.windows import CalibratedAdapter
-from aitimestepper.weights.file import MODEL_FILE, ModelFile, write_model
+from aitimestepper.weights.file import ModelFile, write_model
 
 
 def run_two_phase_training(
@@ -55,10 +55,10 @@ def run_two_phase_training(
         optimizer=optimizer,
         initial=particle.clone_detached(),
         particle=particle,
-        adapter=adapter,
+        learned=SingleSteps(config, adapter),
         generator=generator or torch.Generator().manual_seed(config.seed),
         replay=ReplayMemory(config.replay_capacity),
-        history=adapter.window(history_buffer),
+        history=adapter.history(history_buffer),
     )
     return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
 
@@ -76,7 +76,7 @@ def run_training(
     Ctrl-C ends the training, and so does a `RunError`, which is raised again. The checkpoint is then that of the last
     complete epoch: from there a resumed training takes the very steps that an uninterrupted one would have taken.
     """
-    reason = why_torch(state.model, state.optimizer, state.particle, config, state.adapter, state.history)
+    reason = why_torch(state.model, state.optimizer, state.learned, state.particle, state.history)
     loop = "compiled" if reason is None else "in torch"
     keeper = _Keeper(state, config, save_dir, {**(about or {}), "part_one": loop})
     for observer in observers:
@@ -150,11 +150,10 @@ class _Keeper:
         scales = self.contents["scales"]
         weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
         epoch = self.contents["counters"]["epoch"]
-        about = {"epoch": epoch, **self._about}
-        if isinstance(self._state.adapter, CalibratedAdapter):
-            about |= about_weights(
-                self.contents["model"], self._state, self._config, final=epoch == self._config.epochs
-            )
+        samples = self._state.replay.samples
+        seen = self._state.particle if samples is None else samples.state
+        own = self._state.learned.about(self.contents["model"], seen, final=epoch == self._config.epochs)
+        about = {"epoch": epoch, **self._about, **own}
         write_model(
             save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),

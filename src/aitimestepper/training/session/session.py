@@ -16,25 +16,25 @@ from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
+from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
-from aitimestepper.model.particle import ParticleTorch, stack_particles
+from aitimestepper.model.particle import ParticleTorch
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
-from aitimestepper.training.session.epochs import TrainingState, check_systems
+from aitimestepper.training.session.epochs import TrainingState
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
-from aitimestepper.training.session.resume import RESUME_FILE, config_of, read_resume, restore
+from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
 from aitimestepper.training.session.systems import external_field, particle_of, torch_device
 from aitimestepper.training.steps import ranks
+from aitimestepper.training.steps.learned import Learned
+from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
-from aitimestepper.training.steps.windows import CalibratedAdapter, batch_of
-from aitimestepper.weights.file import MODEL_FILE
-
-CONFIG_FILE = "config.toml"
-SYSTEMS_FILE = "initial_conditions.npz"
-METRICS_FILE = "metrics.jsonl"
+from aitimestepper.training.windows.measuring import batch_of
+from aitimestepper.training.windows.windows import Windows
 
 _MEASURED = 10_000
 """Systems from which the ranges of the description are taken."""
@@ -112,58 +112,67 @@ def build_training(config: Config) -> TrainingState:
     Raises:
         InputError: the systems cannot be judged, or several processes cannot share this training.
     """
-    if ranks.count() > 1 and (config.ic is not None or config.output_scale == "calibrated"):
-        raise InputError(
-            "several processes train on systems of their own, so they need drawn ones (no --ic); and calibrated "
-            "weights are trained in one process, which uses all cores"
-        )
-    if config.output_scale == "calibrated":
-        return _build_calibration(config)
+    build = _build_windows if config.output_scale == "calibrated" else _build_single_steps
+    return build(config, torch.Generator().manual_seed(config.seed))
+
+
+def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingState:
+    _refuse_processes(config.ic is not None)
     device = torch_device(config)
     particle = training_systems(config, device)
-    check_systems(particle, config)
-    generator = torch.Generator().manual_seed(config.seed)
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
+    learned = SingleSteps(config, adapter)
+    learned.check(particle)
     # The features are built once here, so that their scales are those of the initial state.
     model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
     if ranks.count() > 1:
-        adapter.scales = ranks.gathered(adapter.scales)[0] or NormScales()
+        learned.set_scales(ranks.gathered(learned.scales)[0] or NormScales())
         ranks.share_weights(model)
         if ranks.rank() > 0:
             generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
-    return _before_the_first_epoch(config, model, particle, adapter, generator)
+    state = _before_the_first_epoch(config, model, particle, learned, generator)
+    state.history = adapter.history_buffer
+    return state
 
 
-def _build_calibration(config: Config) -> TrainingState:
-    """The same for calibrated weights, which are trained on windows of systems of every kind."""
-    generator = torch.Generator().manual_seed(config.seed)
-    adapter = CalibratedAdapter(config, generator)
+def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
+    _refuse_processes(True)
+    learned = Windows(config, generator)
     rng = np.random.default_rng([config.seed, 0])
-    adapter.measure([mixed_system(rng) for _ in range(_MEASURED)])
+    learned.measure([mixed_system(rng) for _ in range(_MEASURED)])
 
     def draw(epoch: int) -> ParticleTorch:
         rng = np.random.default_rng([config.seed, epoch])
         return batch_of([mixed_system(rng) for _ in range(config.num_orbits)], MOST_BODIES, config)
 
-    particle = draw(1)
-    model = build_network(config, adapter.input_dim_from_state(particle), generator)
-    state = _before_the_first_epoch(config, model, particle, adapter, generator)
+    state = _before_the_first_epoch(config, learned.network(), draw(1), learned, generator)
     state.redraw = draw
     return state
 
 
+def _refuse_processes(condition: bool) -> None:
+    if condition and ranks.count() > 1:
+        raise InputError(
+            "several processes train on systems of their own, so they need drawn ones (no --ic); and calibrated "
+            "weights are trained in one process, which uses all cores"
+        )
+
+
 def _before_the_first_epoch(
-    config: Config, model: torch.nn.Module, particle: ParticleTorch, adapter: ModelAdapter, generator: torch.Generator
+    config: Config,
+    model: torch.nn.Module,
+    particle: ParticleTorch,
+    learned: Learned[Any],
+    generator: torch.Generator,
 ) -> TrainingState:
     return TrainingState(
         model=model,
         optimizer=_optimiser(model, config),
         initial=particle.clone_detached(),
         particle=particle,
-        adapter=adapter,
+        learned=learned,
         generator=generator,
         replay=ReplayMemory(config.replay_capacity),
-        history=adapter.history_buffer,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,41 +11,15 @@ from torch import Tensor
 
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics.gravity import Law
-from aitimestepper.engine.training.gate import (
-    ERROR,
-    HEAD_SLOPE,
-    LOSS,
-    PASSED,
-    SLOPE,
-    VERDICT,
-    Gate,
-    judge_all,
-    largest_steps,
-)
+from aitimestepper.engine.training import gate
+from aitimestepper.engine.training.gate import Gate, judge_all, largest_steps
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.rows import Array, gate_of, law_of, rows_of, why_not_compiled
+from aitimestepper.training.steps.learned import Attempt
+from aitimestepper.training.steps.rows import Array, gate_of, law_of, particle_of, rows_of, why_not_compiled
 
 
-class Judged(NamedTuple):
-    """What the engine says of S steps.
-
-    Attributes:
-        dt: (S,), the steps.
-        error: (S,), relative energy error; 1 where it is not finite.
-        passed: (S,), whether the gate lets each through.
-        losses: (S,), zero inside the band.
-        rows: (S, STATE x N), the states reached.
-    """
-
-    dt: Tensor
-    error: Tensor
-    passed: Tensor
-    losses: Tensor
-    rows: Array
-
-
-class Stock(NamedTuple):
+class CompiledStates(NamedTuple):
     """States from which steps are tried, as the engine takes them.
 
     Attributes:
@@ -63,7 +38,7 @@ class Stock(NamedTuple):
     gate: Gate
 
     @classmethod
-    def of(cls, state: ParticleTorch, energy: Tensor, config: Config) -> Stock | None:
+    def of(cls, state: ParticleTorch, energy: Tensor, config: Config) -> CompiledStates | None:
         """A detached batch; None where the engine does not know what moves it, or what is asked."""
         if why_not_compiled(state, config) is not None:
             return None
@@ -78,33 +53,34 @@ class Stock(NamedTuple):
             gate_of(config),
         )
 
-    def select(self, index: Tensor) -> Stock:
-        """The states at `index` (S,)."""
-        chosen = index.numpy()
-        rows, energy, free_fall, unit = (array[chosen] for array in self.arrays)
-        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
-
     @property
     def arrays(self) -> tuple[Array, Array, Array, Array]:
         """What there is of each state."""
         return self.rows, self.energy, self.free_fall, self.unit
 
-    def replaced(self, index: Tensor, by: Stock) -> Stock:
-        """These states with those at `index` (S,) as in `by`."""
-        rows, energy, free_fall, unit = (array.copy() for array in self.arrays)
-        for old, new in zip((rows, energy, free_fall, unit), by.arrays, strict=True):
-            old[index.numpy()] = new
-        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+    def _with(self, arrays: Iterable[Array]) -> CompiledStates:
+        rows, energy, free_fall, unit = arrays
+        return CompiledStates(rows, energy, free_fall, unit, self.law, self.gate)
 
-    def then(self, later: Stock) -> Stock:
-        """These states followed by those of `later`."""
-        rows, energy, free_fall, unit = (np.concatenate(pair) for pair in zip(self.arrays, later.arrays, strict=True))
-        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+    def select(self, index: Tensor) -> CompiledStates:
+        """The states at `index` (S,)."""
+        chosen = index.numpy()
+        return self._with(array[chosen] for array in self.arrays)
 
-    def since(self, first: int) -> Stock:
+    def since(self, first: int) -> CompiledStates:
         """The states from the one at `first` on."""
-        rows, energy, free_fall, unit = (array[first:] for array in self.arrays)
-        return Stock(rows, energy, free_fall, unit, self.law, self.gate)
+        return self._with(array[first:] for array in self.arrays)
+
+    def then(self, later: CompiledStates) -> CompiledStates:
+        """These states followed by those of `later`."""
+        return self._with(np.concatenate(pair) for pair in zip(self.arrays, later.arrays, strict=True))
+
+    def replaced(self, index: Tensor, by: CompiledStates) -> CompiledStates:
+        """These states with those at `index` (S,) as in `by`."""
+        changed = [array.copy() for array in self.arrays]
+        for old, new in zip(changed, by.arrays, strict=True):
+            old[index.numpy()] = new
+        return self._with(changed)
 
     def largest_steps(self, limits: Tensor, grid: Tensor) -> Tensor:
         """(S,): the largest of `limits` (S,) x `grid`, ascending, before the energy error reaches the threshold."""
@@ -113,36 +89,77 @@ class Stock(NamedTuple):
         return torch.from_numpy(largest)
 
 
-def judge_output(output: Tensor, stock: Stock, adapter: ModelAdapter) -> Judged:
-    """What becomes of the steps that a network's output (S, n) means for the states of a stock.
+class Before(NamedTuple):
+    """What is known of S states from which single steps are tried.
+
+    Attributes:
+        energy: (S,).
+        compiled: the states as the engine takes them; None where only the torch step can.
+    """
+
+    energy: Tensor
+    compiled: CompiledStates | None
+
+    def select(self, index: Tensor) -> Before:
+        """The states at `index` (S,)."""
+        return Before(self.energy[index], None if self.compiled is None else self.compiled.select(index))
+
+    def since(self, first: int) -> Before:
+        """The states from the one at `first` on."""
+        return Before(self.energy[first:], None if self.compiled is None else self.compiled.since(first))
+
+    def then(self, later: Before) -> Before:
+        """These states followed by those of `later`."""
+        both = None if self.compiled is None or later.compiled is None else self.compiled.then(later.compiled)
+        return Before(torch.cat([self.energy, later.energy]), both)
+
+    def replaced(self, index: Tensor, by: Before) -> Before:
+        """These states with those at `index` (S,) as in `by`."""
+        known = None if self.compiled is None or by.compiled is None else self.compiled.replaced(index, by.compiled)
+        return Before(self.energy.index_copy(0, index, by.energy), known)
+
+
+def attempt_compiled(
+    output: Tensor, states: CompiledStates, like: Callable[[], ParticleTorch], adapter: ModelAdapter
+) -> Attempt:
+    """What becomes of the steps that a network's output (S, n) means for these states, which `like` makes.
 
     The losses carry their derivative by the output.
     """
-    dt = adapter.step_over(output, torch.from_numpy(stock.unit))
+    dt = adapter.step_over(output, torch.from_numpy(states.unit))
     foreseen = output[..., min(1, output.shape[-1] - 1)]
-    losses, error, passed, rows = _Judge.apply(dt, foreseen.expand(dt.shape), stock)
-    return Judged(dt, error, passed, losses, rows.numpy())
+    losses, error, passed, rows = _Judge.apply(dt, foreseen.expand(dt.shape), states)
+
+    def reached() -> ParticleTorch:
+        state, taken = like(), dt.detach()
+        return particle_of(rows.numpy(), taken, state.current_time + taken, state.period, state)
+
+    return Attempt(dt, error, passed, losses, reached)
 
 
 class _Judge(torch.autograd.Function):
     """The engine's verdict, whose derivatives come with it."""
 
     @staticmethod
-    def forward(ctx: Any, dt: Tensor, foreseen: Tensor, stock: Stock) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, dt: Tensor, foreseen: Tensor, states: CompiledStates
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Losses, errors, verdicts and states reached."""
-        verdicts, rows = np.empty((len(stock.energy), VERDICT)), np.empty_like(stock.rows)
+        verdicts, rows = np.empty((len(states.energy), gate.VERDICT)), np.empty_like(states.rows)
         steps, predicted = (np.ascontiguousarray(x.detach().numpy()) for x in (dt, foreseen))
-        judge_all(verdicts, rows, stock.rows, stock.energy, stock.free_fall, steps, predicted, stock.law, stock.gate)
+        judge_all(
+            verdicts, rows, states.rows, states.energy, states.free_fall, steps, predicted, states.law, states.gate
+        )
         found = torch.from_numpy(verdicts)
         ctx.save_for_backward(found)
-        passed = found[:, PASSED] > 0
-        error = torch.where(torch.isfinite(found[:, ERROR]), found[:, ERROR], 1.0)
+        passed = found[:, gate.PASSED] > 0
+        error = torch.where(torch.isfinite(found[:, gate.ERROR]), found[:, gate.ERROR], 1.0)
         reached = torch.from_numpy(rows)
         ctx.mark_non_differentiable(error, passed, reached)
-        return found[:, LOSS].clone(), error, passed, reached
+        return found[:, gate.LOSS].clone(), error, passed, reached
 
     @staticmethod
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, Tensor, None]:
         """The weight of each loss times its slopes."""
         (found,) = ctx.saved_tensors
-        return weights[0] * found[:, SLOPE], weights[0] * found[:, HEAD_SLOPE], None
+        return weights[0] * found[:, gate.SLOPE], weights[0] * found[:, gate.HEAD_SLOPE], None

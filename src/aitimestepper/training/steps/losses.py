@@ -1,34 +1,17 @@
-"""Losses: pure functions of errors."""
+"""Losses, pure functions of errors, and one step of learning from them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from aitimestepper.config.schema import Config
-from aitimestepper.physics.conserved import relative_energy_error
-from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
-
-ROUNDING = 1e-14
-"""Relative energy errors below this are rounding, whose derivative says nothing."""
-
-NEAR_LIMIT = 0.8
-"""From this part of the longest allowed step on, an energy error below the band is no reason to lengthen the step.
-
-Where many bodies share the energy, the limit of the tightest pair is reached before the band is.
-"""
-
-STEEPEST = 2.0 * ENERGY_ERROR_ORDER
-"""Largest |d log(error) / d log(dt)| that a loss may use: twice the order.
-
-Where the energy error happens to cross zero its logarithm is infinitely steep, and one such state would outweigh a
-whole minibatch.
-"""
-
-_SMALLEST_ERROR = 1e-17
-"""Errors below this are rounding: their logarithm says nothing, so they count as this much."""
+from aitimestepper.constants import SMALLEST_ERROR
+from aitimestepper.errors import NoGradientError
+from aitimestepper.training.steps import ranks
 
 
 def band_loss_zero_inside_where(x: Tensor, lower: float | Tensor, upper: float | Tensor) -> Tensor:
@@ -40,24 +23,7 @@ def band_loss_zero_inside_where(x: Tensor, lower: float | Tensor, upper: float |
 
 def log_band_loss(error: Tensor, lower: float, upper: float) -> Tensor:
     """Band loss of log(error) with edges log(lower) and log(upper); elementwise."""
-    return band_loss_zero_inside_where(torch.log(error.clamp(min=_SMALLEST_ERROR)), math.log(lower), math.log(upper))
-
-
-def compute_single_step_loss(E0: Tensor, E1: Tensor, config: Config) -> Tensor:
-    """Mean over systems of the band loss of log(relative energy error) between E_lower and E_upper; a scalar.
-
-    Systems whose energy is not finite count with an error of 1 and send no gradient back.
-
-    Args:
-        E0: (B,) or (), energy before the step.
-        E1: the same, after it.
-    """
-    finite = torch.isfinite(E0) & torch.isfinite(E1)
-    # Selected, not masked by a product: the derivative of a masked NaN would still be NaN.
-    errors = relative_energy_error(E0[finite], E1[finite])
-    losses = log_band_loss(errors, config.E_lower, config.E_upper)
-    lost = log_band_loss(torch.ones_like(E0[~finite]), config.E_lower, config.E_upper).detach()
-    return (losses.sum() + lost.sum()) / max(finite.numel(), 1)
+    return band_loss_zero_inside_where(torch.log(error.clamp(min=SMALLEST_ERROR)), math.log(lower), math.log(upper))
 
 
 def step_limit_loss(fraction: Tensor) -> Tensor:
@@ -67,3 +33,42 @@ def step_limit_loss(fraction: Tensor) -> Tensor:
         fraction: dt over its limit; 1 has no loss.
     """
     return torch.log(fraction) ** 2
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Dropout off: the prediction that is judged is the one that is used."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor, count: int, *, refused: bool) -> None:
+    """One step of the optimiser down a mean loss.
+
+    Args:
+        model, optimizer: what learns.
+        total: sum of the losses, in this process.
+        count: how many losses the mean is over, in all processes.
+        refused: whether there must be something to learn.
+
+    Raises:
+        NoGradientError: a refused step gives no gradient, or one that is not finite; the weights stay as they were.
+    """
+    optimizer.zero_grad()
+    loss = total / count
+    if loss.requires_grad:
+        loss.backward()
+    ranks.sum_gradients(model)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    size = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    if not size < float("inf"):
+        optimizer.zero_grad()
+        raise NoGradientError(loss.item(), finite=False)
+    if size == 0.0 and refused:
+        raise NoGradientError(loss.item(), finite=True)
+    if size > 0.0:
+        optimizer.step()

@@ -61,27 +61,3 @@ class EpochRecord:
     mean_step_fraction: float
     time: float
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Running:
-    """Count, sum, smallest and largest of a stream of numbers: statistics whose memory does not grow."""
-
-    count: int = 0
-    total: float = 0.0
-    smallest: float = 0.0
-    largest: float = 0.0
-    last: float = 0.0
-
-    def add(self, value: float) -> None:
-        """Take in one more number."""
-        self.smallest = value if self.count == 0 else min(self.smallest, value)
-        self.largest = value if self.count == 0 else max(self.largest, value)
-        self.count += 1
-        self.total += value
-        self.last = value
-
-    @property
-    def mean(self) -> float:
-        """Mean, 0 of none."""
-        return self.total / self.count if self.count else 0.0

@@ -11,15 +11,13 @@ from torch import Tensor
 
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.layout import AX, MASS, VX, X
+from aitimestepper.engine.physics import gravity
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.training.gate import STATE, Gate
 from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.physics.bodies import Bodies
-from aitimestepper.physics.conserved import ENERGY_FLOOR
-from aitimestepper.physics.leapfrog import ENERGY_ERROR_ORDER
 from aitimestepper.physics.tides import PointMassTidalField
-from aitimestepper.training.steps.losses import NEAR_LIMIT, ROUNDING, STEEPEST
 
 Array = NDArray[np.float64]
 
@@ -43,28 +41,17 @@ def _is_fixed_tide(field: Any, config: Config) -> bool:
 
 
 def law_of(state: ParticleTorch, config: Config) -> Law:
-    """What moves the bodies, as the engine has it."""
+    """What moves the bodies, where `why_not_compiled` has no objection."""
     field = state.external_field
     if field is None:
-        return Law(config.G, state.softening**2, 0.0, 0.0, 0.0, 0.0)
-    place = [*field.R0.tolist(), 0.0, 0.0]  # type: ignore[attr-defined]
-    return Law(config.G, state.softening**2, float(field.M), *place[:3])  # type: ignore[attr-defined]
+        return gravity.law_of(config.G, state.softening)
+    return gravity.law_of(config.G, state.softening, field.M, field.R0)  # type: ignore[attr-defined]
 
 
 def gate_of(config: Config) -> Gate:
     """What a step is held to."""
-    return Gate(
-        threshold=config.energy_threshold,
-        lower=config.E_lower,
-        upper=config.E_upper,
-        step_fraction=config.max_step_fraction,
-        near_limit=NEAR_LIMIT,
-        head_weight=config.error_loss_weight,
-        floor=ENERGY_FLOOR,
-        rounding=ROUNDING,
-        order=float(ENERGY_ERROR_ORDER),
-        steepest=STEEPEST,
-    )
+    edges = config.energy_threshold, config.E_lower, config.E_upper
+    return Gate(*edges, config.max_step_fraction, config.error_loss_weight)
 
 
 def rows_of(state: Snapshot, n_rows: int = STATE) -> Array:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from aitimestepper.config.schema import Config
-from aitimestepper.model.adapter import ModelAdapter
-from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_windows
-from aitimestepper.model.particle import ParticleTorch, concatenate_particles
-from aitimestepper.training.steps.attempt import Start
-from aitimestepper.training.steps.compiled import Stock
+from aitimestepper.model.batches import concatenate_particles
+from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_histories
+from aitimestepper.model.particle import ParticleTorch
 
 Pair = tuple[ParticleTorch, Tensor]
 
@@ -25,11 +22,11 @@ class Samples(Sequence[Pair]):
     Attributes:
         state: a batch of S systems.
         dt: (S,), the accepted steps that led to them.
-        window: the history of each, batched; None without a history.
+        history: the history of each, batched; None without a history.
     """
 
-    def __init__(self, state: ParticleTorch, dt: Tensor, window: HistoryBuffer | None) -> None:
-        self.state, self.dt, self.window = state, dt, window
+    def __init__(self, state: ParticleTorch, dt: Tensor, history: HistoryBuffer | None) -> None:
+        self.state, self.dt, self.history = state, dt, history
 
     def __len__(self) -> int:
         return self.dt.shape[0]
@@ -47,16 +44,16 @@ class Samples(Sequence[Pair]):
 
     def select(self, index: Tensor) -> Samples:
         """The rows at `index` (S,), each with its own history."""
-        window = None if self.window is None else self.window.select(index)
-        return Samples(self.state.select(index), self.dt[index], window)
+        history = None if self.history is None else self.history.select(index)
+        return Samples(self.state.select(index), self.dt[index], history)
 
     def then(self, later: Samples) -> Samples:
         """These rows followed by those of `later`."""
-        window = None
-        if self.window is not None and later.window is not None:
+        history = None
+        if self.history is not None and later.history is not None:
             current = [self.state.snapshot(), later.state.snapshot()]
-            window = concatenate_windows([self.window, later.window], current)
-        return Samples(concatenate_particles([self.state, later.state]), torch.cat([self.dt, later.dt]), window)
+            history = concatenate_histories([self.history, later.history], current)
+        return Samples(concatenate_particles([self.state, later.state]), torch.cat([self.dt, later.dt]), history)
 
 
 class Trajectory(Sequence[Pair]):
@@ -77,15 +74,15 @@ class Trajectory(Sequence[Pair]):
         self._single = single
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[Pair], window: HistoryBuffer | None = None) -> Trajectory:
-        """A trajectory from bare pairs: each entry's history is what stands before it, after that of `window`.
+    def from_pairs(cls, pairs: Iterable[Pair], history: HistoryBuffer | None = None) -> Trajectory:
+        """A trajectory from bare pairs: each entry's history is what stands before it, after that of `history`.
 
         Args:
             pairs: consecutive accepted states with their steps.
-            window: an empty history, or the one in force at the first entry; None without a history.
+            history: an empty history, or the one in force at the first entry; None without a history.
         """
-        states, steps, windows = [], [], []
-        past = None if window is None else window.clone()
+        states, steps, histories = [], [], []
+        past = None if history is None else history.clone()
         single = False
         for state, dt in pairs:
             single = not state.batch_shape
@@ -93,11 +90,11 @@ class Trajectory(Sequence[Pair]):
             states.append(batch)
             steps.append(torch.as_tensor(dt).reshape(-1).expand(batch.batch_shape))
             if past is not None:
-                windows.append(past.clone().as_batch())
+                histories.append(past.clone().as_batch())
                 past.push(state)
         if not states:
             return cls()
-        joined = concatenate_windows(windows, [s.snapshot() for s in states]) if windows else None
+        joined = concatenate_histories(histories, [s.snapshot() for s in states]) if histories else None
         samples = Samples(concatenate_particles(states), torch.cat(steps), joined)
         return cls(samples, [len(dt) for dt in steps], single=single)
 
@@ -116,10 +113,10 @@ class Trajectory(Sequence[Pair]):
         return self.samples.state.select(rows), self.samples.dt[rows]
 
     @property
-    def windows(self) -> list[HistoryBuffer | None]:
+    def histories(self) -> list[HistoryBuffer | None]:
         """The history that was in force at each entry, so that each is later seen with its own; None without one."""
-        window = None if self.samples is None else self.samples.window
-        return [None if window is None else window.select(self._rows(i)) for i in range(len(self))]
+        history = None if self.samples is None else self.samples.history
+        return [None if history is None else history.select(self._rows(i)) for i in range(len(self))]
 
     def _rows(self, index: int) -> Tensor | int:
         end = self._ends[index]
@@ -137,9 +134,7 @@ class ReplayMemory:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.samples: Samples | None = None
-        self._prepared: tuple[Tensor, Tensor, Stock | None] | None = (
-            None  # features, energy and stock of the first rows
-        )
+        self._prepared: tuple[Tensor, Any] | None = None  # features of the first rows, and what else is known of them
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -153,26 +148,22 @@ class ReplayMemory:
         lost = max(len(joined) - self.capacity, 0)
         self.samples = joined[lost:] if lost else joined
         if lost and self._prepared is not None:
-            features, energy, stock = self._prepared
-            self._prepared = features[lost:], energy[lost:], None if stock is None else stock.since(lost)
+            features, known = self._prepared
+            self._prepared = features[lost:], known.since(lost)
 
-    def start(self, config: Config, adapter: ModelAdapter) -> Start:
-        """Every state as the start of a step; what has been prepared once is not prepared again."""
+    def prepared(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
+        """Features of every state, and what else is known of them; what has been prepared once is kept.
+
+        Args:
+            prepare: gives a `Start` whose `known` can be cut and joined.
+        """
         assert self.samples is not None
-        state, window = self.samples.state, self.samples.window
-        done = 0 if self._prepared is None else len(self._prepared[1])
+        done = 0 if self._prepared is None else len(self._prepared[0])
         if done < len(self.samples):
             new = self.samples[done:]
-            start = Start.of(new.state, config, adapter, new.window)
-            if self._prepared is None:
-                self._prepared = start.features, start.energy, start.stock
-            else:
-                features, energy, stock = self._prepared
-                self._prepared = (
-                    torch.cat([features, start.features]),
-                    torch.cat([energy, start.energy]),
-                    None if stock is None or start.stock is None else stock.then(start.stock),
-                )
+            *_, features, known = prepare(new.state, new.history)
+            if self._prepared is not None:
+                features, known = torch.cat([self._prepared[0], features]), self._prepared[1].then(known)
+            self._prepared = features, known
         assert self._prepared is not None
-        features, energy, stock = self._prepared
-        return Start(state, window, features, energy, None, stock)
+        return self._prepared

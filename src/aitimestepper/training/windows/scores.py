@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.model.loading import build_network
+from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
-from aitimestepper.training.session.epochs import TrainingState
-from aitimestepper.training.steps.windows import CalibratedAdapter, attempt_windows, batch_of, demanding, orders
+from aitimestepper.training.windows.attempt import attempt_windows, drawn_targets, features_of, orders, targets_of
+from aitimestepper.training.windows.measuring import batch_of
 from aitimestepper.weights.calibrated import HEADS
 
 _CAREFUL = 0.02
@@ -27,36 +27,38 @@ _FRESH_SEED = 10**6
 
 
 def about_weights(
-    weights: Mapping[str, Tensor], state: TrainingState, config: Config, *, final: bool
+    model: nn.Module, scales: Sequence[float], seen: ParticleTorch, config: Config, *, final: bool
 ) -> dict[str, Any]:
-    """`fallback`, a factor for each of `HEADS`, and `commit`; at the end of a training `scores` on fresh systems."""
-    adapter = state.adapter
-    assert isinstance(adapter, CalibratedAdapter)
-    model = build_network(config, adapter.input_dim_from_state(state.particle))
-    model.load_state_dict(dict(weights))
-    samples = state.replay.samples
-    seen = state.particle if samples is None else samples.state
-    # Requests from a generator of their own: writing a file must not change the training.
+    """`fallback`, a factor for each of `HEADS`, and `commit`; at the end of a training `scores` on fresh systems.
+
+    Args:
+        model: the network.
+        scales: lowest and highest values of the description.
+        seen: states of the training.
+        config: of the training.
+        final: whether it is at its end.
+    """
+    # Targets from a generator of their own: writing a file must not change the training.
     generator = torch.Generator().manual_seed(config.seed + _FRESH_SEED)
-    own = CalibratedAdapter(config, generator, adapter.ranges)
-    with torch.no_grad():
-        factors = model(own.build_feature_tensor(seen)).numpy()
-        about: dict[str, Any] = {"fallback": np.quantile(factors, _CAREFUL, axis=0).tolist(), "commit": _commit()}
-        if final:
-            about["scores"] = _scores(model, own, config)
+    seen = seen.as_batch()
+    targets = drawn_targets(seen.batch_shape[0], generator)
+    factors = model(features_of(seen, targets, scales, config)).numpy()
+    about: dict[str, Any] = {"fallback": np.quantile(factors, _CAREFUL, axis=0).tolist(), "commit": _commit()}
+    if final:
+        drawn = drawn_targets(_FRESH, generator)
+        about["scores"] = _scores(model, scales, torch.log10(drawn.tolerance) / orders(drawn.head), config)
     return about
 
 
-def _scores(model: torch.nn.Module, adapter: CalibratedAdapter, config: Config) -> dict[str, dict[str, float]]:
+def _scores(model: nn.Module, scales: Sequence[float], demand: Tensor, config: Config) -> dict[str, dict[str, float]]:
     """For each integrator and order: share of windows within what is allowed, share above a tenth, and quantiles."""
     rng = np.random.default_rng(config.seed + _FRESH_SEED)
     systems = batch_of([mixed_system(rng) for _ in range(_FRESH)], MOST_BODIES, config)
-    drawn = adapter.request(_FRESH)
-    demand = torch.log10(drawn.tolerance) / orders(drawn.head)
     scores = {}
     for head, (integrator, order) in enumerate(HEADS):
-        request = demanding(torch.full((_FRESH,), head), demand)
-        ratio = attempt_windows(model, systems, adapter.features_of(systems, request), request, config).ratio
+        targets = targets_of(torch.full((_FRESH,), head), demand)
+        features = features_of(systems, targets, scales, config)
+        ratio = attempt_windows(model, systems, features, targets, config).error
         low, middle, high = torch.quantile(ratio, torch.tensor([0.05, 0.5, 0.95], dtype=ratio.dtype)).tolist()
         scores[f"{integrator}{order}"] = {
             "kept": float((ratio <= 1.0).double().mean()),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from suite_numbers import (
+from held_out import GROUPS
+from measures import AT_EQUAL_COST, DRIFT_PERIODS, IAS15_TOLERANCES, TOLERANCES
+from ratios import (
     LONG,
     USED,
     Entry,
@@ -14,19 +16,17 @@ from suite_numbers import (
     complaints,
     drift_points,
     energy_ratio,
+    ias15_points,
     larger_ratio,
     long_final,
     mean_of,
     of_order,
     points,
     position_ratio,
-    rival_points,
     share_of,
     split,
     worst_of,
 )
-from suite_runs import CONTESTS, DRIFT_PERIODS, RIVAL_TOLERANCES, TOLERANCES
-from suite_systems import GROUPS
 
 EMPTY = 3
 """Lines of a table without rows: two of its head, and a blank one after it."""
@@ -37,7 +37,7 @@ Row = tuple[str, str, str, str]
 def headline(results: Entry) -> list[str]:
     """One line for each figure that is wanted."""
     lines = ["| figure | wanted | measured | runs, worst case |", "|---|---|---|---|"]
-    parts = (_promise_rows, _classical_rows, _constant_rows, _rival_rows, _drift_rows, _wall_rows)
+    parts = (_promise_rows, _classical_rows, _constant_rows, _ias15_rows, _drift_rows, _wall_rows)
     rows = sorted((row for part in parts for row in part(results)), key=lambda row: row[0].partition(".")[0])
     return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -78,15 +78,15 @@ def _ratio_row(found: list[Point], title: str, limits: tuple[str, str] = ("-", "
 
 
 def _classical_rows(results: Entry) -> Iterator[Row]:
-    energy, place = points(results, "classical", against("energy_max")), positions(results)
+    energy, position = points(results, "classical", against("energy_max")), positions(results)
     two, more = split(of_order(energy, 2))
     yield from _ratio_row(
         more, "3. energy error over best classical, order 2, three bodies and more", ("<= 0.03", "1.2")
     )
     yield from _ratio_row(two, "3. the same, two bodies: ours is rounding", ("<= 0.03", "1.2"))
     yield from _ratio_row(split(of_order(energy, None))[1], "3. the same, default order, three bodies and more")
-    yield from _ratio_row(of_order(place, None), "5. position error at the end, default order", ("<= 0.3", "-"))
-    yield from _ratio_row(of_order(place, 2), "5. the same, order 2", ("<= 0.3", "-"))
+    yield from _ratio_row(of_order(position, None), "5. position error at the end, default order", ("<= 0.3", "-"))
+    yield from _ratio_row(of_order(position, 2), "5. the same, order 2", ("<= 0.3", "-"))
     final = points(results, "classical", long_final)
     for order, title in ((None, "6. final energy error, default order"), (2, "6. the same, order 2")):
         two, more = split(of_order(final, order))
@@ -107,8 +107,8 @@ def _constant_rows(results: Entry) -> Iterator[Row]:
     yield from _ratio_row(split(of_order(found, None))[1], "4. the same, default order, three bodies and more")
 
 
-def _rival_rows(results: Entry) -> Iterator[Row]:
-    found = rival_points(results)
+def _ias15_rows(results: Entry) -> Iterator[Row]:
+    found = ias15_points(results)
     title = "8. evaluations over IAS15's at equal"
     planets = _planets(found)
     few = [p for p in split(found)[1] if p not in planets and p.n_bodies < 10]
@@ -117,8 +117,10 @@ def _rival_rows(results: Entry) -> Iterator[Row]:
     yield from _ratio_row(split(found)[0], "8. the same, two bodies: ours is rounding", ("<= 0.6", "-"))
     yield from _ratio_row(rest, "8. the same, 10 bodies and more")
     yield from _ratio_row(planets, "8. the same, planets")
-    places = rival_points(results, "position")
-    yield from _ratio_row([p for p in places if p not in _planets(places)], f"{title} position error, not planets")
+    by_position = ias15_points(results, "position")
+    yield from _ratio_row(
+        [p for p in by_position if p not in _planets(by_position)], f"{title} position error, not planets"
+    )
 
 
 def _planets(found: list[Point]) -> list[Point]:
@@ -149,7 +151,7 @@ def by_group(results: Entry) -> list[str]:
         ("order 2 over best classical", of_order(points(results, "classical", against("energy_max")), 2), mean_of),
         ("order 2 over constant h", of_order(points(results, "constant", against("energy_max")), 2), mean_of),
         ("position over best classical", of_order(positions(results), None), mean_of),
-        ("evaluations over IAS15's", rival_points(results), mean_of),
+        ("evaluations over IAS15's", ias15_points(results), mean_of),
     ]
     lines = [f"| figure | {' | '.join(GROUPS.values())} |", "|---" * (len(GROUPS) + 1) + "|"]
     for title, found, number in sets:
@@ -164,9 +166,9 @@ def promise_table(results: Entry) -> list[str]:
     def cell(system: Entry, run: Entry) -> str:
         if "failure" in run:
             return "failed"
-        place = position_ratio(system, run)
+        found_position = position_ratio(system, run)
         outside = "" if not run.get("outside") else f" out {100 * run['outside']:.0f} %"
-        ratio = "-" if place is None else f"{place:.2g}"
+        ratio = "-" if found_position is None else f"{found_position:.2g}"
         return f"{run['order']}: {_count(run['evaluations'])} {energy_ratio(system, run):.2g} {ratio}{outside}"
 
     heads = [f"{tolerance:.0e}" for tolerance in TOLERANCES]
@@ -182,18 +184,18 @@ def contest_table(results: Entry, part: str) -> list[str]:
         ratios = [against(*key)(system, run) for key in (("energy_max",), ("position", 0.0), ("energy_final",))]
         return f"{_count(run['evaluations'])} " + " ".join("-" if r is None else f"{r:.2g}" for r in ratios)
 
-    heads = [f"{tolerance:.0e}, order {order or 'default'}" for tolerance, order in CONTESTS]
+    heads = [f"{tolerance:.0e}, order {order or 'default'}" for tolerance, order in AT_EQUAL_COST]
     return _system_table(results, part, heads, cell)
 
 
-def rival_table(results: Entry) -> list[str]:
+def ias15_table(results: Entry) -> list[str]:
     """Evaluations over those of IAS15 for the same energy error, and for the same position error."""
-    found = {(p.system, p.tolerance): p.value for p in rival_points(results)}
-    places = {(p.system, p.tolerance): p.value for p in rival_points(results, "position")}
-    lines = [f"| system | {' | '.join(f'{t:.0e}' for t in RIVAL_TOLERANCES)} |", "|---|---|---|---|"]
+    found = {(p.system, p.tolerance): p.value for p in ias15_points(results)}
+    by_position = {(p.system, p.tolerance): p.value for p in ias15_points(results, "position")}
+    lines = [f"| system | {' | '.join(f'{t:.0e}' for t in IAS15_TOLERANCES)} |", "|---|---|---|---|"]
     for name, system in results["systems"].items():
         if "ias15" in system:
-            pairs = [(found.get((name, t)), places.get((name, t))) for t in RIVAL_TOLERANCES]
+            pairs = [(found.get((name, t)), by_position.get((name, t))) for t in IAS15_TOLERANCES]
             cells = [" ".join("-" if value is None else f"{value:.2f}" for value in pair) for pair in pairs]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
@@ -238,7 +240,7 @@ def tables(results: Entry) -> str:
         ),
         (f"Over the best plain classical criterion: {each}", classical),
         (f"Over a constant step: {each}", constant),
-        ("Evaluations over IAS15's for the same energy error, for the same position error", rival_table(results)),
+        ("Evaluations over IAS15's for the same energy error, for the same position error", ias15_table(results)),
         ("Drift: {} periods, {:,} periods".format(*DRIFT_PERIODS), drift_table(results)),
     ]
     text = "".join(f"### {title}\n\n" + "\n".join(lines) + "\n" for title, lines in parts if len(lines) > EMPTY)

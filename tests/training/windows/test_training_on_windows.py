@@ -17,9 +17,13 @@ from aitimestepper.constants import TRAITS
 from aitimestepper.engine.run.governor import HIGHEST_DEMAND, LOWEST_DEMAND
 from aitimestepper.engine.training.windows import ABSENT
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
-from aitimestepper.training.session import scores, session
+from aitimestepper.training.session import session
 from aitimestepper.training.session.session import build_training
-from aitimestepper.training.steps.windows import CalibratedAdapter, Request, attempt_windows, batch_of, padded
+from aitimestepper.training.steps.learned import Attempt
+from aitimestepper.training.windows import scores
+from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of
+from aitimestepper.training.windows.measuring import batch_of, padded, traits_of
+from aitimestepper.training.windows.windows import Windows
 from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.compiled import control_of
 from aitimestepper.weights.file import read_model
@@ -63,15 +67,20 @@ def triple(**keys):
     return config, ParticleTorch.from_tensors(mass, position, velocity)
 
 
-EACH_HEAD = Request(torch.arange(8), 10.0 ** (-0.75 * torch.tensor([2.0, 4, 6, 8, 2, 4, 6, 8], dtype=torch.float64)))
+EACH_HEAD = Targets(torch.arange(8), 10.0 ** (-0.75 * torch.tensor([2.0, 4, 6, 8, 2, 4, 6, 8], dtype=torch.float64)))
+
+
+def tried_on(model, state: ParticleTorch, targets: Targets, config: Config) -> Attempt:
+    """Of a network that does not look at features."""
+    return attempt_windows(model, state, torch.zeros(len(targets.head), 1), targets, config)
 
 
 @pytest.mark.parametrize(("factor", "sign"), [(6.0, 1.0), (0.06, -1.0)])
 def test_the_gradient_pushes_the_factor_towards_the_band(factor, sign):
     config, state = triple()
     model = Factor(factor)
-    tried = attempt_windows(model, state, torch.zeros(8, 1), EACH_HEAD, config)
-    above, below = tried.ratio > config.E_upper, tried.ratio < config.E_lower
+    tried = tried_on(model, state, EACH_HEAD, config)
+    above, below = tried.error > config.E_upper, tried.error < config.E_lower
     assert (above if sign > 0 else below).all()
     assert (tried.losses > 0).all()
     tried.losses.sum().backward()
@@ -82,10 +91,10 @@ def test_the_gradient_pushes_the_factor_towards_the_band(factor, sign):
 
 def test_there_is_no_gradient_inside_the_band():
     config, state = triple()
-    ratio = attempt_windows(Factor(0.5), state, torch.zeros(8, 1), EACH_HEAD, config).ratio
+    ratio = tried_on(Factor(0.5), state, EACH_HEAD, config).error
     wide = config.replace(E_lower=0.5 * float(ratio.min()), E_upper=2 * float(ratio.max()), energy_threshold=1e9)
     model = Factor(0.5)
-    losses = attempt_windows(model, state, torch.zeros(8, 1), EACH_HEAD, wide).losses
+    losses = tried_on(model, state, EACH_HEAD, wide).losses
     assert not losses.any()
     losses.sum().backward()
     assert model.log_factor.grad is None or not model.log_factor.grad.any()
@@ -94,12 +103,12 @@ def test_there_is_no_gradient_inside_the_band():
 def test_the_loss_is_the_squared_distance_of_the_step_from_the_band():
     """Near the band, in logarithms; its slope is that of the law error ~ step^order."""
     config, state = triple()
-    ratio = attempt_windows(Factor(0.5), state, torch.zeros(8, 1), EACH_HEAD, config).ratio
+    ratio = tried_on(Factor(0.5), state, EACH_HEAD, config).error
     order = torch.tensor([2.0, 4, 6, 8, 2, 4, 6, 8], dtype=torch.float64)
     near = config.replace(E_lower=1e-12, E_upper=float(ratio.min()) / 3.0, energy_threshold=1e9)
     model = Factor(0.5)
-    tried = attempt_windows(model, state, torch.zeros(8, 1), EACH_HEAD, near)
-    distance = torch.log(tried.ratio / near.E_upper) / order
+    tried = tried_on(model, state, EACH_HEAD, near)
+    distance = torch.log(tried.error / near.E_upper) / order
     close = distance < 2.0
     assert close.any()
     assert torch.allclose(tried.losses.detach()[close], distance[close] ** 2, rtol=1e-9)
@@ -109,7 +118,7 @@ def test_the_loss_is_the_squared_distance_of_the_step_from_the_band():
 
 def test_a_window_that_explodes_weighs_little_more_than_one_that_fails():
     config, state = triple()
-    tried = attempt_windows(Factor(300.0), state, torch.zeros(8, 1), EACH_HEAD, config)
+    tried = tried_on(Factor(300.0), state, EACH_HEAD, config)
     assert torch.isfinite(tried.losses).all()
     assert tried.losses.max() < 30.0
 
@@ -117,72 +126,71 @@ def test_a_window_that_explodes_weighs_little_more_than_one_that_fails():
 def test_what_no_step_can_cure_is_not_learned_from():
     config, state = triple()
     model = Factor(0.01)
-    request = EACH_HEAD._replace(tolerance=torch.full((8,), 1e-24, dtype=torch.float64))
-    tried = attempt_windows(model, state, torch.zeros(8, 1), request, config)
-    assert (tried.ratio > config.E_upper).all()
+    targets = EACH_HEAD._replace(tolerance=torch.full((8,), 1e-24, dtype=torch.float64))
+    tried = tried_on(model, state, targets, config)
+    assert (tried.error > config.E_upper).all()
     assert not tried.losses.any()
 
 
 def test_the_states_are_left_and_the_windows_end_elsewhere():
     config, state = triple()
     before = state.position.clone()
-    tried = attempt_windows(Factor(0.5), state, torch.zeros(8, 1), EACH_HEAD, config)
+    tried = tried_on(Factor(0.5), state, EACH_HEAD, config)
     assert torch.equal(state.position, before)
-    assert (tried.advanced.position - before).abs().amax(dim=(1, 2)).min() > 0.01
+    assert (tried.reached().position - before).abs().amax(dim=(1, 2)).min() > 0.01
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     config = Config(**SMALL)
     state = batch_of(systems(40), MOST_BODIES, config)
-    request = CalibratedAdapter(config, torch.Generator().manual_seed(1)).request(40)
+    targets = drawn_targets(40, torch.Generator().manual_seed(1))
     results = []
     for threads in (1, 4):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=threads: set(range(n)))
-        results.append(attempt_windows(Factor(0.5), state, torch.zeros(40, 1), request, config))
+        results.append(tried_on(Factor(0.5), state, targets, config))
     one, four = results
-    assert torch.equal(one.ratio, four.ratio)
-    assert torch.equal(one.advanced.position, four.advanced.position)
+    assert torch.equal(one.error, four.error)
+    assert torch.equal(one.reached().position, four.reached().position)
     assert torch.equal(one.losses, four.losses)
 
 
 def test_each_sample_is_judged_by_itself():
     config = Config(**SMALL)
     drawn = systems(12)
-    request = CalibratedAdapter(config, torch.Generator().manual_seed(2)).request(12)
-    whole = attempt_windows(Factor(0.7), batch_of(drawn, MOST_BODIES, config), torch.zeros(12, 1), request, config)
+    targets = drawn_targets(12, torch.Generator().manual_seed(2))
+    whole = tried_on(Factor(0.7), batch_of(drawn, MOST_BODIES, config), targets, config)
     for index in (0, 5, 11):
-        own = request.select(torch.tensor([index]))
-        alone = attempt_windows(Factor(0.7), batch_of([drawn[index]], 30, config), torch.zeros(1, 1), own, config)
-        assert alone.ratio[0] == whole.ratio[index]
+        own = targets.select(torch.tensor([index]))
+        alone = tried_on(Factor(0.7), batch_of([drawn[index]], 30, config), own, config)
+        assert alone.error[0] == whole.error[index]
 
 
 # --- what the network is told
 
 
-def test_requests_cover_all_heads_and_the_demands_of_training():
-    request = CalibratedAdapter(Config(**SMALL), torch.Generator().manual_seed(3)).request(4000)
-    order = torch.tensor([order for _, order in HEADS])[request.head]
-    demand = torch.log10(request.tolerance) / order
-    counts = torch.bincount(request.head, minlength=len(HEADS))
+def test_targets_cover_all_heads_and_the_demands_of_training():
+    targets = drawn_targets(4000, torch.Generator().manual_seed(3))
+    order = torch.tensor([order for _, order in HEADS])[targets.head]
+    demand = torch.log10(targets.tolerance) / order
+    counts = torch.bincount(targets.head, minlength=len(HEADS))
     assert (counts > 350).all()
-    assert request.tolerance.min() >= 1e-10
+    assert targets.tolerance.min() >= 1e-10
     assert demand.min() >= LOWEST_DEMAND - 1e-12
     assert demand.max() <= HIGHEST_DEMAND + 1e-12
     assert demand[order == 2].min() < LOWEST_DEMAND + 0.1
 
 
-def test_the_features_are_places_in_the_measured_ranges_and_what_the_engine_makes_of_them():
+def test_the_features_are_positions_in_the_measured_ranges_and_what_the_engine_makes_of_them():
     config = Config(**SMALL)
-    adapter = CalibratedAdapter(config, torch.Generator().manual_seed(4))
+    learned = Windows(config, torch.Generator().manual_seed(4))
     drawn = systems(30)
-    adapter.measure(drawn)
-    request = adapter.request(30)
-    features = adapter.features_of(batch_of(drawn, MOST_BODIES, config), request)
+    learned.measure(drawn)
+    _, _, features, targets = learned.start(batch_of(drawn, MOST_BODIES, config))
     assert features.shape == (30, TRAITS + 1)
-    order = torch.tensor([order for _, order in HEADS])[request.head]
-    assert torch.allclose(features[:, TRAITS], torch.log10(request.tolerance) / order)
+    order = torch.tensor([order for _, order in HEADS])[targets.head]
+    assert torch.allclose(features[:, TRAITS], torch.log10(targets.tolerance) / order)
     assert features[:, :TRAITS].abs().max() <= 1.0 + 1e-12
-    low, high = np.array(adapter.ranges).reshape(2, TRAITS)
+    low, high = np.array(learned.scales).reshape(2, TRAITS)
     for s, system in enumerate(drawn):
         position, velocity = (np.pad(v, ((0, 0), (0, 3 - system.n_dims))) for v in (system.position, system.velocity))
         traits, _ = described(system.mass, position, velocity)
@@ -252,18 +260,16 @@ def test_the_engine_takes_the_factor_that_the_network_gives():
     train(Config(epochs=1, save_name="a", **SMALL))
     file = read_model("runs/a")
     config = Config(**SMALL)
-    adapter = CalibratedAdapter(config, torch.Generator().manual_seed(0), file.scales)
     from aitimestepper.engine.networks import first_output
     from aitimestepper.model.loading import build_network
-    from aitimestepper.training.steps.windows import _traits
 
-    model = build_network(config, TRAITS + 1)
+    model = build_network(config, TRAITS + 1, output_dim=len(HEADS))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in file.weights.items()})
     drawn = systems(8)
-    traits = _traits(*padded(drawn), config)
-    request = EACH_HEAD._replace(tolerance=torch.full((8,), 1e-4, dtype=torch.float64))
+    traits = traits_of(*padded(drawn), config)
+    targets = EACH_HEAD._replace(tolerance=torch.full((8,), 1e-4, dtype=torch.float64))
     with torch.no_grad():
-        factors = model(adapter.features_of(batch_of(drawn, MOST_BODIES, config), request))
+        factors = model(features_of(batch_of(drawn, MOST_BODIES, config), targets, file.scales, config))
     for head, (integrator, order) in enumerate(HEADS):
         own = control_of(file, Config(tolerance=1e-4, integrator=integrator, order=order))
         layers = np.zeros((2, TRAITS + 1))

@@ -9,15 +9,16 @@ from functools import cached_property
 from statistics import median
 from typing import Any, NamedTuple
 
-from suite_systems import Case
+from held_out import Case
 
 from aitimestepper import Config, Recording, SimulationError, simulate
 from aitimestepper.arrays import Floats
-from aitimestepper.comparison.methods import ORDERS, ComparedMethod, parse_method
-from aitimestepper.comparison.own_runs import Arena
-from aitimestepper.comparison.rebound_runs import Rival
+from aitimestepper.comparison import runs
+from aitimestepper.comparison.methods import ORDERS, parse_method
+from aitimestepper.comparison.own_runs import OwnRuns
+from aitimestepper.comparison.rebound_runs import ReboundRuns
 from aitimestepper.comparison.reference import ReferenceRun, distance, reference_run
-from aitimestepper.comparison.tuning import Tuned, tune
+from aitimestepper.comparison.tuning import tuned
 from aitimestepper.engine.physics.integrators import STAGES
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions
@@ -25,10 +26,10 @@ from aitimestepper.systems.initial import InitialConditions
 Entry = dict[str, Any]
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
-CONTESTS = ((1e-2, 2), (1e-3, 2), (1e-4, 2), (1e-4, None), (1e-6, None))
+AT_EQUAL_COST = ((1e-2, 2), (1e-3, 2), (1e-4, 2), (1e-4, None), (1e-6, None))
 """Tolerance and order (None: the default) of the runs that others must equal in force evaluations."""
 
-RIVAL_TOLERANCES = (1e-4, 1e-6, 1e-8)
+IAS15_TOLERANCES = (1e-4, 1e-6, 1e-8)
 DRIFTS = ((1e-4, 2), (1e-4, None), (1e-6, None))
 DRIFT_PERIODS = (100, 10_000)
 
@@ -85,11 +86,8 @@ class Bench:
         self.case = case
         self.system = case.build()
         self.duration = case.length(self.system)
-        self.arena = self._arena(self.duration)
+        self.compared = runs.Case(case.name, Config(G=case.G), self.system, self.duration)
         self._own: dict[tuple[float, int | None, float], Own] = {}
-
-    def _arena(self, duration: float) -> Arena:
-        return Arena(Config(G=self.case.G), self.system, duration, lambda: None)
 
     def own(self, tolerance: float, order: int | None, duration: float | None = None) -> Own:
         """A calibrated run, of the usual duration unless told."""
@@ -104,9 +102,9 @@ class Bench:
         """Where positions should end; None where they are not compared."""
         if self.case.chaotic:
             return None
-        costs = [self.own(*contest).entry.get("evaluations", 0) for contest in CONTESTS]
+        costs = [self.own(*pair).entry.get("evaluations", 0) for pair in AT_EQUAL_COST]
         least, most = REFERENCE_BUDGETS
-        return reference_run(self.arena, min(max(*costs, least), most))
+        return reference_run(self.compared, min(max(*costs, least), most))
 
     def position_error(self, end: Floats | None) -> float | None:
         """Distance from the reference, not below what is known of that."""
@@ -149,17 +147,17 @@ def promise(bench: Bench) -> list[Entry]:
 
 def classical(bench: Bench) -> list[Entry]:
     """The plain classical criteria, each tuned to the evaluations of the calibrated run."""
-    return _contests(bench, lambda order: CLASSICAL)
+    return _at_equal_cost(bench, lambda order: CLASSICAL)
 
 
 def constant(bench: Bench) -> list[Entry]:
     """The same integrator with a constant step, tuned likewise."""
-    return _contests(bench, lambda order: (f"ttl{order}:fixed",))
+    return _at_equal_cost(bench, lambda order: (f"ttl{order}:fixed",))
 
 
-def _contests(bench: Bench, methods: Callable[[int], tuple[str, ...]]) -> list[Entry]:
+def _at_equal_cost(bench: Bench, methods: Callable[[int], tuple[str, ...]]) -> list[Entry]:
     entries = []
-    for tolerance, order in CONTESTS:
+    for tolerance, order in AT_EQUAL_COST:
         own = bench.own(tolerance, order)
         entry = own.entry | {"position": bench.position_error(own.end), "others": {}}
         if own.end is not None:
@@ -170,8 +168,7 @@ def _contests(bench: Bench, methods: Callable[[int], tuple[str, ...]]) -> list[E
 
 
 def _tuned(bench: Bench, text: str, budget: int) -> Entry:
-    method = parse_method(text)
-    found = tuned_to(bench.arena, method, budget)
+    found = tuned(OwnRuns(parse_method(text), bench.compared), budget)
     if found.best is None or found.best.outcome is None or not found.meets(budget):
         return {"met": False, "reason": found.last.failure or "the budget cannot be met"}
     outcome = found.best.outcome
@@ -185,16 +182,10 @@ def _tuned(bench: Bench, text: str, budget: int) -> Entry:
     }
 
 
-def tuned_to(arena: Arena, method: ComparedMethod, budget: int) -> Tuned:
-    """The search for the parameter with which a run costs the budget."""
-    guess = arena.guess(method, budget)
-    return tune(lambda value: arena.run(method, value, budget), method.parameter, budget, guess)
-
-
 def ias15(bench: Bench) -> Entry:
     """Calibrated runs and sweeps of IAS15's epsilon under both of its criteria."""
-    runs = [bench.own(tolerance, None) for tolerance in RIVAL_TOLERANCES]
-    owns = [run.entry | {"position": bench.position_error(run.end)} for run in runs]
+    made = [bench.own(tolerance, None) for tolerance in IAS15_TOLERANCES]
+    owns = [run.entry | {"position": bench.position_error(run.end)} for run in made]
     budget = max(LEAST_IAS15, BUDGETS_IAS15 * max(entry.get("evaluations", 0) for entry in owns))
     return {"own": owns, "sweeps": {text: _sweep(bench, text, owns, budget) for text in IAS15}}
 
@@ -203,8 +194,7 @@ def _sweep(bench: Bench, text: str, owns: list[Entry], budget: int) -> list[Entr
     """From the largest epsilon on, until a run is as accurate as the most accurate calibrated one."""
     found = []
     for epsilon in EPSILONS:
-        rival = Rival(parse_method(text), bench.arena.config, bench.system, bench.duration)
-        outcome = rival.run(epsilon, budget, bench.arena.show).outcome
+        outcome = ReboundRuns(parse_method(text), bench.compared).run(epsilon, budget).outcome
         if outcome is None:
             continue
         entry = {
@@ -268,9 +258,9 @@ def wall(tolerance: float = WALL_TOLERANCE) -> Entry:
     duration = WALL_DURATION
     own = calibrated_run(system, duration, tolerance)
     order = order_of(own)
-    arena = Arena(Config(), system, duration, lambda: None)
+    case = runs.Case(WALL_SYSTEM, Config(), system, duration)
     budget = own.summary.steps * len(STAGES[order]) + 1
-    best = tuned_to(arena, parse_method(f"ttl{order}:fixed"), budget).best
+    best = tuned(OwnRuns(parse_method(f"ttl{order}:fixed"), case), budget).best
     assert best is not None
     plain = Config(timestep="fixed", integrator="ttl", order=order, h=best.value, duration=duration)
     seconds: tuple[list[float], list[float]] = ([], [])

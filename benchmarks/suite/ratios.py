@@ -82,8 +82,8 @@ def against(name: str, floor: float = FLOOR) -> Callable[[Entry, Entry], float |
     def value(system: Entry, run: Entry) -> float | None:
         if "failure" in run:
             return None if name == "position" and system["chaotic"] else math.inf
-        rivals = [other[name] for other in run["others"].values() if other["met"] and other[name] is not None]
-        return over(run[name], min(rivals), floor) if rivals and run[name] is not None else None
+        others = [other[name] for other in run["others"].values() if other["met"] and other[name] is not None]
+        return over(run[name], min(others), floor) if others and run[name] is not None else None
 
     return value
 
@@ -93,7 +93,7 @@ def long_final(system: Entry, run: Entry) -> float | None:
     return against("energy_final")(system, run) if system["periods"] >= LONG else None
 
 
-def rival_points(results: Entry, name: str = "energy_max") -> list[Point]:
+def ias15_points(results: Entry, name: str = "energy_max") -> list[Point]:
     """Evaluations over those of IAS15 for the same error."""
     found = []
     for spec, system in results["systems"].items():
@@ -101,9 +101,9 @@ def rival_points(results: Entry, name: str = "energy_max") -> list[Point]:
             if run.get(name) is None and not ("failure" in run and name == "energy_max"):
                 continue
             cost = math.inf if "failure" in run else run["evaluations"]
-            rival = cheapest(system["ias15"]["sweeps"].values(), name, max(run.get(name, 0.0), FLOOR))
-            if rival is not None:
-                found.append(Point(spec, system["group"], system["n_bodies"], run["tolerance"], None, cost / rival))
+            ias15 = cheapest(system["ias15"]["sweeps"].values(), name, max(run.get(name, 0.0), FLOOR))
+            if ias15 is not None:
+                found.append(Point(spec, system["group"], system["n_bodies"], run["tolerance"], None, cost / ias15))
     return found
 
 

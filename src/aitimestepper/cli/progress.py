@@ -1,16 +1,16 @@
-"""What a person sees while a training or a simulation runs, all of it on standard error, and tables of results."""
+"""What a person sees while a training or a simulation runs, all of it on standard error."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.interrupt import Interrupt
+from aitimestepper.cli.output import is_first_process, note
 from aitimestepper.errors import RetrainWarning
 
 if TYPE_CHECKING:
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 """Where standard error is no terminal, a plain line appears this often instead of a bar."""
-
-
-FIRST_PROCESS = os.environ.get("RANK", "0") == "0"
-"""Of the processes that `torchrun` starts, only the first speaks of what all of them do."""
-
-
-def note(text: str) -> None:
-    """One line on standard error."""
-    if FIRST_PROCESS:
-        print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -64,7 +54,7 @@ class TrainingWatch:
         note(message)
 
     def step(self, record: StepRecord) -> None:
-        """Remember the latest attempt; between two attempts is a good place to stop."""
+        """Remember the latest attempt; between two attempts nothing is half done."""
         self.last_step = record
         self.interrupt.check()
 
@@ -170,7 +160,7 @@ def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
     """An observer that shows a training, fit for where standard error goes; closed at the end, whatever happens."""
     with Interrupt() as interrupt, _one_line_warnings():
         watch: TrainingWatch
-        if FIRST_PROCESS:
+        if is_first_process():
             watch = (TrainingBar if sys.stderr.isatty() else TrainingLines)(n_epochs, interrupt)
         else:
             watch = TrainingWatch(n_epochs, interrupt)
@@ -234,23 +224,3 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def print_table(title: str, numbers: Mapping[str, Any]) -> None:
-    """Names and values in two columns on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in numbers.items():
-        if value is None:
-            continue
-        table.add_row("  " + name.replace("_", " "), _spelled(value))
-    console = Console(highlight=False, markup=False)
-    console.print(title, style="bold", soft_wrap=True)
-    console.print(table, soft_wrap=True)
-
-
-def _spelled(value: Any) -> str:
-    """A number as a person reads it."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

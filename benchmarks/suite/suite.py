@@ -1,10 +1,10 @@
 """Measure the calibrated stepper on systems that no training has met, and print the table of all figures.
 
-    python benchmarks/suite.py                       # everything, from scratch
-    python benchmarks/suite.py --parts promise,wall  # some parts; the others keep their numbers in the file
-    python benchmarks/suite.py --quick               # a few systems; writes nothing
-    python benchmarks/suite.py --only kepler         # systems with this in their name; writes nothing
-    python benchmarks/suite.py --render              # the tables of the numbers that are there
+    python benchmarks/suite/suite.py                       # everything, from scratch
+    python benchmarks/suite/suite.py --parts promise,wall  # some parts; the others keep their numbers in the file
+    python benchmarks/suite/suite.py --quick               # a few systems; writes nothing
+    python benchmarks/suite/suite.py --only kepler         # systems with this in their name; writes nothing
+    python benchmarks/suite/suite.py --render              # the tables of the numbers that are there
 
 Parts: promise (achieved over asked), classical, constant and ias15 (others at equal evaluations or equal error), drift
 (10,000 periods) and wall (seconds a step). Needs rebound and astropy. Writes benchmarks/results/suite.json, and the
@@ -26,15 +26,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from suite_runs import PARTS, measured, wall
-from suite_systems import Case, cases
-from suite_tables import tables
+from held_out import Case, cases
+from measures import PARTS, measured, wall
+from table_text import tables
 
-from aitimestepper.comparison.result import finite
+from aitimestepper.outputs import finite
 
-RESULTS = Path(__file__).parent / "results" / "suite.json"
-PAGE = Path(__file__).parent.parent / "docs" / "calibrated.md"
-MARK = "<!-- what follows is written by benchmarks/suite.py -->"
+RESULTS = Path(__file__).parents[1] / "results" / "suite.json"
+PAGE = Path(__file__).parents[2] / "docs" / "calibrated.md"
+MARK = "<!-- what follows is written by benchmarks/suite/suite.py -->"
 ALL_PARTS = (*PARTS, "wall")
 
 Entry = dict[str, Any]

@@ -20,7 +20,14 @@ from aitimestepper import (
     check_energy_threshold,
     compute_single_step_loss,
 )
-from aitimestepper.training.steps.attempt import Start, attempt, learn
+from aitimestepper.training.steps.learned import Attempt
+from aitimestepper.training.steps.losses import learn
+from aitimestepper.training.steps.single_step import SingleSteps
+
+
+def attempt(model, particle: ParticleTorch, config: Config, adapter: ModelAdapter) -> Attempt:
+    learned = SingleSteps(config, adapter)
+    return learned.attempt(model, learned.start(particle))
 
 
 def test_the_band_loss_is_zero_inside_and_quadratic_outside():
@@ -95,7 +102,7 @@ def test_the_derivative_of_the_loss_is_that_of_finite_differences():
 
     def loss(log_dt: float) -> tuple[float, float]:
         stub = parts(math.exp(log_dt))[0]
-        tried = attempt(stub, Start.of(particle, config, adapter, None), config, adapter)
+        tried = attempt(stub, particle, config, adapter)
         tried.losses.sum().backward()
         return tried.losses.item(), stub.log_dt.grad.item()
 
@@ -107,8 +114,7 @@ def test_the_derivative_of_the_loss_is_that_of_finite_differences():
 
 def test_a_step_longer_than_the_pair_time_allows_is_refused_whatever_its_energy():
     model, _, config, adapter = parts(30.0)
-    start = Start.of(kepler(e=0.0), config, adapter, None)
-    tried = attempt(model, start, config, adapter)
+    tried = attempt(model, kepler(e=0.0), config, adapter)
     limit = 0.5 * (1 / 2) ** 0.5
     assert not tried.passed.any()
     assert tried.losses.item() == pytest.approx(math.log(30.0 / limit) ** 2)
@@ -118,7 +124,7 @@ def test_a_step_longer_than_the_pair_time_allows_is_refused_whatever_its_energy(
 
 def test_a_long_step_that_lands_on_the_same_energy_is_refused():
     model, _, config, adapter = parts(0.5, energy_threshold=0.9, E_upper=0.5)
-    tried = attempt(model, Start.of(kepler(e=0.0), config, adapter, None), config, adapter)
+    tried = attempt(model, kepler(e=0.0), config, adapter)
     assert tried.error.item() < config.energy_threshold
     assert not tried.passed.any()
 
@@ -126,7 +132,7 @@ def test_a_long_step_that_lands_on_the_same_energy_is_refused():
 def test_a_step_lost_in_rounding_is_driven_to_grow():
     """Known fault 9: the lower band edge acts, even where the energy error is exactly zero."""
     model, _, config, adapter = parts(1e-9)
-    tried = attempt(model, Start.of(kepler(e=0.3), config, adapter, None), config, adapter)
+    tried = attempt(model, kepler(e=0.3), config, adapter)
     tried.losses.sum().backward()
     assert tried.passed.all()
     assert model.log_dt.grad.item() < 0
@@ -137,7 +143,7 @@ def test_a_lost_system_does_not_spoil_the_gradient_of_the_others():
     bodies.position.data[1, 0] = bodies.position.data[1, 1]  # two bodies at one point: infinite energy
     config = Config(max_step_fraction=1e9)
     model = parts(0.2)[0]
-    tried = attempt(model, Start.of(bodies, config, ModelAdapter(config), None), config, ModelAdapter(config))
+    tried = attempt(model, bodies, config, ModelAdapter(config))
     assert tried.passed.tolist()[1] is False
     assert tried.error[1].item() == 1.0
     tried.losses.mean().backward()
@@ -174,10 +180,7 @@ def test_angular_momentum_is_judged_when_asked_for():
     particle.set_external_field(PointMassTidalField(50.0, [4.0, 3.0]))
     plain, judged = Config(E_lower=1e-16), Config(E_lower=1e-16, L_lower=1e-12, L_upper=1e-9)
     model = parts(0.005)[0]
-    losses = [
-        attempt(model, Start.of(particle, c, ModelAdapter(c), None), c, ModelAdapter(c)).losses.item()
-        for c in (plain, judged)
-    ]
+    losses = [attempt(model, particle, c, ModelAdapter(c)).losses.item() for c in (plain, judged)]
     assert losses[1] > losses[0] + 1.0
 
 
@@ -185,7 +188,7 @@ def test_a_lone_body_in_a_field_can_be_trained_on():
     field = PointMassTidalField(50.0, [4.0, 3.0])
     particle = ParticleTorch([1.0], [[1.0, 0.5]], [[0.0, 1.0]], external_field=field)
     model, _, config, adapter = parts(1.0, E_upper=1e-5)
-    tried = attempt(model, Start.of(particle, config, adapter, None), config, adapter)
+    tried = attempt(model, particle, config, adapter)
     assert not tried.passed.any()
     tried.losses.sum().backward()
     assert torch.isfinite(model.log_dt.grad)

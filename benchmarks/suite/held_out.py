@@ -21,7 +21,7 @@ GROUPS = {"two": "two bodies", "three": "three", "many": "5 to 128", "planets": 
 SEED = 9001
 """Of the first drawn system; the others follow. Training draws from far below."""
 
-OUTER_PLANETS = str(Path(__file__).parent / "outer-planets.csv")
+OUTER_PLANETS = str(Path(__file__).parents[1] / "outer-planets.csv")
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def _four(mass: float, spacing: float) -> Callable[[], InitialConditions]:
             )
             for k in range(4)
         ]
-        places, motions = (np.vstack([np.zeros(3), *vectors]) for vectors in zip(*states, strict=True))
-        return InitialConditions(np.array([1.0, *[mass] * 4]), places, motions, period=math.tau)
+        positions, motions = (np.vstack([np.zeros(3), *vectors]) for vectors in zip(*states, strict=True))
+        return InitialConditions(np.array([1.0, *[mass] * 4]), positions, motions, period=math.tau)
 
     return build
 
@@ -205,11 +205,11 @@ def _halley_with_giants() -> InitialConditions:
 def _with_comet(system: InitialConditions, mean_anomaly: float) -> InitialConditions:
     """Halley's Comet beside bodies of which the first is the Sun; both catalogues use the ecliptic of J2000."""
     comet = initial_conditions(f"halley:M={mean_anomaly!r}")
-    places, motions = (
+    positions, motions = (
         np.vstack([of_system, of_system[0] + of_comet[1] - of_comet[0]])
         for of_system, of_comet in ((system.position, comet.position), (system.velocity, comet.velocity))
     )
-    return InitialConditions(np.append(system.mass, comet.mass[1]), places, motions)
+    return InitialConditions(np.append(system.mass, comet.mass[1]), positions, motions)
 
 
 def _other_units() -> Iterator[Case]:

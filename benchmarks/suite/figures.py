@@ -1,6 +1,6 @@
 """Draw the figures of docs/calibrated.md: asked and achieved over the held-out suite, and one run from inside.
 
-python benchmarks/calibrated_figures.py      # needs matplotlib and benchmarks/results/suite.json
+python benchmarks/suite/figures.py      # needs matplotlib and benchmarks/results/suite.json
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 
 from aitimestepper import Config, Recording, simulate
 
-HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+BENCHMARKS = Path(__file__).parents[1]
+DOCS = BENCHMARKS.parent / "docs"
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart; a mark of its own for each group too.
 STYLES = {
@@ -32,7 +32,7 @@ SYSTEM, TOLERANCE = "random:n=5,seed=20", 1e-4
 
 def main() -> None:
     """Draw both."""
-    results = json.loads((HERE / "results" / "suite.json").read_text(encoding="utf-8"))
+    results = json.loads((BENCHMARKS / "results" / "suite.json").read_text(encoding="utf-8"))
     _asked_and_achieved(results["systems"])
     _one_run()
 

@@ -1,0 +1,1 @@
+"""Calibrated weights: the same two phases, with windows of many steps in place of single ones."""
