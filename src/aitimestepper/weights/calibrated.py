@@ -7,6 +7,9 @@ from aitimestepper.errors import InputError
 TOLERANCES = (1e-12, 0.1)
 """That calibrated steps can be asked to keep: rounding decides below; above, no orbit is left to speak of."""
 
+DEFAULT_TOLERANCE = 1e-8
+"""Of the integrator in REBOUND where none is given; chosen, not measured."""
+
 HEADS = tuple((integrator, order) for integrator in ("ttl", "leapfrog") for order in (2, 4, 6, 8))
 """Outputs of calibrated weights: a factor for each integrator and order."""
 

@@ -20,7 +20,6 @@ from aitimestepper.bridges.rebound.integrator import (
     step_callback,
 )
 from aitimestepper.bridges.rebound.plan_vector import flat
-from aitimestepper.bridges.rebound.registering import DEFAULT_TOLERANCE
 from aitimestepper.bridges.rebound.run_vector import RUN_LAYOUT, STATE, head_of, room_for_run, run_in, take_plan
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.errors import InputError
@@ -28,7 +27,7 @@ from aitimestepper.simulation.planning import new_run
 from aitimestepper.simulation.stepper import CalibratedStepper
 from aitimestepper.systems.initial import InitialConditions, check_apart
 from aitimestepper.systems.rebound_bodies import check_plain, state_of
-from aitimestepper.weights.calibrated import check_tolerance, order_for
+from aitimestepper.weights.calibrated import DEFAULT_TOLERANCE, check_tolerance, order_for
 
 NAME = "aits"
 
@@ -173,8 +172,8 @@ def _begin(view: Any, simulation: int, address: int, plan: Plan) -> None:
     head.frame_time = view.t
     head.frame_position[:] = _centre(mass, position, system.position)
     head.frame_velocity[:] = _centre(mass, velocity, direction * system.velocity)
-    for own, begun in zip(run_in(vector), run, strict=True):
-        own[:] = begun
+    own = run_in(vector)
+    own.system[:], own.books[:], own.anchor[:] = run.system, run.books, run.anchor
     note_shown(simulation, vector)
 
 

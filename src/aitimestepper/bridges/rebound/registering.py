@@ -6,9 +6,7 @@ from typing import Any
 
 from aitimestepper.errors import InputError
 from aitimestepper.systems.rebound_bodies import require_rebound
-from aitimestepper.weights.calibrated import check_tolerance
-
-DEFAULT_TOLERANCE = 1e-8
+from aitimestepper.weights.calibrated import DEFAULT_TOLERANCE, check_tolerance
 
 
 def register(simulation: Any = None, tolerance: float = DEFAULT_TOLERANCE) -> None:
