@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
+import subprocess
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -10,12 +15,16 @@ from tests.builders import untrained
 
 from aitimestepper import CalibratedStepper, CheckpointError, InputError
 from aitimestepper.bridges.rebound import drive
-from aitimestepper.bridges.rebound import structures as offsets
 from aitimestepper.bridges.rebound.path import MOST_BENDS
+from aitimestepper.engine.run.governor import consult
 
 rebound = pytest.importorskip("rebound")
 
-from aitimestepper.bridges.rebound.run_vector import HEAD  # noqa: E402  (it imports rebound)
+from aitimestepper.bridges.rebound import structures  # noqa: E402
+from aitimestepper.bridges.rebound.drive_vector import drive_in  # noqa: E402
+from aitimestepper.bridges.rebound.driver import _drivers  # noqa: E402
+from aitimestepper.bridges.rebound.heartbeat import beat, beat_callback  # noqa: E402
+from aitimestepper.bridges.rebound.integrator import step  # noqa: E402
 
 
 def triple(order: int = 2, e: float = 0.5, G: float = 1.0, softening: float = 0.0) -> rebound.Simulation:
@@ -34,8 +43,8 @@ def state(simulation) -> np.ndarray:
     return np.array([[*body.xyz, *body.vxyz] for body in simulation.particles])
 
 
-def books(driver) -> np.ndarray:
-    return driver._vector[HEAD:]
+def books(driver):
+    return drive_in(driver._vector).books
 
 
 def steps_of(simulation, n: int) -> list[float]:
@@ -347,7 +356,55 @@ def test_a_step_that_does_not_advance_the_time_is_an_error():
         simulation.integrate(10.0)
 
 
-def test_another_layout_of_rebound_is_refused(monkeypatch):
-    monkeypatch.setattr(offsets, "_SIMULATION", {**offsets._SIMULATION, "dt": 6, "gone": 3})
-    with pytest.raises(InputError, match=r"keeps dt, gone elsewhere than 5\.2\.2, .*pip install 'rebound==5\.2\.2'"):
-        drive(triple(), 1e-3)
+def test_a_driver_lives_until_its_simulation_is_freed_or_the_drive_is_stopped():
+    before = set(_drivers)
+    pairs = [triple(e=e) for e in (0.1, 0.2)]
+    drivers = [drive(simulation, 1e-3, heartbeat=beat) for simulation, beat in zip(pairs, (None, print), strict=True)]
+    new = set(_drivers) - before
+    assert len(new) == 2
+    drivers[0].stop()
+    assert len(new & set(_drivers)) == 1
+    gone = weakref.ref(drivers.pop())
+    assert gone() is not None
+    del pairs[1]
+    gc.collect()
+    assert not new & set(_drivers)
+    assert gone() is None
+    pairs[0].steps(1)
+
+
+class Moved(ctypes.Structure):
+    _fields_ = (("m", ctypes.c_double), ("flag", ctypes.c_int), ("x", ctypes.c_float), ("inner", rebound.Particle))
+
+
+def test_fields_of_rebound_are_found_where_they_are_and_missed_where_they_are_not():
+    record = structures.record_of(Moved, {"mass": "m", "flag": "flag", "velocity": "inner.vx"})
+    places = {name: (str(kind), offset) for name, (kind, offset) in record.fields.items()}
+    assert places == {"mass": ("float64", 0), "flag": ("int32", 8), "velocity": ("float64", 16 + 3 * 8)}
+    assert record.itemsize == ctypes.sizeof(Moved)
+    with pytest.raises(
+        InputError, match=r"has no gone, x of the kind that 5\.2\.2 has, .*pip install 'rebound==5\.2\.2'"
+    ):
+        structures.record_of(Moved, {"mass": "m", "gone": "gone", "x": "x"})
+
+
+def test_what_looks_into_rebound_is_compiled_anew_for_another_version():
+    stamps = {function._cache._cache_file._source_stamp for function in (beat, step, beat_callback)}
+    assert len(stamps) == 1
+    assert rebound.__version__ in stamps.pop()
+    assert rebound.__version__ not in consult._cache._cache_file._source_stamp
+
+
+@pytest.mark.parametrize("call", ["drive(sim, 1e-3)", "register(sim)"])
+def test_a_rebound_that_lacks_a_field_is_refused(call):
+    code = (
+        "import ctypes, rebound\n"
+        "sim = rebound.Simulation(); sim.integrator = 'leapfrog'\n"
+        "class Particle(ctypes.Structure):\n"
+        "    _fields_ = [field for field in rebound.Particle._fields_ if field[0] != 'm']\n"
+        "rebound.Particle = Particle\n"
+        "from aitimestepper.bridges.rebound import drive, register\n"
+        f"try:\n    {call}\nexcept ValueError as error:\n    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.startswith("InputError rebound 5.2.2 has no m of the kind that 5.2.2 has"), done.stdout

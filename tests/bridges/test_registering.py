@@ -11,7 +11,7 @@ import pytest
 
 from aitimestepper import Config, InputError, simulate
 from aitimestepper.bridges.rebound import from_simulation, register, to_simulation
-from aitimestepper.bridges.rebound import structures as offsets
+from aitimestepper.bridges.rebound.run_vector import HEAD, RUN_LAYOUT, run_size
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions
 
@@ -242,10 +242,39 @@ def test_a_head_on_collision_ends_with_a_sentence_or_with_the_energy_kept():
         assert simulation.integrator.energy_error < 1e-6
 
 
-def test_another_layout_of_rebound_is_refused(monkeypatch):
-    monkeypatch.setattr(offsets, "PARTICLE_WORDS", 13)
-    with pytest.raises(InputError, match=r"keeps the end of Particle elsewhere than 5\.2\.2"):
-        register()
+def archived(path, layout: float) -> rebound.Simulation:
+    """A run half-way, as it comes from an archive that has this digest of its layout."""
+    simulation = pythagorean()
+    simulation.integrate(6.0)
+    assert simulation.integrator.layout == RUN_LAYOUT != 0.0
+    simulation.integrator.layout = layout
+    simulation.save_to_file(str(path))
+    return rebound.Simulation(str(path))
+
+
+@pytest.mark.parametrize("layout", [0.0, RUN_LAYOUT])
+def test_an_archive_of_this_layout_or_of_before_there_was_a_digest_goes_on_bit_by_bit(tmp_path, layout):
+    whole, read = pythagorean(), archived(tmp_path / "a.bin", layout)
+    for simulation in (whole, read):
+        simulation.integrate(6.0)
+        simulation.integrate(12.0)
+    np.testing.assert_array_equal(places(read), places(whole))
+    assert read.integrator.layout == RUN_LAYOUT
+    assert read.integrator.steps == whole.integrator.steps
+
+
+def test_an_archive_of_another_layout_is_refused_in_one_line(tmp_path):
+    read = archived(tmp_path / "a.bin", 12345.0)
+    with pytest.raises(RuntimeError, match=r"^the run in this archive has the layout of another version") as error:
+        read.integrate(12.0)
+    assert "\n" not in str(error.value)
+
+
+def test_what_archives_hold_of_a_run_stands_where_they_have_it():
+    head = ["N", "direction", "shown_time", "G", "softening", "tolerance", "N_active", "frame_time"]
+    places = {**{name: 8 * k for k, name in enumerate(head)}, "frame_position": 64, "frame_velocity": 88}
+    assert {name: offset for name, (_, offset) in HEAD.fields.items()} == places
+    assert run_size(3) == 14 + 2 * (60 + 32 * 3) + 7 * 3
 
 
 def test_a_second_integrator_in_a_process_is_an_error_and_no_hang():
