@@ -15,19 +15,17 @@ from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.config.schema import groups
 
 MODULES = {
-    "Simulations": ("simulate", "calibrated", "recording", "recording_file"),
-    "Many runs": ("ensemble", "ensemble_result", "compare", "comparison"),
+    "Simulations": ("simulation.run", "simulation.stepper", "recordings.recording", "recordings.parts"),
+    "Many runs": ("ensembles.ensemble", "ensembles.result", "comparison.compare", "comparison.result"),
     "Sweeps": ("sweeping.session", "sweeping.settings", "sweeping.trials"),
-    "Training": ("training.session", "training.run", "training.epochs", "training.collect", "training.generalize"),
-    "Initial conditions": ("systems.catalogue", "systems.initial"),
+    "Training": (
+        *("training.session.session", "training.session.run", "training.session.epochs"),
+        *("training.part_one.collect", "training.part_two.generalize"),
+    ),
+    "Initial conditions": ("systems.catalogue", "systems.initial", "systems.files"),
     "Other programs": (
-        *(
-            "bridges.rebound.registering",
-            "bridges.rebound.driving",
-            "bridges.rebound.conversion",
-            "bridges.rebound.archive",
-        ),
-        *("bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
+        *("bridges.rebound.registering", "bridges.rebound.driving", "bridges.rebound.conversion"),
+        *("recordings.archive", "bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
     ),
     "Figures": ("views.plots", "views.work_precision", "views.movie", "views.report"),
 }
