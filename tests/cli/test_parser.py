@@ -42,7 +42,7 @@ def test_a_flag_exists_for_exactly_the_commands_that_use_its_key(command, key):
 
 
 def test_every_key_belongs_to_some_command():
-    assert set(all_keys()) == {key for command in COMMANDS for key in SUBCOMMANDS[command].fields()}
+    assert set(all_keys()) == {key for command in COMMANDS for key in SUBCOMMANDS[command].keys}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_mistake_is_explained_in_one_line(command, words, message):
 
 def test_the_help_shows_default_and_bounds_of_every_key():
     text = " ".join(parser().format_help().split())
-    for key, field in SUBCOMMANDS["train"].fields().items():
+    for key, field in SUBCOMMANDS["train"].keys.items():
         assert f"{flag_of(key)}" in text
         assert field.description in text
     assert "[> 0, default: 0.0002]" in text

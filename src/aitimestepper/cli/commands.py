@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from pydantic.fields import FieldInfo
 
 from aitimestepper.config.schema import fields_of
-
-Keys = dict[str, FieldInfo]
 
 CHOSEN_BY_BOTH = ("model", "dt", "h", "eta")
 """Keys of `simulate` that `both` does not take: it simulates with the model that it has trained."""
@@ -21,50 +17,48 @@ class Subcommand(NamedTuple):
 
     Attributes:
         summary: one line of the help.
-        fields: gives the keys of the configuration that it takes, by the name that a user types.
+        keys: those of the configuration that it takes, by the name that a user types.
         own: its flags that are no keys but stand in `OWN_FLAGS`, in the order of the help.
     """
 
     summary: str
-    fields: Callable[[], Keys]
+    keys: dict[str, FieldInfo]
     own: tuple[str, ...] = ()
 
 
-def _some(*keys: str) -> Callable[[], Keys]:
-    """Only these."""
-    return lambda: {key: (fields_of("train") | fields_of("simulate"))[key] for key in keys}
+_TRAIN, _SIMULATE = fields_of("train"), fields_of("simulate")
+_EITHER = _TRAIN | _SIMULATE
 
 
-def _of_sweep() -> Keys:
-    return {key: field for key, field in fields_of("train").items() if key != "overwrite"} | _some("json")()
+def _some(*keys: str) -> dict[str, FieldInfo]:
+    return {key: _EITHER[key] for key in keys}
 
 
-def _of_both() -> Keys:
-    keys = fields_of("train") | fields_of("simulate")
-    return {key: field for key, field in keys.items() if key not in CHOSEN_BY_BOTH}
+def _without(fields: dict[str, FieldInfo], *keys: str) -> dict[str, FieldInfo]:
+    return {key: field for key, field in fields.items() if key not in keys}
 
 
 COMMANDS = {
     "train": Subcommand(
-        "train a network to choose time steps from steps that conserve energy",
-        partial(fields_of, "train"),
-        ("config", "resume"),
+        "train a network to choose time steps from steps that conserve energy", _TRAIN, ("config", "resume")
     ),
-    "sweep": Subcommand("search for good settings of a training", _of_sweep, ("config", "trials", "timeout")),
+    "sweep": Subcommand(
+        "search for good settings of a training",
+        _without(_TRAIN, "overwrite") | _some("json"),
+        ("config", "trials", "timeout"),
+    ),
     "simulate": Subcommand(
-        "simulate a system with fixed, classical or learned steps",
-        partial(fields_of, "simulate"),
-        ("config", "resume", "plugin"),
+        "simulate a system with fixed, classical or learned steps", _SIMULATE, ("config", "resume", "plugin")
     ),
     "ensemble": Subcommand(
-        "simulate many systems side by side, on all cores", partial(fields_of, "ensemble"), ("config", "plugin")
+        "simulate many systems side by side, on all cores", fields_of("ensemble"), ("config", "plugin")
     ),
     "compare": Subcommand(
-        "compare step criteria and integrators at equal force evaluations",
-        partial(fields_of, "compare"),
-        ("config", "plugin"),
+        "compare step criteria and integrators at equal force evaluations", fields_of("compare"), ("config", "plugin")
     ),
-    "both": Subcommand("train, then simulate with the model just trained", _of_both, ("config",)),
+    "both": Subcommand(
+        "train, then simulate with the model just trained", _without(_EITHER, *CHOSEN_BY_BOTH), ("config",)
+    ),
     "ic": Subcommand(
         "write initial conditions, or list those that have a name",
         _some("G", "softening", "seed", "overwrite"),
@@ -77,7 +71,7 @@ COMMANDS = {
     ),
     "export": Subcommand("write a model as C source or ONNX", _some("overwrite")),
     "doctor": Subcommand("check the installation", _some("json")),
-    "completion": Subcommand("write a script by which a shell completes commands and flags", _some()),
+    "completion": Subcommand("write a script by which a shell completes commands and flags", {}),
 }
 
 
@@ -106,4 +100,4 @@ def flag_of(key: str) -> str:
 
 def flags_of(command: str) -> set[str]:
     """All flags of a subcommand but those that only its own module knows."""
-    return set(map(flag_of, (*COMMANDS[command].fields(), *COMMANDS[command].own)))
+    return set(map(flag_of, (*COMMANDS[command].keys, *COMMANDS[command].own)))

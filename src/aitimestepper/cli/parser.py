@@ -63,7 +63,7 @@ class CommandParser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,
         )
         self.command = command
-        self._keys = COMMANDS[command].fields()
+        self._keys = COMMANDS[command].keys
         self._switches: set[str] = set()
         # argparse takes only plain decimals for numbers before Python 3.13, and -1e-3 for a flag.
         self._negative_number_matcher = re.compile(r"^-(\.?\d|inf|nan)")

@@ -90,6 +90,14 @@ class SystemComparison:
     reference: Reference | None
     rows: tuple[Row, ...]
 
+    def points(self, method: str, quantity: str, smallest: float) -> list[tuple[int, float, bool]]:
+        """Force evaluations, error (at least `smallest`) and whether the budget was met, of a method's runs by cost."""
+        return sorted(
+            (row.force_evaluations, max(getattr(row, quantity), smallest), row.met)
+            for row in self.rows
+            if row.method == method and row.force_evaluations is not None and getattr(row, quantity) is not None
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:

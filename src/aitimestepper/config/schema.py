@@ -13,53 +13,33 @@ from pydantic import ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from aitimestepper.config.keys import (
-    CompareKeys,
-    EnsembleKeys,
-    FrameKeys,
-    IntegratorKeys,
-    KeyGroup,
-    OutputKeys,
-    PhysicsKeys,
-    RuntimeKeys,
-    SimulationKeys,
-    StepKeys,
-    SystemKeys,
-)
+from aitimestepper.config import keys as runs
+from aitimestepper.config import training_keys as trainings
+from aitimestepper.config.keys import KeyGroup
 from aitimestepper.config.own_criteria import registered_criteria
-from aitimestepper.config.training_keys import (
-    FeatureKeys,
-    NetworkKeys,
-    OptimiserKeys,
-    PartOneKeys,
-    PartTwoKeys,
-    PrecisionKeys,
-    RecordKeys,
-    TrainingSystemKeys,
-)
 from aitimestepper.errors import ConfigError
 from aitimestepper.names import COMMANDS, TIMESTEPS, Command, nearest
 
 
 class Config(  # the last base comes first in the help
-    PhysicsKeys,
-    RuntimeKeys,
-    PrecisionKeys,
-    RecordKeys,
-    NetworkKeys,
-    FeatureKeys,
-    OptimiserKeys,
-    PartTwoKeys,
-    PartOneKeys,
-    TrainingSystemKeys,
-    OutputKeys,
-    FrameKeys,
-    EnsembleKeys,
-    CompareKeys,
-    IntegratorKeys,
-    StepKeys,
-    SimulationKeys,
-    SystemKeys,
+    runs.PhysicsKeys,
+    runs.RuntimeKeys,
+    trainings.PrecisionKeys,
+    trainings.RecordKeys,
+    trainings.NetworkKeys,
+    trainings.FeatureKeys,
+    trainings.OptimiserKeys,
+    trainings.PartTwoKeys,
+    trainings.PartOneKeys,
+    trainings.TrainingSystemKeys,
+    runs.OutputKeys,
+    runs.FrameKeys,
+    runs.EnsembleKeys,
+    runs.CompareKeys,
+    runs.IntegratorKeys,
+    runs.StepKeys,
+    runs.SimulationKeys,
+    runs.SystemKeys,
 ):
     """All settings of a training and of a simulation: frozen, validated when built, free of torch.
 
@@ -124,7 +104,7 @@ def _conflicts(config: Config) -> Iterable[str]:
     yield from _simulation_conflicts(config)
     drawn = {
         name
-        for name, field in TrainingSystemKeys.model_fields.items()
+        for name, field in trainings.TrainingSystemKeys.model_fields.items()
         if name != "stop_at_period" and getattr(config, name) != field.default
     }
     if config.ic is not None and drawn:

@@ -14,16 +14,9 @@ from aitimestepper.outputs import check_output, write_atomically
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
-COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+BLACK = "#000000"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
+"""Okabe & Ito's: blue, vermillion, green, purple, orange, sky blue, black."""
 
 MOST_NAMES = 10
 """With more bodies a legend says nothing."""

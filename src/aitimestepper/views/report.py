@@ -199,14 +199,8 @@ def _of_ensemble(name: str, result: EnsembleResult) -> Section:
 
 
 _ROW = (
-    "method",
-    "parameter",
-    "value",
-    "force_evaluations",
-    "energy_error_max",
-    "position_error",
-    "wall_seconds",
-    "note",
+    *("method", "parameter", "value", "force_evaluations"),
+    *("energy_error_max", "position_error", "wall_seconds", "note"),
 )
 
 

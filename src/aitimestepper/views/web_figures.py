@@ -69,10 +69,7 @@ def time_figure(recording: Recording, n_bytes: int) -> WebFigure:
         ("|L − L<sub>0</sub>| / max Σ m|x||v|", angular_momentum_errors(recording), maxima),
     )
     data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {
-        "showlegend": False,
-        "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"},
-    }
+    layout: dict[str, Any] = {"showlegend": False, "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"}}
     for panel, (label, (time, value), thin) in enumerate(panels):
         number = _nth(panel)
         shown = thin(time, value, bins) if len(time) else np.empty(0, dtype=np.intp)
@@ -157,24 +154,19 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
     methods = dict.fromkeys(row.method for row in system.rows)
     for panel, quantity in enumerate(("energy_error_max", "position_error")):
         for number, method in enumerate(methods):
-            points = sorted(
-                (row.force_evaluations, max(getattr(row, quantity), SMALLEST_ERROR), row.met)
-                for row in system.rows
-                if row.method == method and row.force_evaluations is not None and getattr(row, quantity) is not None
-            )
+            points = system.points(method, quantity, SMALLEST_ERROR)
             symbol = _SYMBOLS[(number + number // len(COLOURS)) % len(_SYMBOLS)]
             axis = _nth(panel)
+            names = {"name": method, "legendgroup": method, "showlegend": panel == 0}
+            where = {"xaxis": "x" + axis, "yaxis": "y" + axis}
             data.append(
-                {
+                names
+                | where
+                | {
                     "type": "scatter",
                     "mode": "lines+markers",
-                    "name": method,
-                    "legendgroup": method,
                     "x": [p[0] for p in points],
                     "y": [p[1] for p in points],
-                    "xaxis": "x" + axis,
-                    "yaxis": "y" + axis,
-                    "showlegend": panel == 0,
                     "line": {"color": colour_of(number), "width": 1.5, "dash": DASHES[number // len(COLOURS) % 3]},
                     "marker": {"size": 8, "symbol": [symbol if met else symbol + "-open" for *_, met in points]},
                 }
@@ -185,12 +177,8 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
     for panel, label in enumerate(labels):
         axis = _nth(panel)
         layout["xaxis" + axis] = cost | {"domain": list(_HALF_PAGE[panel]), "anchor": "y" + axis}
-        layout["yaxis" + axis] = {
-            "type": "log",
-            "title": {"text": label},
-            "exponentformat": "power",
-            "anchor": "x" + axis,
-        }
+        up = {"type": "log", "title": {"text": label}, "exponentformat": "power"}
+        layout["yaxis" + axis] = up | {"anchor": "x" + axis}
     caption = f"{system.system}: error against cost; hollow where the budget was not met."
     if system.reference is not None:
         caption += f" Position errors below {system.reference.uncertainty:.1e} mean nothing."
@@ -208,11 +196,6 @@ def ensemble_figure(result: EnsembleResult) -> WebFigure:
         "width": numbers(np.diff(edges)),
         "marker": {"color": COLOURS[0]},
     }
-    layout = {
-        "xaxis": {
-            "title": {"text": "log<sub>10</sub> of the largest |E − E<sub>0</sub>| / |E<sub>0</sub>| of a member"}
-        },
-        "yaxis": {"title": {"text": "members"}},
-        "bargap": 0,
-    }
+    label = "log<sub>10</sub> of the largest |E − E<sub>0</sub>| / |E<sub>0</sub>| of a member"
+    layout = {"xaxis": {"title": {"text": label}}, "yaxis": {"title": {"text": "members"}}, "bargap": 0}
     return WebFigure("Energy errors of the members.", [bars], layout, 400)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aitimestepper.comparison.result import Comparison, Row, SystemComparison
+from aitimestepper.comparison.result import Comparison, SystemComparison
 from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
@@ -83,7 +83,7 @@ def _draw_system(system: SystemComparison, upper: Any, lower: Any, styles: dict[
     upper.set_title(name if len(name) <= _LONGEST_TITLE else name[: _LONGEST_TITLE - 1] + "…", fontsize=8.5)
     for axis, (quantity, _) in zip((upper, lower), _PANELS, strict=True):
         for method, style in styles.items():
-            _draw_method(axis, [row for row in system.rows if row.method == method], quantity, style)
+            _draw_method(axis, system.points(method, quantity, SMALLEST_ERROR), style)
         _scale(axis)
     upper.tick_params(labelbottom=False)
     lower.set_xlabel("force evaluations")
@@ -93,12 +93,7 @@ def _draw_system(system: SystemComparison, upper: Any, lower: Any, styles: dict[
     _shade_what_is_unsure(lower, system)
 
 
-def _draw_method(axis: Any, rows: Sequence[Row], quantity: str, style: dict[str, Any]) -> None:
-    points = sorted(
-        (row.force_evaluations, max(getattr(row, quantity), SMALLEST_ERROR), row.met)
-        for row in rows
-        if row.force_evaluations is not None and getattr(row, quantity) is not None
-    )
+def _draw_method(axis: Any, points: Sequence[tuple[int, float, bool]], style: dict[str, Any]) -> None:
     met = [(cost, error) for cost, error, met in points if met]
     missed = [(cost, error) for cost, error, met in points if not met]
     if met:
@@ -165,14 +160,8 @@ def _legend(figure: Any, title: str, styles: dict[str, dict[str, Any]], *, misse
 
     handles: list[Any] = [Line2D([], [], label=method, **style) for method, style in styles.items()]
     if missed:
-        hollow: dict[str, Any] = {
-            "marker": "o",
-            "markersize": 3.6,
-            "markerfacecolor": "white",
-            "color": "0.4",
-            "linestyle": "none",
-        }
-        handles.append(Line2D([], [], label="budget not met", **hollow))
+        form: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": "white", "linestyle": "none"}
+        handles.append(Line2D([], [], label="budget not met", color="0.4", **form))
     handles.append(Patch(color=_UNSURE, label="below the reference's certainty"))
     figure.legend(
         handles=handles,
