@@ -69,13 +69,12 @@ def export_c(
 
 def _sources(model: ModelFile, prefix: str) -> tuple[str, str]:
     config = model.config
-    calibrated = config.output_scale == "calibrated"
     if config.history_len:
         raise InputError(
             f"this network sees {config.history_len} past states, which a function of the present state alone does not "
             "know: train one with history_len = 0"
         )
-    kind = "calibrated" if calibrated else "learned"
+    kind = "calibrated" if model.calibrated else "learned"
     words = {
         "PREFIX": prefix,
         "UPPER": prefix.upper(),
@@ -86,7 +85,7 @@ def _sources(model: ModelFile, prefix: str) -> tuple[str, str]:
     }
     header = _filled("header.h", {**words, "DECLARATIONS": _filled(f"{kind}_declarations.h", words)})
     pieces = [_filled("common.c", words)]
-    if calibrated:
+    if model.calibrated:
         assert model.scales is not None
         low, high = np.array(model.scales).reshape(2, TRAITS)
         network = with_ranges(network_of(model), low, high)
@@ -106,9 +105,7 @@ def _sources(model: ModelFile, prefix: str) -> tuple[str, str]:
 
 def _provenance(model: ModelFile) -> str:
     about, config = model.about, model.config
-    kind = (
-        "calibrated weights" if config.output_scale == "calibrated" else f"a network on {config.feature_type} features"
-    )
+    kind = "calibrated weights" if model.calibrated else f"a network on {config.feature_type} features"
     seen = f"trained on {about['ic']}" if "ic" in about else "trained"
     commit = f", commit {str(about['commit'])[:12]}" if about.get("commit") else ""
     # What stands in a comment may not end it.

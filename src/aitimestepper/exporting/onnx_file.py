@@ -61,7 +61,7 @@ def _required(name: str) -> Any:
 
 def _graph(onnx: Any, model: ModelFile) -> Any:
     network = network_of(model)
-    if model.config.output_scale == "calibrated":
+    if model.calibrated:
         low, high = np.array(model.scales).reshape(2, TRAITS)
         network = with_ranges(network, low, high)
     n_features, n_frequencies, *widths = (int(width) for width in network.widths)

@@ -36,8 +36,8 @@ class PointMassTidalField:
 
     Args:
         M: mass of the perturber, > 0.
-        R0: its fixed place, (D,); not the origin.
-        R_of_t: its place as a function of time instead: (...) -> (..., D).
+        R0: its fixed position, (D,); not the origin.
+        R_of_t: its position as a function of time instead: (...) -> (..., D).
         G: gravitational constant.
         softening: Plummer length of the perturber, >= 0.
 
@@ -58,7 +58,7 @@ class PointMassTidalField:
         if not M > 0 or not G > 0 or not softening >= 0:
             raise InputError(f"M and G must be > 0 and softening >= 0, got M={M}, G={G}, softening={softening}")
         if (R0 is None) == (R_of_t is None):
-            raise InputError("give either R0, the fixed place of the perturber, or R_of_t, its place over time")
+            raise InputError("give either R0, the fixed position of the perturber, or R_of_t, its position over time")
         if R0 is not None:
             R0 = torch.as_tensor(R0, dtype=torch.float64)
             if not torch.isfinite(R0).all() or not R0.any():
@@ -69,27 +69,28 @@ class PointMassTidalField:
 
     def _perturber(self, position: Tensor, time: Tensor) -> Tensor:
         """(..., 1, D)."""
-        place = self.R0 if self.R_of_t is None else self.R_of_t(time)
-        assert place is not None
-        if place.shape[-1] != position.shape[-1]:
+        perturber = self.R0 if self.R_of_t is None else self.R_of_t(time)
+        assert perturber is not None
+        if perturber.shape[-1] != position.shape[-1]:
             raise InputError(
-                f"the external field stands in {place.shape[-1]} dimensions, the bodies move in {position.shape[-1]}"
+                f"the external field stands in {perturber.shape[-1]} dimensions, "
+                f"the bodies move in {position.shape[-1]}"
             )
-        return place.to(position)[..., None, :]
+        return perturber.to(position)[..., None, :]
 
     def acceleration(self, position: Tensor, time: Tensor) -> Tensor:
         """Tidal acceleration, (..., N, D), of bodies at `position` (..., N, D) at `time` (...)."""
-        place = self._perturber(position, time)
-        towards = place - position
+        perturber = self._perturber(position, time)
+        towards = perturber - position
         near = ((towards * towards).sum(-1, keepdim=True) + self.softening**2) ** -1.5
-        far = ((place * place).sum(-1, keepdim=True) + self.softening**2) ** -1.5
-        return self.G * self.M * (towards * near - place * far)
+        far = ((perturber * perturber).sum(-1, keepdim=True) + self.softening**2) ** -1.5
+        return self.G * self.M * (towards * near - perturber * far)
 
     def potential(self, position: Tensor, time: Tensor) -> Tensor:
         """Tidal potential, (..., N), of bodies at `position` (..., N, D) at `time` (...)."""
-        place = self._perturber(position, time)
-        towards = place - position
+        perturber = self._perturber(position, time)
+        towards = perturber - position
         near = ((towards * towards).sum(-1) + self.softening**2) ** -0.5
-        squared = (place * place).sum(-1) + self.softening**2
-        along = (position * place).sum(-1)
+        squared = (perturber * perturber).sum(-1) + self.softening**2
+        along = (position * perturber).sum(-1)
         return -self.G * self.M * (near - squared**-0.5 - along * squared**-1.5)

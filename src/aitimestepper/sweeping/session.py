@@ -128,10 +128,10 @@ class _Trial:
         A training that fails is a failed trial, and so are settings that do not go together: the sweep goes on.
         Whatever else goes wrong lies not in the trial, which is given back.
         """
-        place = self._directory / trial_name(self._trial.number)
+        run_dir = self._directory / trial_name(self._trial.number)
         watch = _Reporter(self._trial, self._settings.metric)
         try:
-            interrupted = self._train(config, {**parameters, "save_name": place.name}, [*observers, watch])
+            interrupted = self._train(config, {**parameters, "save_name": run_dir.name}, [*observers, watch])
             if not interrupted:
                 self._shared.end(self._trial, "COMPLETE", watch.score())
         except _FallenBehind as behind:
@@ -147,7 +147,7 @@ class _Trial:
             raise
         if interrupted:
             self._shared.give_back(self._trial, "interrupted")
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(run_dir, ignore_errors=True)
         return not interrupted
 
     def _train(self, config: Config, keys: dict[str, Any], observers: Sequence[Observer]) -> bool:

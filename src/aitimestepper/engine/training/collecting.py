@@ -115,7 +115,7 @@ def _charge(spent: Floats, verdict: Floats) -> None:
 def _accept(
     orbits: Orbits, b: int, trial: Floats, verdict: Floats, row: Floats, network: Network, setup: Setup
 ) -> None:
-    """The state that the step led to takes the place of the one that it started from, which joins the past."""
+    """The state that the step led to replaces the one that it started from, which joins the past."""
     system, past = orbits.systems[b], orbits.past[b]
     n = system.shape[0] // ROWS
     if past.shape[0] > 0:

@@ -1,7 +1,7 @@
 """A network with its derivative, and Adam, on the weights that `engine.networks` has.
 
 The forward pass of a run and this one differ on purpose: the former needs one output and no slopes, and adds in another
-order. The weights stand in the same places.
+order. The layout of the weights is the same.
 
 One sample at a time: the networks are small, and what one sample needs stays in the nearest cache.
 """

@@ -123,7 +123,7 @@ def _order_of(method: Method) -> float:
 
 @compiled
 def _close(system: Floats, position: Floats, velocity: Floats) -> None:
-    """Places and velocities of those present back into their rows."""
+    """Positions and velocities of those present back into their rows."""
     n, i = n_bodies(system), 0
     for body in range(position.shape[0]):
         if abs(position[body, 0]) < ABSENT:

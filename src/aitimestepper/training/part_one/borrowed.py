@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.engine.networks import flat_layers, network_of
 from aitimestepper.engine.training.perceptron import Adam, Perceptron
 from aitimestepper.model.networks import FourierFeatures, FullyConnectedNN
-from aitimestepper.training.steps.rows import Array
 
 
 def why_not_borrowed(model: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:
@@ -64,7 +64,7 @@ def borrowed(model: FullyConnectedNN, optimizer: torch.optim.Optimizer) -> Itera
     steps = {int(state["step"]) for state in optimizer.state.values()} or {0}
     gradient = np.zeros_like(flat_layers(parts))
 
-    def moments(key: str) -> Array:
+    def moments(key: str) -> Floats:
         of = optimizer.state
         if not of:
             return np.zeros_like(gradient)
@@ -86,7 +86,7 @@ def borrowed(model: FullyConnectedNN, optimizer: torch.optim.Optimizer) -> Itera
         _put_back(perceptron, layers, optimizer)
 
 
-def _array(tensor: Tensor) -> Array:
+def _array(tensor: Tensor) -> Floats:
     return tensor.detach().numpy()
 
 
@@ -100,7 +100,7 @@ def _put_back(perceptron: Perceptron, layers: list[nn.Linear], optimizer: torch.
         for parameter in (layer.weight, layer.bias):
             end = begin + parameter.numel()
 
-            def shaped(flat: Array, parameter: Tensor = parameter, begin: int = begin, end: int = end) -> Tensor:
+            def shaped(flat: Floats, parameter: Tensor = parameter, begin: int = begin, end: int = end) -> Tensor:
                 piece = torch.from_numpy(flat[begin:end])
                 return piece.reshape(parameter.T.shape).T if parameter.ndim == 2 else piece
 

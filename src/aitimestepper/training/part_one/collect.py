@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.training import progress
 from aitimestepper.model.adapter import ModelAdapter
@@ -17,7 +18,6 @@ from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.part_one.compiled_loop import collect_compiled, why_not_loop
 from aitimestepper.training.part_one.torch_loop import OnAttempt, collect_by_torch
 from aitimestepper.training.steps.learned import Batch, Collected, Learned, Loop, Task, detached_batch
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import Trajectory
 
@@ -45,7 +45,7 @@ def collect_trajectory_step(
         NoGradientError: there is nothing to learn from a refused step.
     """
     learned = SingleSteps(config, adapter)
-    batch = batch_of(learned, particle, history_buffer)
+    batch = batch_of(learned, particle, adapter.history(history_buffer))
     task = Task(quota=len(batch.spent), once=True)
     found = _loop(model, optimizer, learned, on_attempt)(batch, task)
     state = found.state if particle.batch_shape else found.state.select(0)
@@ -62,7 +62,7 @@ def collect_trajectory(
     history_buffer: HistoryBuffer | None = None,
     warmup_steps: int | Tensor | None = None,
     *,
-    spent: Array | None = None,
+    spent: Floats | None = None,
     resting: Tensor | None = None,
     on_attempt: OnAttempt | None = None,
 ) -> tuple[Trajectory, dict[str, Any]]:
@@ -86,7 +86,7 @@ def collect_trajectory(
     if warmup_steps is None:
         warmup_steps = config.history_len if history_buffer is not None else 0
     learned = SingleSteps(config, adapter)
-    given = particle, history_buffer, warmup_steps
+    given = particle, adapter.history(history_buffer), warmup_steps
     return collect_epoch(model, optimizer, learned, *given, spent=spent, resting=resting, on_attempt=on_attempt)
 
 
@@ -95,20 +95,19 @@ def collect_epoch(
     optimizer: torch.optim.Optimizer,
     learned: Learned[Any],
     particle: ParticleTorch,
-    history_buffer: HistoryBuffer | None,
+    history: HistoryBuffer | None,
     warmup_steps: int | Tensor,
     *,
-    spent: Array | None,
+    spent: Floats | None,
     resting: Tensor | None,
     on_attempt: OnAttempt | None,
 ) -> tuple[Trajectory, dict[str, Any]]:
-    """Part 1 of an epoch, whatever is learned; arguments and result as for `collect_trajectory`."""
-    batch = batch_of(learned, particle, history_buffer, spent, resting)
+    """Part 1 of an epoch, whatever is learned; arguments and result as for `collect_trajectory`, `history` in force."""
+    batch = batch_of(learned, particle, history, spent, resting)
     found = learned.collect(batch, warmup_steps, _loop(model, optimizer, learned, on_attempt))
     single = not particle.batch_shape
-    running = learned.history(history_buffer)
-    if running is not None and found.history is not None:
-        running.restore((found.history.select(0) if single else found.history).snapshots())
+    if history is not None and found.history is not None:
+        history.restore((found.history.select(0) if single else found.history).snapshots())
     final = found.state.select(0) if single else found.state
     trajectory = Trajectory(found.samples, found.sizes, single=single)
     return trajectory, _epoch_metrics(found.records, trajectory, final)
@@ -119,23 +118,22 @@ def why_torch(
     optimizer: torch.optim.Optimizer,
     learned: Learned[Any],
     particle: ParticleTorch,
-    history_buffer: HistoryBuffer | None = None,
+    history: HistoryBuffer | None,
 ) -> str | None:
     """Why Part 1 runs in torch; None where its loop runs compiled. Both do the same, to rounding."""
-    return why_not_loop(model, optimizer, learned, batch_of(learned, particle, history_buffer))
+    return why_not_loop(model, optimizer, learned, batch_of(learned, particle, history))
 
 
 def batch_of(
     learned: Learned[Any],
     particle: ParticleTorch,
-    history_buffer: HistoryBuffer | None,
-    spent: Array | None = None,
+    history: HistoryBuffer | None,
+    spent: Floats | None = None,
     resting: Tensor | None = None,
 ) -> Batch:
     """A detached batch for Part 1; arguments as for `collect_trajectory`."""
     with torch.no_grad():
         state = detached_batch(particle, learned.config.G)
-        history = learned.history(history_buffer)
         n_systems = state.batch_shape[0]
         return Batch(
             state,
@@ -158,7 +156,7 @@ def _loop(
     return loop
 
 
-def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
+def _step_metrics(records: Floats, spent: Floats, dt: Tensor) -> dict[str, float]:
     """Of one accepted step, or of one for each system of a batch; `spent` is what windows cost that were given up."""
     costs = np.concatenate([records[:, : progress.SPENT], spent])
     iterations = costs[:, progress.ITERATIONS].sum()
@@ -177,7 +175,7 @@ def _step_metrics(records: Array, spent: Array, dt: Tensor) -> dict[str, float]:
     }
 
 
-def _epoch_metrics(records: Array, trajectory: Trajectory, final: ParticleTorch) -> dict[str, Any]:
+def _epoch_metrics(records: Floats, trajectory: Trajectory, final: ParticleTorch) -> dict[str, Any]:
     """Of accepted steps, each of which counts once, whichever system it belongs to."""
     n_steps = len(records)
     if not n_steps:

@@ -27,7 +27,7 @@ from aitimestepper.training.part_one.borrowed import borrowed, why_not_borrowed
 from aitimestepper.training.part_one.torch_loop import WARN_EVERY, OnAttempt, warn_of_patience
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Batch, Collected, Learned, Task
-from aitimestepper.training.steps.rows import gate_of, law_of, particle_of, rows_of, why_not_compiled
+from aitimestepper.training.steps.rows import gate_of, law_of, particle_of, rank_within, rows_of, why_not_compiled
 from aitimestepper.training.steps.trajectory import Samples
 
 _ATTEMPTS_A_CALL = 10_000
@@ -192,15 +192,11 @@ def _histories(
     pool = Snapshot(*(torch.cat(tensors) for tensors in zip(*known, accepted, strict=True)))
     n_systems, depth = len(start.dt), len(known)
     # The states of each system in a row of their own: those known, then those accepted.
-    order = np.argsort(whose, kind="stable")
-    counts = np.bincount(whose, minlength=n_systems)
-    begins = np.concatenate([[0], np.cumsum(counts + depth)])
+    begins = np.concatenate([[0], np.cumsum(np.bincount(whose, minlength=n_systems) + depth)])
     sequence = np.empty(begins[-1], dtype=np.int64)
     for k in range(depth):
         sequence[begins[:-1] + k] = k * n_systems + np.arange(n_systems)
-    rank = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
-    positions = np.empty(len(whose), dtype=np.int64)
-    positions[order] = begins[whose[order]] + depth + rank
+    positions = begins[whose] + depth + rank_within(whose)
     sequence[positions] = depth * n_systems + np.arange(len(whose))
 
     def before(position: NDArray[np.int64]) -> HistoryBuffer:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.training import progress
 from aitimestepper.errors import RetrainLimitError, RetrainWarning
@@ -20,7 +21,6 @@ from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, K, Learned, Start, Task
 from aitimestepper.training.steps.losses import evaluation_mode, learn
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.trajectory import Samples
 
 WARN_EVERY = 1000
@@ -77,10 +77,10 @@ class _Round(NamedTuple):
     systems: Tensor
     state: ParticleTorch
     history: HistoryBuffer | None
-    records: Array
+    records: Floats
 
 
-def _accepted(tried: Attempt, passed: Tensor, systems: Tensor, start: Start[Any], spent: Array) -> _Round:
+def _accepted(tried: Attempt, passed: Tensor, systems: Tensor, start: Start[Any], spent: Floats) -> _Round:
     state = tried.reached().select(passed).clone_detached()
     history = None
     if start.history is not None:
@@ -100,7 +100,7 @@ def _learn(
     tried: Attempt,
     failed: Tensor,
     systems: Tensor,
-    spent: Array,
+    spent: Floats,
     config: Config,
 ) -> float:
     """One iteration on the refused steps, if there are any; how many steps were accepted, in all processes."""

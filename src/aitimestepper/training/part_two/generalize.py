@@ -65,7 +65,7 @@ def evaluate_minibatch(
     it is the history in force at the first of them.
     """
     learned = SingleSteps(config, adapter)
-    start = _start(learned, minibatch, history_buffer)
+    start = _start(learned, minibatch, adapter.history(history_buffer))
     return _evaluation(learned.attempt(model, start, n_steps=config.n_steps))
 
 
@@ -94,7 +94,8 @@ def generalize_on_trajectory(
         done, which `skipped` says; that is no convergence.
     """
     learned = SingleSteps(config, adapter)
-    return generalize(model, trajectory, optimizer, learned, history_buffer, generator=generator)
+    history = adapter.history(history_buffer)
+    return generalize(model, trajectory, optimizer, learned, history, generator=generator)
 
 
 def generalize(
@@ -102,16 +103,16 @@ def generalize(
     states: Sequence[Pair] | ReplayMemory,
     optimizer: torch.optim.Optimizer,
     learned: Learned[Any],
-    history_buffer: HistoryBuffer | None,
+    history: HistoryBuffer | None,
     *,
     generator: torch.Generator | None,
 ) -> tuple[bool, int, dict[str, float]]:
-    """Part 2, whatever is learned; arguments and result as for `generalize_on_trajectory`."""
+    """Part 2, whatever is learned; arguments and result as for `generalize_on_trajectory`, `history` in force."""
     config = learned.config
     if ranks.least(_count_systems(states)) < config.min_replay_size:
         return False, 0, {**_NOTHING, "skipped": True}
     generator = generator or torch.Generator().manual_seed(config.seed)
-    start = _start(learned, states, history_buffer)
+    start = _start(learned, states, history)
     final: Evaluation | None = None  # of all states, with the weights as they are
     iterations = 0
     while iterations < config.replay_steps and not (final is not None and final.all_pass):
@@ -144,12 +145,10 @@ def _samples(states: Sequence[Pair] | ReplayMemory, history: HistoryBuffer | Non
     return states.samples
 
 
-def _start(
-    learned: Learned[K], states: Sequence[Pair] | ReplayMemory, history_buffer: HistoryBuffer | None
-) -> Start[K]:
+def _start(learned: Learned[K], states: Sequence[Pair] | ReplayMemory, history: HistoryBuffer | None) -> Start[K]:
     if isinstance(states, ReplayMemory):
         return learned.replayed(states)
-    samples = _samples(states, learned.history(history_buffer))
+    samples = _samples(states, history)
     return learned.start(samples.state, samples.history)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.training.progress import SPENT
 from aitimestepper.model.adapter import ModelAdapter
@@ -24,7 +25,6 @@ from aitimestepper.training.part_two.generalize import generalize
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
@@ -40,7 +40,7 @@ def train_epoch_two_phase(
     replay: ReplayMemory | None = None,
     generator: torch.Generator | None = None,
     warmup_steps: int | Tensor | None = None,
-    spent: Array | None = None,
+    spent: Floats | None = None,
     resting: Tensor | None = None,
     on_attempt: OnAttempt | None = None,
 ) -> dict[str, Any]:
@@ -57,8 +57,12 @@ def train_epoch_two_phase(
     """
     generator = torch.Generator().manual_seed(config.seed) if generator is None else generator
     replay = ReplayMemory(sys.maxsize) if replay is None else replay
+    if warmup_steps is None:
+        warmup_steps = config.history_len if history_buffer is not None else 0
     learned = SingleSteps(config, adapter)
-    state = TrainingState(model, optimizer, particle, particle, learned, generator, replay, history_buffer)
+    state = TrainingState(
+        model, optimizer, particle, particle, learned, generator, replay, adapter.history(history_buffer)
+    )
     state.spent = state.spent if spent is None else spent
     return _train_epoch(state, warmup_steps, resting, on_attempt)
 
@@ -74,7 +78,7 @@ class TrainingState:
         learned: single steps or windows; holds the scales of the features.
         generator: source of minibatches and dropout masks.
         replay: accepted states of all epochs.
-        history: the running history; None for the adapter's own, or without one.
+        history: the running history; None without one.
         spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
             for nothing.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
@@ -91,7 +95,7 @@ class TrainingState:
     generator: torch.Generator
     replay: ReplayMemory
     history: HistoryBuffer | None = None
-    spent: Array = field(default_factory=lambda: np.zeros((0, SPENT)))
+    spent: Floats = field(default_factory=lambda: np.zeros((0, SPENT)))
     redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
@@ -100,13 +104,11 @@ class TrainingState:
 
 
 def _train_epoch(
-    state: TrainingState, warmup_steps: int | Tensor | None, resting: Tensor | None, on_attempt: OnAttempt | None
+    state: TrainingState, warmup_steps: int | Tensor, resting: Tensor | None, on_attempt: OnAttempt | None
 ) -> dict[str, Any]:
     """One epoch; result as of `train_epoch_two_phase`. Particle and counters of the state are left to the caller."""
     began = time.perf_counter()
     model, optimizer, learned, history = state.model, state.optimizer, state.learned, state.history
-    if warmup_steps is None:
-        warmup_steps = learned.config.history_len if history is not None else 0
     trajectory, collected = collect_epoch(
         model, optimizer, learned, state.particle, history, warmup_steps,
         spent=state.spent if len(state.spent) else None, resting=resting, on_attempt=on_attempt,

@@ -131,7 +131,7 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
             setattr(state, name, contents["counters"][name])
         state.initial = _unpacked(part["initial"], state.particle)
         if contents["scales"] is not None:
-            state.learned.set_scales(contents["scales"])
+            state.learned.scales = tuple(contents["scales"])
         state.particle = _unpacked(part["particle"], state.particle)
         if state.history is not None:
             state.history.restore([Snapshot(*tensors) for tensors in part["history"]])

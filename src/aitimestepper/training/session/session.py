@@ -126,7 +126,7 @@ def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingS
     # The features are built once here, so that their scales are those of the initial state.
     model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
     if ranks.count() > 1:
-        learned.set_scales(ranks.gathered(learned.scales)[0] or NormScales())
+        learned.scales = ranks.gathered(learned.scales)[0] or NormScales()
         ranks.share_weights(model)
         if ranks.rank() > 0:
             generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))

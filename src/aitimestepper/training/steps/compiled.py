@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.training import gate
@@ -16,7 +17,7 @@ from aitimestepper.engine.training.gate import Gate, judge_all, largest_steps
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.steps.learned import Attempt
-from aitimestepper.training.steps.rows import Array, gate_of, law_of, particle_of, rows_of, why_not_compiled
+from aitimestepper.training.steps.rows import gate_of, law_of, particle_of, rows_of, why_not_compiled
 
 
 class CompiledStates(NamedTuple):
@@ -30,10 +31,10 @@ class CompiledStates(NamedTuple):
         gate: what steps are held to.
     """
 
-    rows: Array
-    energy: Array
-    free_fall: Array
-    unit: Array
+    rows: Floats
+    energy: Floats
+    free_fall: Floats
+    unit: Floats
     law: Law
     gate: Gate
 
@@ -54,11 +55,11 @@ class CompiledStates(NamedTuple):
         )
 
     @property
-    def arrays(self) -> tuple[Array, Array, Array, Array]:
+    def arrays(self) -> tuple[Floats, Floats, Floats, Floats]:
         """What there is of each state."""
         return self.rows, self.energy, self.free_fall, self.unit
 
-    def _with(self, arrays: Iterable[Array]) -> CompiledStates:
+    def _with(self, arrays: Iterable[Floats]) -> CompiledStates:
         rows, energy, free_fall, unit = arrays
         return CompiledStates(rows, energy, free_fall, unit, self.law, self.gate)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.features.summary import Sight
 from aitimestepper.errors import InputError
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
 
 
@@ -96,7 +96,7 @@ class Batch(NamedTuple):
 
     state: ParticleTorch
     history: HistoryBuffer | None
-    spent: Array
+    spent: Floats
     active: NDArray[np.bool_]
 
 
@@ -127,7 +127,7 @@ class Collected(NamedTuple):
     history: HistoryBuffer | None
     samples: Samples | None
     sizes: list[int]
-    records: Array
+    records: Floats
 
 
 Loop = Callable[[Batch, Task], Collected]
@@ -152,31 +152,18 @@ class Learned(ABC, Generic[K]):
 
     Attributes:
         config: all settings.
+        scales: what a model file must hold to build the same features; None while it is not fixed.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
+    scales: tuple[float, ...] | None
 
-    @property
-    @abstractmethod
-    def scales(self) -> tuple[float, ...] | None:
-        """What a model file must hold to build the same features; None while it is not fixed."""
-
-    @abstractmethod
-    def set_scales(self, scales: Sequence[float]) -> None:
-        """Take the scales of a model file."""
-
-    @abstractmethod
     def check(self, particle: ParticleTorch) -> None:
         """Refuse systems that cannot be judged with an `InputError`."""
 
-    @abstractmethod
-    def history(self, given: HistoryBuffer | None) -> HistoryBuffer | None:
-        """The history in force where `given` is what the caller has; None where nothing looks back."""
-
-    @abstractmethod
     def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
         """What the engine has to look at to see the same features; None where it cannot."""
+        return None
 
     @abstractmethod
     def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[K]:
@@ -194,14 +181,14 @@ class Learned(ABC, Generic[K]):
     def collect(self, batch: Batch, warmup_steps: int | Tensor, loop: Loop) -> Collected:
         """Part 1 of an epoch; samples of the first `warmup_steps` of each system are left out."""
 
-    @abstractmethod
-    def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Array) -> bool:
+    def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Floats) -> bool:
         """Whether the attempts at `failed`, on which `spent` (len(failed), SPENT) has been spent, are given up."""
+        return False
 
     @abstractmethod
     def shares(self, start: Start[K], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Steps over the largest that pass, and whether they passed, of some or all states."""
 
-    @abstractmethod
     def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
         """What a model file says of its weights beside where they come from; `seen` are states of the training."""
+        return {}

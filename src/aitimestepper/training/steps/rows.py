@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.layout import AX, MASS, VX, X
 from aitimestepper.engine.physics import gravity
@@ -18,8 +19,6 @@ from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.physics.bodies import Bodies
 from aitimestepper.physics.tides import PointMassTidalField
-
-Array = NDArray[np.float64]
 
 
 def why_not_compiled(state: ParticleTorch, config: Config) -> str | None:
@@ -54,7 +53,7 @@ def gate_of(config: Config) -> Gate:
     return Gate(*edges, config.max_step_fraction, config.error_loss_weight)
 
 
-def rows_of(state: Snapshot, n_rows: int = STATE) -> Array:
+def rows_of(state: Snapshot, n_rows: int = STATE) -> Floats:
     """A batch of states as (B, n_rows x N); rows behind the accelerations are zero."""
     n_systems, n_bodies, n_dims = state.position.shape
     rows = np.zeros((n_systems, n_rows, n_bodies))
@@ -64,7 +63,7 @@ def rows_of(state: Snapshot, n_rows: int = STATE) -> Array:
     return rows.reshape(n_systems, -1)
 
 
-def particle_of(rows: Array, dt: Tensor, time: Tensor, period: Tensor, like: ParticleTorch) -> ParticleTorch:
+def particle_of(rows: Floats, dt: Tensor, time: Tensor, period: Tensor, like: ParticleTorch) -> ParticleTorch:
     """The batch of states in rows (B, STATE x N, or more), under the law of `like`."""
     n_bodies, n_dims = like.n_bodies, like.n_dims
     tensor = torch.from_numpy(rows[:, : STATE * n_bodies]).reshape(-1, STATE, n_bodies)
@@ -73,3 +72,12 @@ def particle_of(rows: Array, dt: Tensor, time: Tensor, period: Tensor, like: Par
         return tensor[:, first : first + n_dims].transpose(1, 2)
 
     return like.with_state(Bodies(tensor[:, MASS], vectors(X), vectors(VX)), dt, time, period, vectors(AX))
+
+
+def rank_within(whose: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many entries of the same system stand before each."""
+    order = np.argsort(whose, kind="stable")
+    counts = np.bincount(whose)
+    rank = np.empty(len(whose), dtype=np.int64)
+    rank[order] = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
@@ -22,7 +20,7 @@ from aitimestepper.training.steps.compiled import Before, CompiledStates, attemp
 from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy_error, lost_losses, passes
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
 from aitimestepper.training.steps.losses import evaluation_mode, log_band_loss
-from aitimestepper.training.steps.rows import Array
+from aitimestepper.training.steps.rows import rank_within
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
 _SMALLEST_ENERGY = 1e-10
@@ -43,17 +41,16 @@ class SingleSteps(Learned[Before]):
     """
 
     def __init__(self, config: Config, adapter: ModelAdapter) -> None:
-        super().__init__(config)
-        self.adapter = adapter
+        self.config, self.adapter = config, adapter
 
     @property
     def scales(self) -> tuple[float, ...] | None:
-        """Length, velocity, acceleration and time that features are divided by."""
+        """Length, velocity, acceleration and time that features are divided by, by the adapter and its history."""
         return self.adapter.norm_scales
 
-    def set_scales(self, scales: Sequence[float]) -> None:
-        """Take them for the adapter and its history."""
-        self.adapter.norm_scales = NormScales(*scales)
+    @scales.setter
+    def scales(self, scales: tuple[float, ...] | None) -> None:
+        self.adapter.norm_scales = None if scales is None else NormScales(*scales)
         if self.adapter.history_buffer is not None:
             self.adapter.history_buffer.norm_scales = self.adapter.norm_scales
 
@@ -70,10 +67,6 @@ class SingleSteps(Learned[Before]):
             )
         if self.config.stop_at_period and not (particle.period > 0).all():
             raise InputError("stop_at_period needs systems with a period > 0, and this one has none")
-
-    def history(self, given: HistoryBuffer | None) -> HistoryBuffer | None:
-        """The given one, else the adapter's own."""
-        return self.adapter.history(given)
 
     def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[Before]:
         """A detached copy with its features and energies; `history` None for the adapter's own."""
@@ -114,17 +107,13 @@ class SingleSteps(Learned[Before]):
         found = loop(batch, Task(quota=self.config.steps_per_epoch * int(batch.active.sum()), once=False))
         whose = found.records[:, ORBIT].astype(np.int64)
         skipped = np.broadcast_to(np.asarray(warmup_steps), int(found.state.batch_shape[0]))[whose]
-        kept = _rank(whose) >= skipped
+        kept = rank_within(whose) >= skipped
         if found.samples is None or not kept.any():
             return found._replace(samples=None, sizes=[])
         rounds = np.repeat(np.arange(len(found.sizes)), found.sizes)[kept]
         sizes = np.unique(rounds, return_counts=True)[1].tolist()
         samples = found.samples if kept.all() else found.samples.select(torch.from_numpy(np.flatnonzero(kept)))
         return found._replace(samples=samples, sizes=sizes)
-
-    def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Array) -> bool:
-        """Some step always passes: a shorter one."""
-        return False
 
     def replayed(self, memory: ReplayMemory) -> Start[Before]:
         """States look the same every time, so they are prepared once."""
@@ -134,19 +123,6 @@ class SingleSteps(Learned[Before]):
     def shares(self, start: Start[Before], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Of at most 64 states spread evenly."""
         return step_fraction(start, dt, self.config), passed[_spread(len(dt))]
-
-    def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
-        """Nothing more: their steps are judged where they are taken."""
-        return {}
-
-
-def _rank(whose: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many entries of the same system stand before each."""
-    order = np.argsort(whose, kind="stable")
-    counts = np.bincount(whose)
-    rank = np.empty(len(whose), dtype=np.int64)
-    rank[order] = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rank
 
 
 def _spread(n_states: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.cores import available_cores
@@ -18,10 +19,9 @@ from aitimestepper.engine.training.windows import ABSENT, Window, describe_all, 
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.physics.bodies import Bodies
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.weights.calibrated import HEADS
 
-States = tuple[Array, Array, Array]
+States = tuple[Floats, Floats, Floats]
 """Masses (S, N), positions and velocities (S, N, 3)."""
 
 _CHUNK = 16
@@ -61,14 +61,14 @@ def particle_of(arrays: States, like: ParticleTorch) -> ParticleTorch:
     return like.with_state(bodies, like.dt, like.current_time, like.period, torch.zeros_like(bodies.position))
 
 
-def traits_of(mass: Array, position: Array, velocity: Array, config: Config) -> Array:
+def traits_of(mass: Floats, position: Floats, velocity: Floats, config: Config) -> Floats:
     """(S, TRAITS): the descriptions of a batch."""
     traits = np.zeros((len(mass), TRAITS))
     describe_all(traits, mass, position, velocity, law_of(config.G, config.softening))
     return traits
 
 
-def measure_windows(states: States, factor: Array, heads: Array, tolerance: Array, config: Config) -> Array:
+def measure_windows(states: States, factor: Floats, heads: Floats, tolerance: Floats, config: Config) -> Floats:
     """Roll a window out from each state, in place.
 
     Args:

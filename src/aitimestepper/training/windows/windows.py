@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
-from aitimestepper.engine.features.summary import Sight
 from aitimestepper.engine.training import progress
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.loading import build_network
@@ -19,7 +19,6 @@ from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
-from aitimestepper.training.steps.rows import Array
 from aitimestepper.training.steps.trajectory import ReplayMemory, Trajectory
 from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of, orders
 from aitimestepper.training.windows.measuring import measure_windows, padded, traits_of
@@ -37,25 +36,18 @@ class Windows(Learned[Targets]):
     Args:
         config: all settings.
         generator: source of the targets.
+
+    Attributes:
+        scales: lowest and highest values of the description, 2 x TRAITS numbers; None until they are measured.
     """
 
     def __init__(self, config: Config, generator: torch.Generator) -> None:
-        super().__init__(config)
-        self._generator = generator
-        self._scales: tuple[float, ...] | None = None
-
-    @property
-    def scales(self) -> tuple[float, ...] | None:
-        """Lowest and highest values of the description, 2 x TRAITS numbers; None until they are measured."""
-        return self._scales
-
-    def set_scales(self, scales: Sequence[float]) -> None:
-        """Take those of a file."""
-        self._scales = tuple(scales)
+        self.config, self._generator = config, generator
+        self.scales: tuple[float, ...] | None = None
 
     def _known(self) -> tuple[float, ...]:
-        assert self._scales is not None
-        return self._scales
+        assert self.scales is not None
+        return self.scales
 
     def measure(self, systems: list[InitialConditions]) -> None:
         """Take the ranges of the description from a large number of systems, as drawn and a window later."""
@@ -69,7 +61,7 @@ class Windows(Learned[Targets]):
         low, high = traits.min(0), traits.max(0)
         # What never changes has a range of its own, so that nothing is divided by zero.
         flat = high - low < 1e-6
-        self._scales = tuple(float(x) for x in (*(low - flat), *(high + flat)))
+        self.scales = tuple(float(x) for x in (*(low - flat), *(high + flat)))
 
     def network(self) -> FullyConnectedNN:
         """Fresh weights: a factor for each integrator and order."""
@@ -77,13 +69,6 @@ class Windows(Learned[Targets]):
         with torch.no_grad():
             network.state_dict()[f"layers.{len(network.layers) - 1}.bias"].fill_(_FIRST_FACTOR)
         return network
-
-    def check(self, particle: ParticleTorch) -> None:
-        """Windows have a scale of their own where the energy vanishes."""
-
-    def history(self, given: HistoryBuffer | None) -> HistoryBuffer | None:
-        """Windows are chosen from the present state."""
-        return None
 
     def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[Targets]:
         """A detached copy with targets drawn anew."""
@@ -99,10 +84,6 @@ class Windows(Learned[Targets]):
         state, _, features, targets = start if chosen is None else start.select(chosen)
         return attempt_windows(model, state, features, targets, self.config)
 
-    def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
-        """What they look at is no feature type."""
-        return None
-
     def collect(self, batch: Batch, warmup_steps: int | Tensor, loop: Loop) -> Collected:
         """`steps_per_epoch` windows of each system: all of a batch are accepted, or given up, together."""
         pairs, records = [], []
@@ -116,7 +97,7 @@ class Windows(Learned[Targets]):
         sizes = [len(dt) for _, dt in pairs]
         return Collected(batch.state, None, Trajectory.from_pairs(pairs).samples, sizes, np.concatenate(records))
 
-    def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Array) -> bool:
+    def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Floats) -> bool:
         """No step can pass, or `max_retrain_iterations` are over."""
         limit = self.config.max_retrain_iterations
         if not len(failed):
