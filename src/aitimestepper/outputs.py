@@ -15,10 +15,16 @@ from typing import Any
 from aitimestepper.errors import OutputError, OutputExistsError
 
 
-def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[Path], None], *, replace: bool = True) -> None:
     """Write bytes, or let a function write a file at the path it is given, then rename it to `path`.
 
+    Args:
+        path: where the file is to be.
+        content: what is to be in it.
+        replace: whether it may take the place of another; if not, of two processes only one gets the name.
+
     Raises:
+        OutputExistsError: there is one already, and `replace` is False.
         OutputError: the directory is missing or read-only, or the disk is full; what was there before is still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,7 +35,11 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> Non
             temporary.write_bytes(content)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if not replace:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(temporary, path)
+    except FileExistsError:
+        raise _exists(path) from None
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
@@ -50,12 +60,16 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         if path.exists() and not path.is_file():
             raise OutputError(f"cannot write {path}: it exists and is not a regular file")
         if not overwrite:
-            raise OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
+            raise _exists(path)
     directory = path.parent
     if not directory.is_dir():
         raise OutputError(f"cannot write {path}: there is no directory {directory}")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: the directory {directory} is read-only")
+
+
+def _exists(path: Path) -> OutputExistsError:
+    return OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
 
 
 def finite(value: Any) -> Any:

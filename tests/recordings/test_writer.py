@@ -91,7 +91,7 @@ def test_without_room_for_a_copy_the_file_grows_as_it_is(tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
     with RecordingWriter(path, INFO, counting_frames(0, 1), summary_of(1)) as writer:
 
-        def full(path, content):
+        def full(path, content, **keys):
             raise OutputError("disk full")
 
         monkeypatch.setattr(writing, "write_atomically", full)
@@ -234,7 +234,7 @@ def test_an_old_file_stays_until_the_new_one_is_there(tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
     path.write_text("precious")
 
-    def full(path, content):
+    def full(path, content, **keys):
         raise OutputError(f"cannot write {path}: No space left on device")
 
     monkeypatch.setattr(writing, "write_atomically", full)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -61,7 +62,8 @@ class ArchiveWriter:
         self._simulation.G, self._simulation.softening = info.G, info.softening
         add_bodies(self._simulation, info.mass, info.names)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebound")
-        self._thread.submit(write_atomically, self.path, lambda part: self._save(part, initial)).result()
+        create = partial(write_atomically, self.path, lambda part: self._save(part, initial), replace=overwrite)
+        self._thread.submit(create).result()
 
     def __enter__(self) -> Self:
         return self

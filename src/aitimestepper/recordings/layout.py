@@ -19,6 +19,9 @@ STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
 
 _SUMMARY_BYTES = 2048
 _LONGEST_OUTCOME = 1000
+SLOTS = 2
+"""Where the run stands is written into these in turn."""
+
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
 
@@ -56,7 +59,7 @@ def create_layout(
         _create_table(file, name, array.shape[1:], chunk_rows)
     for name in STEP_DATASETS:
         _create_table(file, name, (), step_rows)
-    file.create_dataset("state", (2, state_size), np.float64).attrs[LAYOUT_ATTRIBUTE] = state_layout
+    file.create_dataset("state", (SLOTS, state_size), np.float64).attrs[LAYOUT_ATTRIBUTE] = state_layout
     file.create_dataset("summary", (), f"S{_SUMMARY_BYTES}", data=b"{}")
 
 
@@ -93,8 +96,22 @@ def commit(file: Any, extent: Extent, summary: Summary) -> None:
 
 
 def extent_in(state: dict[str, Any]) -> Extent:
-    """The extent in the text of `summary`."""
-    return Extent(**{name: state[name] for name in Extent._fields})
+    """The extent in the text of `summary`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    extent = Extent(**{name: state[name] for name in Extent._fields})
+    counts = type(extent.frames) is type(extent.history) is type(extent.slot) is int
+    if (
+        not counts
+        or extent.frames < 1 + extent.final
+        or extent.history < 0
+        or not -1 <= extent.slot < SLOTS
+        or type(extent.final) is not bool
+    ):
+        raise ValueError(f"an extent that says {tuple(extent)}")
+    return extent
 
 
 def check_format(path: Path, file: Any, what: str, name: str, version: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
@@ -15,6 +18,7 @@ from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
+    SLOTS,
     STEP_DATASETS,
     VERSION,
     check_format,
@@ -24,6 +28,12 @@ from aitimestepper.recordings.layout import (
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 
 T = TypeVar("T")
+
+_DAMAGED = (
+    *(OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    *(RuntimeError, ArithmeticError, MemoryError),
+)
+"""What h5py, json and our own conversions raise over bytes that are not what they should be."""
 
 _READ_PAUSES = (0.01, 0.02, 0.04)
 """Seconds before a file that a writer was just changing is read again."""
@@ -90,7 +100,7 @@ def _read(path: Path, look: Callable[[Path, Any], T]) -> T:
         return _read_patiently(path, look)
     except InputError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+    except _DAMAGED as error:
         raise InputError(f"cannot read the recording {path}: it is damaged or incomplete ({error})") from None
 
 
@@ -114,6 +124,8 @@ def _stored_run_in(path: Path, file: Any) -> StoredRun:
     frames = rows_in(file, 0, 1)
     _check_shapes(info, frames, 1)
     table = file["state"]
+    if table.ndim != 2 or len(table) != SLOTS:
+        raise ValueError(f"a state of shape {table.shape}")
     return StoredRun(
         info,
         frames,
@@ -121,8 +133,17 @@ def _stored_run_in(path: Path, file: Any) -> StoredRun:
         float(file["time"][extent.frames - 1 - extent.final]),
         table[extent.slot],
         str(table.attrs.get(LAYOUT_ATTRIBUTE, "")),
-        json.loads(file.attrs["origin"]),
+        _checked_origin(json.loads(file.attrs["origin"])),
     )
+
+
+def _checked_origin(origin: Any) -> dict[str, Any]:
+    """What a run noted when it began, if it is that."""
+    intervals = [origin[key] for key in ("interval", "sample_interval")]
+    sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
+    if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
+        raise ValueError(f"an origin that says {origin}")
+    return dict(origin)
 
 
 def _parts_in(path: Path, file: Any) -> Parts:
@@ -138,16 +159,21 @@ def _info_in(path: Path, file: Any) -> tuple[RunInfo, dict[str, Any]]:
     """What was known before the run, and the text of `summary`."""
     check_format(path, file, "recording", FORMAT, VERSION)
     names = file["names"].asstr()[()] if "names" in file else ()
+    settings = json.loads(file.attrs["settings"])
+    if not isinstance(settings, dict):
+        raise ValueError(f"settings that say {settings!r}")
     info = RunInfo(
         mass=file["mass"][()],
         names=tuple(str(name) for name in names),
-        settings=json.loads(file.attrs["settings"]),
+        settings=settings,
         **{name: file.attrs[name] for name in INFO_ATTRIBUTES},
     )
     return info, json.loads(file["summary"][()])
 
 
 def _check_shapes(info: RunInfo, frames: Frames, n_frames: int) -> None:
+    if not all(np.isfinite(array).all() for array in (info.mass, *frames)):
+        raise ValueError("a number that is not finite")
     n_bodies = len(info.mass)
     if any(len(array) != n_frames for array in frames):
         raise ValueError(f"fewer rows than the {n_frames} that it counts")

@@ -96,7 +96,7 @@ class RecordingWriter:
         self._chunk_rows = max(_first_chunk_rows(initial), math.ceil(len(initial.time) / MAX_CHUNKS))
         self._step_chunk_rows = _STEP_CHUNK_ROWS
         self._begin()
-        self._thread.submit(self._create, initial, summary, state).result()
+        self._thread.submit(self._create, initial, summary, state, overwrite).result()
 
     def _begin(self) -> None:
         self._may_copy = True
@@ -172,7 +172,7 @@ class RecordingWriter:
         self._thread.submit(self._close).result()
         self._thread.shutdown()
 
-    def _create(self, initial: Frames, summary: Summary, state: Floats | None) -> None:
+    def _create(self, initial: Frames, summary: Summary, state: Floats | None, overwrite: bool) -> None:
         content = io.BytesIO()
         with hdf5_file(content, "w") as file:
             self._create_layout(file, initial)
@@ -181,7 +181,7 @@ class RecordingWriter:
                 file["state"][...] = state  # both slots: a file in memory ends with what is written
                 self._extent = self._extent._replace(slot=0)
             commit(file, self._extent, summary)
-        write_atomically(self.path, content.getvalue())
+        write_atomically(self.path, content.getvalue(), replace=overwrite)
         self._open()
 
     def _create_layout(self, file: Any, like: Frames) -> None:

@@ -47,6 +47,10 @@ _MOST_BYTES = 2**24
 _HISTORY_ROWS = 65536
 
 
+_SAME_TIME = 1e-14
+"""Two times are one where they differ by less than this part: some tens of roundings of a product and a sum."""
+
+
 class Goal(NamedTuple):
     """Where a run ends and which of its states are kept.
 
@@ -115,8 +119,10 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
     arrays = _arrays(n, goal, plan)
     books = run.books[0]
     while True:
-        sample = books.start_time + (books.samples + 1.0) * goal.sample_interval
-        target = min(goal.end_time, sample)
+        sample = float(books.start_time + (books.samples + 1.0) * goal.sample_interval)
+        # The last sample is the end itself: N times an Nth of a duration may miss it by rounding.
+        near = math.isclose(sample, goal.end_time, rel_tol=_SAME_TIME)
+        target = goal.end_time if near else min(goal.end_time, sample)
         began = time.perf_counter()
         status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
@@ -175,10 +181,14 @@ def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
 
 
 def _closest_pair(position: Floats) -> tuple[int, int, float]:
-    distance = np.linalg.norm(position[:, None] - position[None, :], axis=-1)
-    distance[np.tril_indices(len(position))] = np.inf
-    first, second = np.unravel_index(np.argmin(distance), distance.shape)
-    return int(first), int(second), float(distance[first, second])
+    """Two bodies and their distance; memory grows with the number of bodies, not of pairs."""
+    best = 0, 1, math.inf
+    for first in range(len(position) - 1):
+        squared = ((position[first + 1 :] - position[first]) ** 2).sum(-1)
+        second = int(np.argmin(squared))
+        if squared[second] < best[2]:
+            best = first, first + 1 + second, float(squared[second])
+    return best[0], best[1], math.sqrt(best[2])
 
 
 def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:

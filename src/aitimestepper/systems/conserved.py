@@ -8,13 +8,15 @@ from aitimestepper.arrays import Floats
 
 
 def angular_momentum(mass: Floats, position: Floats, velocity: Floats) -> Floats:
-    """sum m x cross v of the frames (S, N, D), about the origin: (S, 3) in 3-D, otherwise (S,), zero in 1-D."""
-    n_dims = position.shape[-1]
-    if n_dims == 3:
-        return np.einsum("n,snd->sd", mass, np.cross(position, velocity))
-    if n_dims == 2:
-        return (position[..., 0] * velocity[..., 1] - position[..., 1] * velocity[..., 0]) @ mass
-    return np.zeros(len(position))
+    """sum m x cross v of the frames (S, N, D), about the origin: (S, 3) in 3-D, otherwise (S,), zero in 1-D.
+
+    A frame has the same bits whichever others it is computed with: products of matrices do not give that.
+    """
+    x, v = np.moveaxis(position, -1, 0), np.moveaxis(velocity, -1, 0)  # (D, S, N)
+    planes = {1: (), 2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}[len(x)]
+    terms = [mass * (x[i] * v[j] - x[j] * v[i]) for i, j in planes]
+    sums = [np.ascontiguousarray(term).sum(-1) for term in terms]
+    return np.stack(sums, axis=-1) if len(sums) > 1 else sums[0] if sums else np.zeros(len(position))
 
 
 def angular_momentum_scale(mass: Floats, position: Floats, velocity: Floats) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.features.summary import DELTA_MAG, WIDTHS, Sight, fill_features
-from aitimestepper.engine.layout import BOOKS, LAYOUT, MASS, N_BOOKS, flat_system, n_bodies, row_of
+from aitimestepper.engine.layout import BOOKS, GX, LAYOUT, MASS, N_BOOKS, flat_system, n_bodies, row_of
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.criteria import CALIBRATED
 from aitimestepper.engine.physics.gravity import forces
@@ -138,14 +138,20 @@ def unpack(vector: Floats, layout: str, run: Run) -> None:
         run: is changed.
 
     Raises:
-        InputError: the numbers mean something else than in this version.
+        InputError: the numbers mean something else than in this version, or are damaged.
     """
     if layout not in ("", LAYOUT) or len(vector) != len(packed(run)):
         raise InputError(
             "its state has the layout of another version of aitimestepper: go on with the one that wrote it"
         )
-    position = 0
+    position, n = 0, n_bodies(run.system)
+    mass = run.system[:n].copy()
     for array in run:
         numbers = array.reshape(-1).view(np.float64)
         numbers[:] = vector[position : position + numbers.size]
         position += numbers.size
+    books, moving, anchored = run.books[0], run.system[: GX * n], run.anchor[N_BOOKS : N_BOOKS + GX * n]
+    scalars = [books.time, books.potential_energy, books.kinetic_energy, books.initial_energy, books.steps]
+    finite = all(np.isfinite(numbers).all() for numbers in (moving, anchored, scalars))
+    if not finite or not np.array_equal(mass, moving[:n]) or not books.energy_scale > 0.0:
+        raise InputError("its state is damaged: masses or energies are not those of a run, or a number is not finite")
