@@ -46,7 +46,7 @@ def acceleration(mass: Tensor, position: Tensor, *, softening: float = 0.0, G: f
     """
     separation = _separations(position)
     squared = _squared_distance(separation, softening)
-    # Two bodies at one point pull in no direction; that their energy is infinite is what betrays them.
+    # Two bodies at one point pull in no direction; their energy is infinite, which the gate refuses.
     apart = squared > 0
     weight = mass[..., None, :] * torch.where(apart, torch.where(apart, squared, 1.0) ** -1.5, 0.0)
     return G * (weight[..., None] * separation).sum(-2)
