@@ -26,8 +26,8 @@ def _digest_of_sources() -> str:
     """SHA-256 of all that compiled functions may reach; about 3 ms."""
     found = hashlib.sha256()
     for name in _REACHED:
-        place = _PACKAGE / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        source = _PACKAGE / name
+        for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
             found.update(f"{path.relative_to(_PACKAGE)}\n".encode())
             found.update(path.read_bytes())
     return found.hexdigest()

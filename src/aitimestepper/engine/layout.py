@@ -8,6 +8,7 @@ than their physics). Systems in one or two dimensions have zeros for the rest.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,13 @@ _FIELDS = (
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 
-BOOKS = np.dtype((np.record, np.dtype([(name, np.float64) for name in _FIELDS], align=True)))
+
+def record(fields: Sequence[tuple[Any, ...]]) -> np.dtype[Any]:
+    """The kind of a record whose fields lie one behind the other: name, kind and, perhaps, shape of each."""
+    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+
+
+BOOKS = record([(name, np.float64) for name in _FIELDS])
 """A run's scalars as a record: fields by name in compiled code too, where a misspelt one is an error.
 
 A record is an address: compiled code takes it from an array that it was given, never from one of its own making,

@@ -53,15 +53,15 @@ def export_c(
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix):
         raise InputError(f"prefix = {prefix!r} is no name in C: letters, digits and underscores, a letter first")
     texts = _sources(model, prefix)
-    place = Path(directory)
-    paths = tuple(place / f"{prefix}_timestep{suffix}" for suffix in (".h", ".c"))
+    folder = Path(directory)
+    paths = tuple(folder / f"{prefix}_timestep{suffix}" for suffix in (".h", ".c"))
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputExistsError(f"{path} exists already: choose another directory, or replace it with --overwrite")
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot create the directory {place}: {error.strerror}") from None
+        raise OutputError(f"cannot create the directory {folder}: {error.strerror}") from None
     for path, text in zip(paths, texts, strict=True):
         write_atomically(path, text.encode())
     return paths[0], paths[1]

@@ -36,9 +36,9 @@ def export_onnx(model: ModelFile, path: Path | str, *, overwrite: bool = False) 
         OutputError: it cannot be written.
     """
     onnx = _required("onnx")
-    place = Path(path)
-    if place.exists() and not overwrite:
-        raise OutputExistsError(f"{place} exists already: choose another name, or replace it with --overwrite")
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise OutputExistsError(f"{target} exists already: choose another name, or replace it with --overwrite")
     graph = onnx.helper.make_model(
         _graph(onnx, model),
         producer_name="aitimestepper",
@@ -48,8 +48,8 @@ def export_onnx(model: ModelFile, path: Path | str, *, overwrite: bool = False) 
     )
     onnx.helper.set_model_props(graph, _metadata(model))
     onnx.checker.check_model(graph)
-    write_atomically(place, graph.SerializeToString())
-    return place
+    write_atomically(target, graph.SerializeToString())
+    return target
 
 
 def _required(name: str) -> Any:

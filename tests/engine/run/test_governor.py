@@ -40,19 +40,19 @@ def test_states_are_familiar_a_little_beyond_those_of_training():
         assert rules.is_familiar(np.array(traits), known) is familiar
 
 
-def consulted(wishes) -> list[float]:
+def consulted(factors) -> list[float]:
     """The step after each look of a network that wants these factors, one after the other."""
     state = flat(*(tensor.numpy() for tensor in cloud(6, 3).bodies))
     books, traits, layers = np.zeros(1, BOOKS)[0], np.zeros(TRAITS), np.zeros((2, TRAITS + 1))
     _, books.free_fall_rate_squared = forces(state, law())
     method, rule = Method(LEAPFROG, STAGES[2], PAIR_NORM), Rule(CALIBRATED, 1.0, 0.0, 1.0, True, 1.0)
     steps = []
-    for factor in wishes:
+    for factor in factors:
         # Nothing is familiar, so the fallback is what is wanted.
         own = control(low=np.full(TRAITS, 1e9), high=np.full(TRAITS, 2e9), fallback=factor)
         rules.consult(state, books, plan_of(method, law(), rule, control=own), traits, layers)
         steps.append(rules.parameter(books) / own.scale)
-    assert books.states_asked == books.states_outside_training == len(wishes)
+    assert books.states_asked == books.states_outside_training == len(factors)
     return steps
 
 
@@ -66,7 +66,7 @@ def test_a_shorter_step_is_taken_at_once_and_a_longer_one_only_after_long():
     assert consulted([0.5, *now_and_then])[-1] == pytest.approx(0.5)
 
 
-def test_no_wish_exceeds_the_longest_step():
+def test_no_step_wanted_exceeds_the_longest_step():
     assert consulted([1e6])[0] == pytest.approx(0.5 / control().scale)
 
 
@@ -132,25 +132,25 @@ SEEN = {"review_phase": 50.0, "steps": 1000.0, "review_energy_error": 0.01, "rev
         ({"review_position_error": 0.5}, False),
         ({"review_phase": 1.0}, False),
         ({"changed_at_step": 995.0}, False),
-        ({"correction": 1.01 * rules._FARTHEST}, False),
+        ({"correction": 1.01 * rules._MOST_CORRECTION}, False),
         ({"longest_step": 0.1}, False),
     ],
 )
-def test_longer_steps_are_wished_for_where_errors_are_small_for_long(change, longer):
+def test_longer_steps_are_wanted_where_errors_are_small_for_long(change, longer):
     books = books_with(**{**SEEN, **change, "wanted_factor": 1.0})
     rules.review(books, control())
     assert bool(books.wanted_factor > 1.0) is longer
-    assert books.wanted_factor <= rules._LONGEST_STRIDE
+    assert books.wanted_factor <= rules._MOST_LENGTHENING
 
 
-def test_the_wish_follows_the_law_of_the_order():
-    wishes = []
+def test_the_wanted_factor_follows_the_law_of_the_order():
+    factors = []
     for order in (2.0, 4.0, 8.0):
         books = books_with(**{**SEEN, "review_energy_error": 0.1})
         rules.review(books, control(order=order))
-        wishes.append(books.wanted_factor)
-    assert wishes[0] > wishes[1] > wishes[2] > 1.0
-    assert wishes[1] ** 4 == pytest.approx(wishes[2] ** 8)
+        factors.append(books.wanted_factor)
+    assert factors[0] > factors[1] > factors[2] > 1.0
+    assert factors[1] ** 4 == pytest.approx(factors[2] ** 8)
 
 
 def test_steps_become_longer_at_a_quiet_state_or_after_long_patience():

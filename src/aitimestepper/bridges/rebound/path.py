@@ -12,30 +12,24 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import Books
+from aitimestepper.engine.layout import Books, record
 
 MOST_BENDS = 256
 """A path with more of them is forgotten up to where it is; 14 KB."""
 
-_SIDE = np.dtype((np.record, np.dtype([(name, np.float64) for name in ("step", "network_step", "correction")])))
-_BEND = np.dtype((np.record, np.dtype([("position", np.float64), ("towards_start", _SIDE), ("away", _SIDE)])))
+_SIDE = record([(name, np.float64) for name in ("step", "network_step", "correction")])
+_BEND = record([("position", np.float64), ("towards_start", _SIDE), ("away", _SIDE)])
 """Where a bend is on the path, and on either side of it the step that was made and what was in force."""
 
-PATH = np.dtype(
-    (
-        np.record,
-        np.dtype(
-            [
-                ("position", np.float64),  # of the simulation, in steps
-                ("heading", np.float64),  # 1 away from the start, or -1
-                ("lowest", np.float64),  # the ends of the path
-                ("highest", np.float64),
-                ("n_bends", np.int64),
-                ("bends", _BEND, (MOST_BENDS,)),
-            ],
-            align=True,
-        ),
-    )
+PATH = record(
+    [
+        ("position", np.float64),  # of the simulation, in steps
+        ("heading", np.float64),  # 1 away from the start, or -1
+        ("lowest", np.float64),  # the ends of the path
+        ("highest", np.float64),
+        ("n_bends", np.int64),
+        ("bends", _BEND, (MOST_BENDS,)),
+    ]
 )
 
 
@@ -70,7 +64,7 @@ def go_on(path: Any) -> None:
 @compiled
 def step_at_bend(path: Any, books: Books) -> float:
     """The step that was made behind this state, with what was in force then; 0 if there is no bend here."""
-    # The newest first: where a step was shortened, two bends may lie at one place.
+    # The newest first: where a step was shortened, there may be two bends at one position.
     for number in range(path.n_bends - 1, -1, -1):
         bend = path.bends[number]
         if bend.position == path.position:

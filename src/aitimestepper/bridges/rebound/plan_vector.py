@@ -12,6 +12,7 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, plain
 from aitimestepper.engine.features.summary import Sight
+from aitimestepper.engine.layout import record
 from aitimestepper.engine.networks import Network
 from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.gravity import Law
@@ -24,8 +25,7 @@ _SIZES = ("n_stages", "n_traits", "n_widths", "n_weights")
 _WHOLE = ("kind", "activation", *_SIZES, "criterion", "reversible", "governed", "promises")
 _CONTROL = tuple(name for name in Control._fields if name not in _ARRAYS)
 _NAMES = ("kind", "activation", *_SIZES, *Weights._fields, *Law._fields, *Rule._fields, *_CONTROL)
-_KINDS = [(name, np.int64 if name in _WHOLE else np.float64) for name in _NAMES]
-_SCALARS = np.dtype((np.record, np.dtype(_KINDS, align=True)))
+_SCALARS = record([(name, np.int64 if name in _WHOLE else np.float64) for name in _NAMES])
 """The numbers of a plan by the names that they have there. The arrays stand behind them, one after the other."""
 
 _N_SCALARS = _SCALARS.itemsize // 8

@@ -11,28 +11,22 @@ from numba import carray
 from aitimestepper.arrays import Floats
 from aitimestepper.bridges.rebound.memory import allocated, floats_at, pointer_to, released
 from aitimestepper.engine.compilation import compiled, inlined, plain
-from aitimestepper.engine.layout import BOOKS, LAYOUT, N_BOOKS, ROWS
+from aitimestepper.engine.layout import BOOKS, LAYOUT, N_BOOKS, ROWS, record
 from aitimestepper.engine.run.state import Run
 
 _READ = (
     *("tolerance", "energy_error", "position_error", "steps", "force_evaluations", "rejected_steps"),
     "outside_training",
 )
-STATE = np.dtype(
-    (
-        np.record,
-        np.dtype(
-            [
-                *((name, np.float64) for name in _READ),  # what users read, and archives keep
-                ("layout", np.float64),  # digest of what the numbers of the run mean; 0 before there was one
-                ("run", np.int64),  # addresses and lengths of two vectors
-                ("run_size", np.int64),
-                ("plan", np.int64),
-                ("plan_size", np.int64),
-            ],
-            align=True,
-        ),
-    )
+STATE = record(
+    [
+        *((name, np.float64) for name in _READ),  # what users read, and archives keep
+        ("layout", np.float64),  # digest of what the numbers of the run mean; 0 before there was one
+        ("run", np.int64),  # addresses and lengths of two vectors
+        ("run_size", np.int64),
+        ("plan", np.int64),
+        ("plan_size", np.int64),
+    ]
 )
 
 _HEAD = (
@@ -47,7 +41,7 @@ _HEAD = (
     ("frame_position", (3,)),
     ("frame_velocity", (3,)),
 )
-HEAD = np.dtype((np.record, np.dtype([(name, np.float64, shape) for name, shape in _HEAD], align=True)))
+HEAD = record([(name, np.float64, shape) for name, shape in _HEAD])
 """A run's vector begins with this; then its books, its system and its anchor, then the particles as REBOUND was last
 given them, seven rows: masses, positions, velocities."""
 

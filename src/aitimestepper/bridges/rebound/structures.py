@@ -56,17 +56,17 @@ def record_of(structure: Any, fields: dict[str, str]) -> np.dtype[Any]:
         InputError: it has no such field; names it.
     """
     found = {name: _found(structure, path) for name, path in fields.items()}
-    missing = sorted(fields[name] for name, place in found.items() if place is None)
+    missing = sorted(fields[name] for name, field in found.items() if field is None)
     if missing:
         raise InputError(
             f"rebound {rebound.__version__} has no {', '.join(missing)} of the kind that 5.2.2 has, for which the "
             "compiled bridges were written: pip install 'rebound==5.2.2'"
         )
-    places = [place for place in found.values() if place is not None]
+    known = [field for field in found.values() if field is not None]
     record = {
         "names": list(found),
-        "formats": [kind for kind, _ in places],
-        "offsets": [offset for _, offset in places],
+        "formats": [kind for kind, _ in known],
+        "offsets": [offset for _, offset in known],
         "itemsize": ctypes.sizeof(structure),
     }
     return np.dtype((np.record, np.dtype(record)))  # type: ignore[call-overload]

@@ -28,9 +28,9 @@ INVARIANTS = 10
 ROUNDING = 1e-14
 """What is left of two sums after their common term, if it is below this, is rounding: no pull of others."""
 
-_SOFT = 0.3
-_FLOOR = 1e-12
-_ECCENTRICITY_FLOOR = 1e-3
+_SOFT, _FLOOR, _ECCENTRICITY_FLOOR = 0.3, 1e-12, 1e-3
+"""The 0.3 of k above, without which a pair on a parabola would have no size; what logarithms of ratios and of squared
+eccentricities end at. Chosen, not measured; the weights of the package were trained with them."""
 
 
 @inlined

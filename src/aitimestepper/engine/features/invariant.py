@@ -12,6 +12,8 @@ from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X, Y
 from aitimestepper.engine.physics.gravity import Law
 
 _SAFE_LOW, _SAFE_HIGH = 1e-60, 1e60
+"""Range of sums of q^2 whose squares, with some room, are numbers still."""
+
 _TWO_THIRDS_OF_ONE = (1023 << 52) * 2 // 3
 
 

@@ -18,7 +18,7 @@ class Law(NamedTuple):
         G: gravitational constant.
         squared_softening: Plummer length, squared.
         tide_mass: mass of the distant body; 0 for none.
-        tide_x, tide_y, tide_z: its place.
+        tide_x, tide_y, tide_z: its position.
     """
 
     G: float
@@ -52,7 +52,7 @@ def _pull(system: Floats, law: Law) -> tuple[float, float]:
             mj = mass[j]
             both = mi + mj
             squared = dx * dx + dy * dy + dz * dz + law.squared_softening
-            # Where two massless bodies meet, nothing happens; where others do, infinity betrays them.
+            # Two massless bodies at one point do nothing; of two others there the potential is infinite.
             inverse = 1.0 / math.sqrt(squared) if both > 0.0 else 0.0
             cubed = inverse * inverse * inverse
             by_j, by_i = mj * cubed, mi * cubed

@@ -10,9 +10,12 @@ from aitimestepper.engine.layout import MASS, VX, X, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import LEAPFROG, Method, leapfrog_step, ttl_step
 
-_HOPELESS = 1e30
+_NOT_FINITE_ERROR = 1e30
+"""Stands for an error that is no number: above anything that is allowed, and finite in sums."""
+
 _EPSILON = 2.0**-52
-_PLACE_ROUNDING = 8.0 * _EPSILON
+_POSITION_ROUNDING = 8.0 * _EPSILON
+"""Rounding of a position over its size, in one step: chosen, not measured. A step adds to a position 1 to 34 times."""
 
 
 @compiled
@@ -54,7 +57,7 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
     """Position error of one step for each dynamical time, and the dynamical times that the step took.
 
     Each body is measured by the pair in which it would fall fastest: its error over that distance, its time by that
-    pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a place is no error of the step.
+    pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a position is no error of the step.
     """
     n = n_bodies(system)
     mass = row_of(system, MASS)
@@ -73,26 +76,28 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
         error = size = 0.0
         for k in range(3):
             size += system[(X + k) * n + i] ** 2
-            place = halves[(X + k) * n + i] + halves[(VX + k) * n + i] * ahead
-            error += (system[(X + k) * n + i] - place) ** 2
+            expected = halves[(X + k) * n + i] + halves[(VX + k) * n + i] * ahead
+            error += (system[(X + k) * n + i] - expected) ** 2
         phase = math.sqrt(law.G * rate) * elapsed
         if phase > 0.0:
-            rate = (math.sqrt(error) - _PLACE_ROUNDING * math.sqrt(size)) / (distance * phase)
+            rate = (math.sqrt(error) - _POSITION_ROUNDING * math.sqrt(size)) / (distance * phase)
             worst = worst if rate <= worst else rate  # also where it is no number
             fastest = max(fastest, phase)
-    return worst if worst < math.inf else _HOPELESS, fastest
+    return worst if worst < math.inf else _NOT_FINITE_ERROR, fastest
 
 
 @compiled
 def energy_rounding(system: Floats, law: Law) -> float:
-    """What the rounding of places and velocities may do to the energy: much, where two bodies are close to each other
-    and far from the origin."""
+    """What the rounding of positions and velocities may do to the energy.
+
+    It is much where two bodies are close to each other and far from the origin.
+    """
     n = n_bodies(system)
     total = 0.0
     for i in range(n):
-        place = speed = 0.0
+        distance = speed = 0.0
         for k in range(3):
-            place += system[(X + k) * n + i] ** 2
+            distance += system[(X + k) * n + i] ** 2
             speed += system[(VX + k) * n + i] ** 2
         pull = 0.0
         for j in range(n):
@@ -101,5 +106,5 @@ def energy_rounding(system: Floats, law: Law) -> float:
                 squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
             if j != i and squared > 0.0:
                 pull += law.G * system[MASS * n + j] / squared
-        total += system[MASS * n + i] * (math.sqrt(place) * pull + speed)
+        total += system[MASS * n + i] * (math.sqrt(distance) * pull + speed)
     return _EPSILON * total

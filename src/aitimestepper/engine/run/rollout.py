@@ -37,6 +37,8 @@ from aitimestepper.engine.run.step import (
 )
 
 _MOST_APPROACHES = 1000
+"""Shortened steps after which an exact time counts as out of reach. Chosen."""
+
 _PATIENCE = 5
 """Times that a step to an exact time is halved because it would break the promise of a calibrated run."""
 

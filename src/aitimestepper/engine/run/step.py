@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from aitimestepper.arrays import Floats
-from aitimestepper.constants import DT_FLOOR, SLOWEST_TURN
+from aitimestepper.constants import DT_FLOOR, ENERGY_ERROR_ORDER, SLOWEST_TURN
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.summary import fill_features
 from aitimestepper.engine.layout import EARLIER, GX, SAVED, Books, X, n_bodies
@@ -25,7 +25,11 @@ LAST_STEP_STRETCH = 1e-6
 """The last step may be longer by this part, so that rounding in the time never leaves a step of almost nothing."""
 
 MOST_RETRIES = 40
-"""Attempts that the guard may refuse at one state."""
+"""Attempts that the guard may refuse at one state: each halves the step at least. Chosen."""
+
+_SAFETY, _LEAST_FACTOR, _MOST_FACTOR = 0.8, 0.1, 0.5
+"""Safety factor and bounds of what a refused step is multiplied by, in the range that is usual (Hairer, Norsett &
+Wanner, Solving Ordinary Differential Equations I (1993), section II.4). Chosen, not measured."""
 
 
 @inlined
@@ -189,8 +193,8 @@ def restore(system: Floats, books: Books) -> None:
 def shorter(error: float, allowed: float) -> float:
     """What a refused step is multiplied by: by the third-power law of the leapfrog, at least halved."""
     if not error < math.inf:
-        return 0.1
-    return min(max(0.8 * (allowed / error) ** (1.0 / 3.0), 0.1), 0.5)
+        return _LEAST_FACTOR
+    return min(max(_SAFETY * (allowed / error) ** (1.0 / ENERGY_ERROR_ORDER), _LEAST_FACTOR), _MOST_FACTOR)
 
 
 @inlined
