@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import Integrator
@@ -19,8 +19,6 @@ from aitimestepper.recordings.parts import Summary
 from aitimestepper.simulation.run import simulate
 from aitimestepper.simulation.stepper import CalibratedStepper
 from aitimestepper.systems.initial import InitialConditions
-
-Floats = NDArray[np.float64]
 
 
 class _Numbers(NamedTuple):

@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aitimestepper._version import __version__
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.engine.features.description import ROUNDING
@@ -24,8 +24,6 @@ from aitimestepper.errors import InputError, OutputError, OutputExistsError
 from aitimestepper.outputs import write_atomically
 from aitimestepper.weights.compiled import network_of, with_ranges
 from aitimestepper.weights.file import ModelFile
-
-Floats = NDArray[np.float64]
 
 DEFAULT_PREFIX = "ait"
 

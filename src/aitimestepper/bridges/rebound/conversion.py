@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.rebound_bodies import add_bodies, check_plain, require_rebound, set_state, state_of
-
-Floats = NDArray[np.float64]
 
 _SAME_G = 1e-6
 """Units give REBOUND's G in the seven digits of a measurement."""
