@@ -118,7 +118,7 @@ def why_torch(
     optimizer: torch.optim.Optimizer,
     learned: Learned[Any],
     particle: ParticleTorch,
-    history: HistoryBuffer | None,
+    history: HistoryBuffer | None = None,
 ) -> str | None:
     """Why Part 1 runs in torch; None where its loop runs compiled. Both do the same, to rounding."""
     return why_not_loop(model, optimizer, learned, batch_of(learned, particle, history))

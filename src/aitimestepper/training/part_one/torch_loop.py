@@ -24,6 +24,7 @@ from aitimestepper.training.steps.losses import evaluation_mode, learn
 from aitimestepper.training.steps.trajectory import Samples
 
 WARN_EVERY = 1000
+"""Retrain iterations on one state between two warnings (specification, section 4)."""
 
 OnAttempt = Callable[[float, float, int, int], None]
 """Called with relative energy error, dt, retrain iterations on the state (the most of a batch), and how many steps have

@@ -27,6 +27,7 @@ _SMALLEST_ENERGY = 1e-10
 """A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
 
 _FRACTION_SAMPLES = 64
+"""States whose largest step is searched for: the search costs 48 steps for each."""
 FRACTION_GRID, FRACTION_DECADES = 48, 4.0
 """The largest step that passes is searched for on 48 steps over four decades: neighbours differ by a factor of 1.22."""
 
