@@ -28,7 +28,7 @@ _SMALLEST_TOLERANCE = 1e-10
 """Below, the rounding of close encounters is no small part of what is allowed."""
 
 _LARGEST_RATIO = 1e6
-"""Errors over what is allowed end here, so that losses stay finite. Chosen."""
+"""Errors over what is allowed end here, so that losses stay finite; far above, they are linear in the logarithm."""
 
 _LINEAR_FROM = 2.0
 """Distance from the band, in logarithms, from which on a loss grows linearly: a window that explodes says no more."""

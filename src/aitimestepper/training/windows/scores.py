@@ -19,8 +19,8 @@ from aitimestepper.training.windows.measuring import batch_of
 from aitimestepper.weights.calibrated import HEADS
 
 _CAREFUL = 0.02
-"""Quantile of the factors in training that is taken where a state is unlike all of them. Chosen:
-lower costs steps there, higher trusts a guess."""
+"""Quantile of the factors in training that is taken where a state is unlike all of them. Chosen: lower costs steps
+there, higher trusts a guess."""
 
 _FRESH = 512
 """Systems of the scores: a share of one half is known to 2 %."""
