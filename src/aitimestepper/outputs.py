@@ -35,9 +35,8 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], None], *, rep
             temporary.write_bytes(content)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        if not replace:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(temporary, path)
+        if replace or not _linked(temporary, path):
+            os.replace(temporary, path)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -66,6 +65,21 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}: there is no directory {directory}")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: the directory {directory} is read-only")
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give a whole file its name, unless there is one of that name; False where the name is only reserved.
+
+    Some file systems have no links: there an empty file reserves the name for the moment until it is replaced.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        return False
+    return True
 
 
 def _exists(path: Path) -> OutputExistsError:
