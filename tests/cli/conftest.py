@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from aitimestepper.cli import progress
 from aitimestepper.cli.main import main
 
 
@@ -31,8 +33,9 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def call(capfd):
-    """`call("train", "--epochs", 2)` is an `Answer`."""
+def call(capfd, monkeypatch):
+    """`call("train", "--epochs", 2)` is an `Answer`, without lines that only a slow machine shows."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", math.inf)
 
     def run(*words: object) -> Answer:
         capfd.readouterr()

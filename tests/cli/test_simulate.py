@@ -34,9 +34,7 @@ def test_from_training_over_simulation_to_the_trajectory(call):
         "simulate", "--ic", "kepler:e=0.3,m2=0.3", "--periods", 0.5, "--timestep=learned", "--model=runs/first",
         "--output", "run.h5", "--json",
     )  # fmt: skip
-    # Where the engine has to be compiled first, the progress is shown before.
-    said = [line for line in answer.err.splitlines() if not line.startswith("simulated")]
-    assert (answer.code, said) == (0, ["trajectory in run.h5"])
+    assert (answer.code, answer.err) == (0, "trajectory in run.h5\n")
     summary = json.loads(answer.out)
     recording = Recording.load("run.h5")
     assert recording.summary.as_dict() == summary
@@ -156,7 +154,8 @@ def test_ctrl_c_keeps_the_trajectory_up_to_there(start):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines() == [
+    # A machine that needs more than ten seconds shows the progress, too.
+    assert [line for line in err.splitlines() if not line.startswith("simulated")] == [
         "trajectory in run.h5",
         "go on with:     aitimestepper simulate --resume run.h5",
         "aitimestepper: error: interrupted",

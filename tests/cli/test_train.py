@@ -182,6 +182,19 @@ def test_a_log_file_gets_a_plain_line_every_ten_seconds(monkeypatch, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(45.2, "45 s"), (720, "12 min"), (12_600, "3.5 h"), (1e6, "12 days"), (1e300, "more than a year")],
+)
+def test_the_time_that_is_left_is_short_to_read(monkeypatch, capsys, seconds, said):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.simulation_progress() as show:
+        now[0] = seconds
+        show(0.5)
+    assert capsys.readouterr().err == f"simulated 50 %   {said} left\n"
+
+
 def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     with progress.training_progress(None) as watch:

@@ -220,7 +220,10 @@ def _bar(text: str, *, transient: bool = False) -> Progress:
 
 
 def _duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    """`45 s`, `12 min`, `3.5 h`, `12 days`, `more than a year`."""
+    if seconds > 365 * 86400:
+        return "more than a year"
+    for unit, name, digits in ((1, "s", 0), (60, "min", 0), (3600, "h", 1)):
+        if seconds < 100 * unit:
+            return f"{seconds / unit:.{digits}f} {name}"
+    return f"{seconds / 86400:.0f} days"
