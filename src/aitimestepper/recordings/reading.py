@@ -14,15 +14,15 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
+from aitimestepper.recordings.growing import SLOTS
 from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
-    SLOTS,
     STEP_DATASETS,
     VERSION,
     check_format,
-    extent_in,
+    recorded_extent,
     rows_in,
 )
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
@@ -118,7 +118,7 @@ def _read_patiently(path: Path, look: Callable[[Path, Any], T]) -> T:
 
 def _stored_run_in(path: Path, file: Any) -> StoredRun:
     info, state = _info_in(path, file)
-    extent = extent_in(state)
+    extent = recorded_extent(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
     frames = rows_in(file, 0, 1)
@@ -130,7 +130,7 @@ def _stored_run_in(path: Path, file: Any) -> StoredRun:
         info,
         frames,
         Summary.from_dict(state),
-        float(file["time"][extent.frames - 1 - extent.final]),
+        float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
         str(table.attrs.get(LAYOUT_ATTRIBUTE, "")),
         _checked_origin(json.loads(file.attrs["origin"])),
@@ -148,10 +148,11 @@ def _checked_origin(origin: Any) -> dict[str, Any]:
 
 def _parts_in(path: Path, file: Any) -> Parts:
     info, state = _info_in(path, file)
-    extent = extent_in(state)
-    frames = rows_in(file, 0, extent.frames)
-    _check_shapes(info, frames, extent.frames)
-    history = StepHistory(*(file[name][: extent.history] for name in STEP_DATASETS))
+    extent = recorded_extent(state)
+    count = extent.rows["frames"]
+    frames = rows_in(file, 0, count)
+    _check_shapes(info, frames, count)
+    history = StepHistory(*(file[name][: extent.rows["history"]] for name in STEP_DATASETS))
     return Parts(info, frames, Summary.from_dict(state), history)
 
 
