@@ -14,8 +14,9 @@ from typing import Any
 
 from aitimestepper.engine.layout import ROWS, VX, X, vectors_of
 from aitimestepper.engine.run.state import Run
+from aitimestepper.ensembles.file import INTERRUPTED
+from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
-from aitimestepper.ensembles.result import MemberResult
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.simulation.driver import drive, stop_sentence, summary_of
@@ -28,9 +29,6 @@ _PAIRS_OF_A_CALL = 2**17
 Python's lock."""
 
 _SECONDS_OF_A_LOOK = 0.05
-
-INTERRUPTED = "interrupted"
-"""How a member that was stopped half-way begins its outcome."""
 
 
 class Integrators:
