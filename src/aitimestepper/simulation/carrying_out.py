@@ -81,18 +81,15 @@ def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
 
 def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:
     show = progress or (lambda fraction: None)
-    system, failed = plan.request.system, False
+    system = plan.request.system
     try:
         show(plan.fraction(run))
         for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims):
             recorder.add(block)
-            if block.failure is not None:
-                failed = True
-                summary = recorder.finish(stop_sentence(block, system.mass, system.names))
-                break
-            show(plan.fraction(block.reached))
-        else:
-            summary = recorder.finish(FINISHED)
+            if not block.last:
+                show(plan.fraction(block.reached))
+        failed = block.failure is not None
+        summary = recorder.finish(stop_sentence(block, system.mass, system.names) if failed else FINISHED)
     except KeyboardInterrupt:
         recorder.interrupt()
         raise
@@ -100,4 +97,5 @@ def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progres
         recorder.close()
     if failed:
         raise SimulationError(summary, recorder.info, lambda: recorder.recording(summary))
+    show(plan.fraction(block.reached))
     return CompletedRun(recorder.info, summary, recorder)
