@@ -162,6 +162,8 @@ def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
     """What is wrong with the values of some keys, one sentence each; `known` are the keys that there are."""
     sentences = []
     for item in error.errors():
+        if item["type"] == "default_factory_not_called":  # the key that it follows is wrong, which is said
+            continue
         key = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown key {key!r}{nearest(key, known)}")

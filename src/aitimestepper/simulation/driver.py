@@ -248,20 +248,32 @@ def summary_of(books: Books, wall_seconds: float, outcome: str) -> Summary:
         angular_momentum_residual=_ratio(
             math.sqrt(books.max_angular_momentum_error_squared), float(books.angular_momentum_scale)
         ),
-        outcome=outcome,
+        outcome=_said(outcome, books),
         **_promise(books),
     )
 
 
+def _said(outcome: str, books: Books) -> str:
+    """The outcome, with the steps that exceeded what each was promised to stay below."""
+    if books.steps_above == 0.0:
+        return outcome
+    return (
+        f"{outcome}; {int(books.steps_above)} of {int(books.steps)} steps had an energy error above the "
+        f"{books.step_error_promised:.3g} of one step, the largest {books.max_step_error:.3g}"
+    )
+
+
 def _promise(books: Books) -> dict[str, Any]:
-    """What a calibrated run was asked for, and what its steps were measured to do."""
-    if books.states_asked == 0.0:
-        return {}
-    found = {
-        "position_error_max": POSITION_SHARE * float(books.max_position_error),
-        "outside_training": float(books.states_outside_training / books.states_asked),
-    }
-    if books.tolerance_promised > 0.0:
+    """What a run with learned steps was asked for, and what its steps were measured to do."""
+    found: dict[str, Any] = {}
+    if books.states_asked > 0.0:
+        found["outside_training"] = float(books.states_outside_training / books.states_asked)
+    if books.step_error_promised > 0.0:
+        found["step_error_asked"] = float(books.step_error_promised)
+        found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
+    elif books.states_asked > 0.0:
+        found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
+    if books.states_asked > 0.0 and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
     return found

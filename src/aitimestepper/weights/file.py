@@ -28,6 +28,10 @@ VERSION = 1
 DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
 """The calibrated weights that come with the package."""
 
+RANGES = "ranges"
+"""Entry of `about`, of weights that learned single steps: lowest and highest value of each feature of the current state
+(or of the newest interval) among the states that they were trained on."""
+
 _SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, a little-endian integer."""

@@ -23,7 +23,7 @@ from aitimestepper.training.session.resume import Contents, snapshot, with_all_p
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
 from aitimestepper.weights.file import ModelFile, write_model
 
 
@@ -150,8 +150,7 @@ class _Keeper:
         scales = self.contents["scales"]
         weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
         epoch = self.contents["counters"]["epoch"]
-        samples = self._state.replay.samples
-        seen = self._state.particle if samples is None else samples.state
+        seen = self._state.replay.samples or Samples(self._state.particle.as_batch(), torch.zeros(1), None)
         own = self._state.learned.about(self.contents["model"], seen, final=epoch == self._config.epochs)
         about = {"epoch": epoch, **self._about, **own}
         write_model(

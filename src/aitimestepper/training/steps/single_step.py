@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.features.summary import CODES, Sight
+from aitimestepper.engine.features.summary import CODES, WIDTHS, Sight
 from aitimestepper.engine.training.progress import ORBIT
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
@@ -21,7 +22,8 @@ from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
 from aitimestepper.training.steps.losses import evaluation_mode, log_band_loss
 from aitimestepper.training.steps.rows import rank_within
-from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
+from aitimestepper.weights.file import RANGES
 
 _SMALLEST_ENERGY = 1e-10
 """A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
@@ -120,6 +122,15 @@ class SingleSteps(Learned[Before]):
         """States look the same every time, so they are prepared once."""
         assert memory.samples is not None
         return Start(memory.samples.state, memory.samples.history, *memory.prepared(self.start))
+
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
+        """The range of each feature of the states."""
+        if seen.history is None and self.adapter.history_enabled:
+            return {}  # nothing has been accepted yet
+        with torch.no_grad():
+            features = self.adapter.build_feature_tensor(seen.state, seen.history)
+        current = features[:, -WIDTHS[CODES[self.config.feature_type]] :]
+        return {RANGES: [current.amin(0).tolist(), current.amax(0).tolist()]}
 
     def shares(self, start: Start[Before], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Of at most 64 states spread evenly."""
