@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, Self
@@ -168,9 +169,10 @@ class Summary:
 
         Raises:
             KeyError: one is missing.
+            TypeError, ValueError: one is no number, or not a finite one.
         """
-        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
-        kinds["float | None"] = _float_or_none
+        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": _finite, "str": str}
+        kinds["float | None"] = lambda value: None if value is None else _finite(value)
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
 
 
@@ -180,5 +182,8 @@ def _verdict(achieved: float | None, asked: float | None) -> str | None:
     return "kept" if achieved <= asked else "exceeded"
 
 
-def _float_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a number that is not finite: {number}")
+    return number
