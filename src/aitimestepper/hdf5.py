@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 from aitimestepper.inputs import size_of
 
 DAMAGED = (
@@ -27,7 +26,7 @@ ROOM = 2**26
 """Bytes that may be taken from any file: 64 MiB."""
 
 RATIO = 30
-"""And for each of its bytes. Compressed (gzip 9, shuffled), recordings of 20 to 50 periods have 2.3, equal masses at rest
+"""And for each of its bytes. Compressed (gzip, shuffled), recordings of 50 periods have 2.3, equal masses at rest
 in single precision 4.6; a lattice at rest 140, which has a million bodies before it exceeds the room; zeros 1,000."""
 
 MOST_OF_AN_ATTRIBUTE = 2**20
