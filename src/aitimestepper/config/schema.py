@@ -74,6 +74,10 @@ class Config(  # the last base comes first in the help
 
 
 def _conflicts(config: Config) -> Iterable[str]:
+    for name in sorted(config.model_fields_set):
+        value = getattr(config, name)
+        if any(type(number) is int and number >= 2**63 for number in (value if isinstance(value, tuple) else [value])):
+            yield f"{name} = {value} must be < 2^63"
     if not config.E_lower < config.E_upper:
         yield f"E_lower = {config.E_lower:g} must be < E_upper = {config.E_upper:g}"
     if not config.E_upper < config.energy_threshold:
@@ -170,10 +174,17 @@ def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
         elif not key:
             sentences.append(str(item["ctx"]["error"]) if "ctx" in item else item["msg"])
         else:
-            sentences.append(f"{key} = {item['input']!r} is not allowed: it should {_rule(key, item)}")
+            sentences.append(f"{key} = {_shown(item['input'])} is not allowed: it should {_rule(key, item)}")
     return list(dict.fromkeys(sentences))
 
 
+def _shown(value: Any) -> str:
+    """A value in a message of one line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LONGEST_SHOWN = 200
 _RULES_BY_TYPE = {
     "int_parsing": "be a whole number",
     "int_from_float": "be a whole number",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, NamedTuple, Self
@@ -186,9 +187,10 @@ class Summary:
 
         Raises:
             KeyError: one is missing.
+            TypeError, ValueError: one is no number, or not a finite one.
         """
-        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
-        kinds |= {f"{kind.__name__} | None": _optional(kind) for kind in (float, int)}
+        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": _finite, "str": str}
+        kinds |= {"float | None": _optional(_finite), "int | None": _optional(int)}
         there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
 
@@ -201,3 +203,10 @@ def _verdict(achieved: float | None, asked: float | None) -> str | None:
 
 def _optional(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else kind(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a number that is not finite: {number}")
+    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -184,7 +185,8 @@ def _closest_pair(position: Floats) -> tuple[int, int, float]:
     """Two bodies and their distance; memory grows with the number of bodies, not of pairs."""
     best = 0, 1, math.inf
     for first in range(len(position) - 1):
-        squared = ((position[first + 1 :] - position[first]) ** 2).sum(-1)
+        with np.errstate(over="ignore"):
+            squared = ((position[first + 1 :] - position[first]) ** 2).sum(-1)
         second = int(np.argmin(squared))
         if squared[second] < best[2]:
             best = first, first + 1 + second, float(squared[second])
@@ -242,8 +244,8 @@ def summary_of(books: Books, wall_seconds: float, outcome: str) -> Summary:
         time=float(books.time),
         energy_initial=float(books.initial_energy),
         energy_final=energy,
-        energy_error_max=float(books.max_energy_error) / scale,
-        energy_error_final=abs(energy - float(books.initial_energy)) / scale,
+        energy_error_max=_ratio(float(books.max_energy_error), scale),
+        energy_error_final=_ratio(abs(energy - float(books.initial_energy)), scale),
         momentum_residual=_ratio(math.sqrt(books.max_momentum_error_squared), float(books.momentum_scale)),
         angular_momentum_residual=_ratio(
             math.sqrt(books.max_angular_momentum_error_squared), float(books.angular_momentum_scale)
@@ -280,5 +282,6 @@ def _promise(books: Books) -> dict[str, Any]:
 
 
 def _ratio(part: float, whole: float) -> float:
-    """`part / whole`, where nothing moved 0."""
-    return part / whole if whole > 0 else 0.0
+    """`part / whole`, where nothing moved 0; beyond all numbers the largest: files have no infinity."""
+    most = sys.float_info.max
+    return min(min(part, most) / min(whole, most), most) if whole > 0 else 0.0

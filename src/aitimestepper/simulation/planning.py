@@ -211,12 +211,19 @@ def new_run(system: InitialConditions, plan: Plan) -> Run:
     """A run at its start: the first force is evaluated.
 
     Raises:
-        InputError: the initial energy is not finite.
+        InputError: a force, an energy or the square of a momentum is not finite.
     """
     run = opened(system.mass, system.position, system.velocity, system.time, plan)
     total = float(run.books[0].initial_energy)
-    if not math.isfinite(total):
-        raise InputError(f"the initial energy is {total}: masses, positions or velocities are too large or too close")
+    sizes = [run.books[0].momentum_scale, run.books[0].angular_momentum_scale]
+    with np.errstate(over="ignore"):
+        if not all(
+            np.isfinite(numbers).all() for numbers in (run.system, run.books.view(np.float64), np.square(sizes))
+        ):
+            raise InputError(
+                f"the initial energy is {total:.6g}, and it, a force or a momentum is beyond all numbers: masses, "
+                "positions or velocities are too large, too small or too close"
+            )
     run.books[0].energy_scale = energy_scale(float(run.books[0].kinetic_energy), total)
     return run
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.hdf5 import DAMAGED, Content, opened
+from aitimestepper.inputs import TABLE, content_of
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions
@@ -74,7 +76,7 @@ def write_initial_conditions(
 
 def _read_text(path: Path, G: float) -> InitialConditions:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content_of(path, TABLE).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InitialConditionsError("it is not a text file in UTF-8") from None
     return bodies_from_rows(rows_from_text(text))
@@ -92,10 +94,9 @@ def _read_npy(path: Path, G: float) -> InitialConditions:
 
 
 def _read_hdf5(path: Path, G: float) -> InitialConditions:
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
+            _check_shapes(file)
             _check_gravity(_scalar(file, "G", G), G)
             return InitialConditions(
                 mass=_last_frame(file, "mass", rank=1),
@@ -108,33 +109,43 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
             )
     except InitialConditionsError:
         raise
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
+    except DAMAGED as error:
         raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
 
 
-def _last_row(file: Any) -> int:
+def _check_shapes(file: Content) -> None:
+    """Compare the numbers of bodies before any of them is read."""
+    shapes = [_dataset(file, name).shape for name in ("mass", "position", "velocity")]
+    bodies = {shape[-1 - is_vector :][:1] for shape, is_vector in zip(shapes, (0, 1, 1), strict=True)}
+    if len(bodies) > 1:
+        raise InitialConditionsError(f"mass, position and velocity in it, of shapes {shapes}, do not fit")
+
+
+def _last_row(file: Content) -> int:
     """Index of the last frame. A recording says how many it has; a killed run may leave half a block behind them."""
     return int(json.loads(file["summary"][()])["frames"]) - 1 if "summary" in file else -1
 
 
-def _last_frame(file: Any, name: str, *, rank: int) -> Any:
-    """The dataset, or its last frame if it has one more axis, that of the times."""
-    import h5py
-
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset):
+def _dataset(file: Content, name: str) -> Any:
+    if name not in file:
         raise InitialConditionsError(f"there is no dataset {name!r} in it; mass, position and velocity are needed")
+    return file[name]
+
+
+def _last_frame(file: Content, name: str, *, rank: int) -> Any:
+    """The dataset, or its last frame if it has one more axis, that of the times."""
+    dataset = _dataset(file, name)
     if dataset.ndim == rank + 1 and len(dataset):
         return dataset[_last_row(file)]
     return dataset[()]
 
 
-def _stored(file: Any, name: str) -> Any:
+def _stored(file: Content, name: str) -> Any:
     """The dataset or the attribute of that name, None if there is neither."""
     return file[name][()] if name in file else file.attrs.get(name)
 
 
-def _scalar(file: Any, name: str, default: float) -> float:
+def _scalar(file: Content, name: str, default: float) -> float:
     """A number, that of the last frame if there is one for each, or the default if there is none of that name."""
     value = _stored(file, name)
     if value is None or not np.size(value):
@@ -145,7 +156,9 @@ def _scalar(file: Any, name: str, default: float) -> float:
         raise InitialConditionsError(f"{name} in it must be a number") from None
 
 
-def _texts(file: Any, name: str) -> tuple[str, ...]:
+def _texts(file: Content, name: str) -> tuple[str, ...]:
+    if name in file and file[name].ndim:
+        return file.texts(name)
     stored = _stored(file, name)
     if stored is None:
         return ()

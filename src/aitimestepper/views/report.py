@@ -86,7 +86,7 @@ def report(
     share = _FIGURE_BYTES // len(found)
     sections = [_section(source, share) for source in found]
     title = title or ", ".join(Path(name).resolve().name for name in named)
-    write_atomically(Path(path), _page(title, sections).encode())
+    write_atomically(Path(path), _page(title, sections).encode(errors="backslashreplace"))
 
 
 def check_page(path: Path | str, overwrite: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from aitimestepper.arrays import Floats
@@ -24,6 +26,8 @@ _LEAST_CORRECTION = 0.01
 _ALIKE = 0.1
 """Part of a feature's largest value by which states differ that count as alike for weights of one's own: on one orbit
 some features are conserved, and the energy error of a long run moves them out of a range without width. Chosen."""
+_OUTPUTS = 2
+"""Of a network on single steps: the step, and its predicted error."""
 
 
 def control_of(model: ModelFile, config: Config) -> Control:
@@ -118,11 +122,16 @@ def network_of(model: ModelFile, head: int = 0) -> Network:
         )
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.weights.items()}
     frequencies = arrays.pop("layers.0.frequencies", np.zeros((n_features, 0)))
-    numbers = sorted({int(name.split(".")[1]) for name in arrays})
-    layers = [(arrays[f"layers.{number}.weight"], arrays[f"layers.{number}.bias"]) for number in numbers]
-    if config.fourier_dim != frequencies.shape[1] or len(layers) != len(config.hidden_dims) + 1:
-        raise _other_size(len(layers), len(config.hidden_dims) + 1)
-    units = [n_features + 2 * config.fourier_dim, *config.hidden_dims, len(layers[-1][1])]
+    found = (re.fullmatch(r"layers\.(\d{1,9})\.(weight|bias)", name) for name in arrays)
+    numbers = sorted({int(match[1]) for match in found if match})
+    parts = [(f"layers.{number}.weight", f"layers.{number}.bias") for number in numbers]
+    if arrays.keys() != {name for pair in parts for name in pair} or len(parts) != len(config.hidden_dims) + 1:
+        raise _other_size(", ".join(sorted(arrays)) or "nothing", f"{len(config.hidden_dims) + 1} layers")
+    layers = [(arrays[weight], arrays[bias]) for weight, bias in parts]
+    if frequencies.shape != (n_features, config.fourier_dim):
+        raise _other_size(frequencies.shape, (n_features, config.fourier_dim))
+    n_outputs = len(HEADS) if model.calibrated else _OUTPUTS
+    units = [n_features + 2 * config.fourier_dim, *config.hidden_dims, n_outputs]
     for (weight, bias), shape in zip(layers, zip(units[1:], units[:-1], strict=True), strict=True):
         if weight.shape != shape or bias.shape != shape[:1]:
             raise _other_size(weight.shape, shape)

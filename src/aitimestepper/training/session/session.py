@@ -87,6 +87,8 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -
     if contents is not None:
         kept = config_of(contents)
         config = kept.replace(**{key: value for key, value in config.explicit().items() if key in RESUMABLE})
+    else:
+        _check_texts(config)
     state = build_training(config)
     if config.wandb:
         require_wandb()  # before the run directory is made, which would be in the way of the next try
@@ -104,6 +106,20 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -
     return TrainingOutcome(
         run_dir, run_dir / MODEL_FILE, result["epochs_completed"], bool(result["interrupted"]), summary
     )
+
+
+def _check_texts(config: Config) -> None:
+    """Refuse what the files of a training, which are in UTF-8, cannot say.
+
+    Raises:
+        InputError: the name of a file has other bytes.
+    """
+    for key, value in config.explicit().items():
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{key} = {value!r} is not in UTF-8, as the configuration of a training is") from None
 
 
 def build_training(config: Config) -> TrainingState:
