@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
         return SUCCESS
     config = Config(**parsed.keys)
     spec = _spec(parsed.own, _OPTIONS)
-    system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
+    system = initial_conditions(spec, G=config.G, softening=config.given("softening"), seed=config.seed)
     _write(system, parsed.own.get("output"), config)
     _describe(system)
     return SUCCESS
@@ -86,6 +86,7 @@ def _write(system: InitialConditions, output: str | None, config: Config) -> Non
 def _describe(system: InitialConditions) -> None:
     facts = [f"{system.n_bodies} bodies in {system.n_dims} dimensions"]
     facts += [f"period {system.period:.8g}"] if system.period else []
+    facts += [f"softening {system.softening:g}"] if system.softening else []
     facts += [system.note] if system.note else []
     facts += [", ".join(system.names)] if system.names else []
     print("; ".join(facts), file=sys.stderr)

@@ -34,6 +34,7 @@ class InitialConditions:
         time: of the initial state.
         names: one for each body, or empty.
         note: units and source, one line.
+        softening: Plummer length that their source says belongs to them; 0 if it says none.
 
     Raises:
         InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass, no mass at all.
@@ -46,6 +47,7 @@ class InitialConditions:
     time: float = 0.0
     names: tuple[str, ...] = ()
     note: str = ""
+    softening: float = 0.0
 
     def __post_init__(self) -> None:
         arrays = {name: _floats(name, getattr(self, name)) for name in ("mass", "position", "velocity")}
@@ -57,6 +59,8 @@ class InitialConditions:
             raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
         if not math.isfinite(self.time):
             raise InitialConditionsError(f"time must be finite, got {self.time}")
+        if not (math.isfinite(self.softening) and self.softening >= 0):
+            raise InitialConditionsError(f"softening must be >= 0 and finite, got {self.softening}")
         for name in ("position", "velocity"):
             arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
         for name, array in arrays.items():
@@ -106,6 +110,18 @@ def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
             break
         vectors = vectors - moment / math.fsum(weight)
     return vectors
+
+
+def agreed_softening(system: InitialConditions, asked: float | None) -> float:
+    """The softening of a run of these bodies: what was asked for, None for nothing, or else what belongs to them.
+
+    Raises:
+        InitialConditionsError: both are there, and differ.
+    """
+    own = system.softening
+    if asked is not None and own > 0 and not math.isclose(own, asked, rel_tol=1e-12):
+        raise InitialConditionsError(f"it was made with softening = {own!r}, not {asked!r}: leave softening out")
+    return own if asked is None else asked
 
 
 def check_apart(system: InitialConditions, softening: float) -> None:
