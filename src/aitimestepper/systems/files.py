@@ -1,4 +1,4 @@
-"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives.
+"""Initial conditions in files: tables, rows as .npy, HDF5 (also a recording's), REBOUND archives.
 
 What is written is read back to the last bit.
 """
@@ -20,14 +20,15 @@ from aitimestepper.errors import InitialConditionsError, OutputError, OutputExis
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions, agreed_softening
-from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
+from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
 
 
 def read_initial_conditions(path: Path | str, *, G: float = 1.0, softening: float | None = None) -> InitialConditions:
     """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
 
     Args:
-        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken.
+        path: .npy, .h5, .bin, .rebound, .archive, or a table with any other suffix or none; of several frames the last
+            one is taken.
         G: gravitational constant of the run that asks. A file that was made with another one is refused.
         softening: of the run that asks; None for that of the file. A file that was made with another one is refused.
 
@@ -53,7 +54,7 @@ def write_initial_conditions(
 ) -> None:
     """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
 
-    Only .h5 keeps the period, the time, the names, the note, the softening and, if given, G.
+    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names either.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is False.
@@ -80,7 +81,7 @@ def _read_text(path: Path, G: float) -> InitialConditions:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InitialConditionsError("it is not a text file in UTF-8") from None
-    return bodies_from_rows(rows_from_text(text))
+    return bodies_from_text(text)
 
 
 def _read_npy(path: Path, G: float) -> InitialConditions:
@@ -199,6 +200,8 @@ def _reader_of(path: Path) -> Reader:
         with path.open("rb") as stream:
             start = stream.read(32)
         reader = next((known for mark, known in _READERS_BY_FIRST_BYTES.items() if start.startswith(mark)), None)
+    if reader is None and b"\0" not in start:
+        return _read_text
     if reader is None:
         raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
     return reader
@@ -208,11 +211,11 @@ def _reader_of(path: Path) -> Reader:
 
 
 def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), ",").encode()
+    return text_from_bodies(system, ",").encode()
 
 
 def _encode_txt(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), " ", header_mark="# ").encode()
+    return text_from_bodies(system, " ", header_mark="# ").encode()
 
 
 def _encode_npy(system: InitialConditions, G: float | None) -> bytes:

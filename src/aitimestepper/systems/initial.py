@@ -32,7 +32,7 @@ class InitialConditions:
         velocity: (N, D).
         period: orbital period of the system (the innermost one of a hierarchy), 0 if it has none.
         time: of the initial state.
-        names: one for each body, or empty.
+        names: one for each body, no two alike, or empty.
         note: units and source, one line.
         softening: Plummer length that their source says belongs to them; 0 if it says none.
 
@@ -169,6 +169,13 @@ def _check_shapes(mass: Floats, position: Floats, velocity: Floats, names: Seque
         raise InitialConditionsError(f"there must be one mass for each body: {len(mass)} for {len(position)} bodies")
     if len(names) not in (0, len(mass)):
         raise InitialConditionsError(f"there must be one name for each body: {len(names)} for {len(mass)} bodies")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen or not name or not name.isprintable():
+            raise InitialConditionsError(
+                f"names must be printable, no two alike, got {name[:40]!r}{' twice' * (name in seen)}"
+            )
+        seen.add(name)
 
 
 def _check_finite(name: str, array: Floats) -> None:
