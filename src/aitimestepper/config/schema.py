@@ -68,6 +68,10 @@ class Config(  # the last base comes first in the help
         """A validated copy with some keys changed."""
         return Config(**{**self.explicit(), **changes})
 
+    def given(self, key: str) -> Any:
+        """The value of a key, or None where it was not set and has its default."""
+        return getattr(self, key) if key in self.model_fields_set else None
+
     def explicit(self) -> dict[str, Any]:
         """The keys that were set, by the name that a user types."""
         return self.model_dump(by_alias=True, include=set(self.model_fields_set))

@@ -55,8 +55,8 @@ class Integrators:
         system = None
         try:
             system = self._request.system_of(member)
-            check_apart(system, self._request.settings.config.softening)
             request = request_of(self._request.settings, system)
+            check_apart(system, request.settings.config.softening)
             goal = goal_of(request)._replace(every=0, interval=math.inf, keeps=False)
             plan = planned(request, own=self._own, goal=goal)
             run = plan.new_run()

@@ -13,7 +13,7 @@ from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import check_tolerance, order_for
 from aitimestepper.weights.file import ModelFile, model_path, read_model
 
@@ -102,13 +102,24 @@ def checked(config: Config, *, calibrated: bool) -> Config:
 
 
 def request_of(settings: Settings, system: InitialConditions) -> Request:
-    """A run of these bodies.
+    """A run of these bodies, with the softening that belongs to them unless another is set.
 
     Raises:
         InputError: the settings do not fit the bodies.
     """
+    settings = settings._replace(config=with_softening(settings.config, system))
     check_field(settings.config, system)
     return Request(settings, system, _end_time(settings.config, system))
+
+
+def with_softening(config: Config, system: InitialConditions) -> Config:
+    """The configuration with the softening of the bodies, if they have one.
+
+    Raises:
+        InitialConditionsError: it is set to another one.
+    """
+    agreed = agreed_softening(system, config.given("softening"))
+    return config if agreed == config.softening else config.replace(softening=agreed)
 
 
 def check_field(config: Config, system: InitialConditions) -> None:
@@ -135,8 +146,8 @@ def bodies_of(config: Config, system: InitialConditions | None = None) -> Initia
         raise InputError(f"bodies were passed, so ic = {config.ic!r} would do nothing: leave it out")
     if system is None:
         assert config.ic is not None
-        return initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
-    check_apart(system, config.softening)
+        return initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+    check_apart(system, agreed_softening(system, config.given("softening")))
     return system
 
 

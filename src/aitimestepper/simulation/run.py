@@ -113,6 +113,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         time=float(frames.time[0]),
         names=info.names,
         note=info.note,
+        softening=info.softening,
     )
 
 

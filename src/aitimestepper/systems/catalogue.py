@@ -12,7 +12,7 @@ from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
 from aitimestepper.outputs import spelled
 from aitimestepper.systems.files import read_initial_conditions
-from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.systems.orbits import osculating_period
 from aitimestepper.systems.sources import SOURCES, Option
 
@@ -34,7 +34,9 @@ def seeded(spec: str, seed: int) -> tuple[str, int | None]:
     return f"{name}:{rest}".removesuffix(":"), values.get("seed", seed)
 
 
-def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, seed: int = 0) -> InitialConditions:
+def initial_conditions(
+    spec: str, *, G: float = 1.0, softening: float | None = None, seed: int = 0
+) -> InitialConditions:
     """Build or read what `--ic` names: `NAME`, `NAME:KEY=VALUE,...`, or a file.
 
     A named system is scaled to `G` (velocities by sqrt(G)); a file is in the user's units already. Two bodies that
@@ -43,7 +45,8 @@ def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, see
     Args:
         spec: the specification.
         G: gravitational constant of the run.
-        softening: Plummer softening of the run; with 0 no two bodies may be at one point.
+        softening: Plummer softening of the run; None for that of the file, or 0. With 0 no two bodies may be at one
+            point.
         seed: of the systems that are drawn, unless `spec` gives one itself.
 
     Raises:
@@ -58,12 +61,13 @@ def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, see
             values |= _parse_options(name, text)
         system = SOURCES[name].build(values).with_gravity(G)
     elif _looks_like_path(spec):
-        system = read_initial_conditions(spec, G=G)
+        system = read_initial_conditions(spec, G=G, softening=softening)
     else:
         raise InitialConditionsError(
             f"unknown initial conditions {name!r}{nearest(name, SOURCES)} (known: {', '.join(SOURCES)}, or a file)"
         )
-    check_apart(system, softening)
+    system = replace(system, softening=agreed_softening(system, softening))
+    check_apart(system, system.softening)
     return _with_period(system, G)
 
 

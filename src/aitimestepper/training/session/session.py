@@ -202,8 +202,8 @@ def training_systems(config: Config, device: torch.device | None = None) -> Part
     """The system that `ic` names, or a batch of drawn ones: orbits of two bodies, random systems of more."""
     field = external_field(config)
     if config.ic is not None:
-        system = initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
-        return particle_of(system, config, field, device)
+        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        return particle_of(system, config.replace(softening=system.softening), field, device)
     rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
         systems = sample_orbits(
