@@ -1,4 +1,4 @@
-"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives.
+"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives, trainings.
 
 What is written is read back to the last bit.
 """
@@ -17,26 +17,39 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.names import SYSTEMS_FILE
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
+from aitimestepper.systems.trainings import read_training_system
 
 
-def read_initial_conditions(path: Path | str, *, G: float = 1.0) -> InitialConditions:
+def read_initial_conditions(
+    path: Path | str, *, G: float = 1.0, softening: float = 0.0, number: int | None = None
+) -> InitialConditions:
     """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
 
     Args:
-        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken.
+        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken. The run
+            directory of a training, or `initial_conditions.npz` in it, is the system that it began with.
         G: gravitational constant of the run that asks. A file that was made with another one is refused.
+        softening: of the run that asks; a training that had another one is refused.
+        number: which of the systems of a training, counted from 0; None where there is but one.
 
     Raises:
         InitialConditionsError: names the file, what is wrong in it, and the line if it has lines.
     """
     path = Path(path)
+    if (path / SYSTEMS_FILE).exists():
+        path = path / SYSTEMS_FILE
     try:
         if path.exists() and not path.is_file():
-            raise InitialConditionsError("it is not a regular file")
+            raise InitialConditionsError("it is not a regular file, nor the run directory of a training")
+        if path.suffix.lower() == TRAINING_SUFFIX:
+            return _of_training(path, G, softening, number)
+        if number is not None:
+            raise InitialConditionsError(f"only a training has several systems: leave :system={number} out")
         return _reader_of(path)(path, G)
     except InitialConditionsError as error:
         raise InitialConditionsError(f"cannot read the initial conditions {path}: {error}") from None
@@ -168,10 +181,22 @@ def _read_archive(path: Path, G: float) -> InitialConditions:
     )
 
 
+def _of_training(path: Path, G: float, softening: float, number: int | None) -> InitialConditions:
+    found = read_training_system(path, number)
+    _check_gravity(found.G, G)
+    if not math.isclose(found.softening, softening, rel_tol=1e-12):
+        raise InitialConditionsError(
+            f"it was made with softening {found.softening!r}, not {softening!r}: pass --softening {found.softening!r}"
+        )
+    return found.system
+
+
 def _check_gravity(found: float, asked: float) -> None:
     if not math.isclose(found, asked, rel_tol=1e-12):
         raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
 
+
+TRAINING_SUFFIX = Path(SYSTEMS_FILE).suffix
 
 Reader = Callable[[Path, float], InitialConditions]
 
@@ -198,7 +223,9 @@ def _reader_of(path: Path) -> Reader:
             start = stream.read(32)
         reader = next((known for mark, known in _READERS_BY_FIRST_BYTES.items() if start.startswith(mark)), None)
     if reader is None:
-        raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
+        raise InitialConditionsError(
+            f"its kind is not known; the suffix must be one of {', '.join((*_READERS, TRAINING_SUFFIX))}"
+        )
     return reader
 
 

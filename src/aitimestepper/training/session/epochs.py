@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from aitimestepper.engine.training.progress import SPENT
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
+from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.training.part_one.collect import collect_epoch
 from aitimestepper.training.part_one.torch_loop import OnAttempt
 from aitimestepper.training.part_two.generalize import generalize
@@ -81,6 +82,7 @@ class TrainingState:
         history: the running history; None without one.
         spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
             for nothing.
+        systems: the same as they were drawn or read, for the run directory; none where the caller built `initial`.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
@@ -96,6 +98,7 @@ class TrainingState:
     replay: ReplayMemory
     history: HistoryBuffer | None = None
     spent: Floats = field(default_factory=lambda: np.zeros((0, SPENT)))
+    systems: Sequence[InitialConditions] = ()
     redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
