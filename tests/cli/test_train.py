@@ -38,7 +38,9 @@ def test_the_system_of_a_training_is_the_one_that_is_offered_and_it_runs(call):
     assert " --ic runs/two:system=0 --steps 1000 --timestep learned --model runs/two" in hint
     words = hint.partition("aitimestepper ")[2].split()
     assert call(*words).code == 0
-    call("simulate", "--ic", "runs/two", "--steps", 1, "--tolerance", 1e-6).refuses("a training has 2 systems in it: choose one")
+    call("simulate", "--ic", "runs/two", "--steps", 1, "--tolerance", 1e-6).refuses(
+        "a training has 2 systems in it: choose one"
+    )
     for words in (
         ["simulate", "--ic", "runs/one", "--steps", 1, "--timestep", "fixed", "--dt", 0.01],
         ["ensemble", "--ic", "runs/two:system=1", "--count", 1, "--steps", 1, "--timestep", "fixed", "--dt", 0.01],

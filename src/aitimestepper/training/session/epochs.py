@@ -20,7 +20,7 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.training.part_one.collect import collect_epoch
+from aitimestepper.training.part_one.collect import collect_epoch, warn_of_an_empty_trajectory
 from aitimestepper.training.part_one.torch_loop import OnAttempt
 from aitimestepper.training.part_two.generalize import generalize
 from aitimestepper.training.steps import ranks
@@ -65,7 +65,9 @@ def train_epoch_two_phase(
         model, optimizer, particle, particle, learned, generator, replay, adapter.history(history_buffer)
     )
     state.spent = state.spent if spent is None else spent
-    return _train_epoch(state, warmup_steps, resting, on_attempt)
+    result = _train_epoch(state, warmup_steps, resting, on_attempt)
+    warn_of_an_empty_trajectory(result["trajectory_metrics"])
+    return result
 
 
 @dataclass
