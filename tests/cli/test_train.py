@@ -91,6 +91,8 @@ def test_a_bad_file_gives_one_line(call, content, fragments):
         (["--E-upper=1e-3"], "E_upper = 0.001 must be < energy_threshold = 0.0002"),
         (["--feature-type", "basik"], "it should be 'basic', 'rich', 'delta_mag' or 'invariant'"),
         (["--feature-type", "delta_mag"], "needs history_len >= 1"),
+        (["--optimizer", "adamm"], "it should be 'adamw', 'adam' or 'sgd'"),
+        (["--momentum", "0.5"], "momentum = 0.5 does nothing with optimizer = adamw"),
         (["--save-name", ".."], "without slashes or a leading dot"),
         (["--ic", "keplr"], "did you mean kepler?"),
         (["--ic", "kepler", "--num-orbits", "3"], "num_orbits cannot be set beside it"),

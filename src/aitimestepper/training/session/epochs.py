@@ -217,6 +217,7 @@ def _all_covered(state: TrainingState) -> bool:
 def _record(state: TrainingState, config: Config, result: dict[str, Any], skipped: bool) -> EpochRecord:
     collected, generalised = result["trajectory_metrics"], result["generalization_metrics"]
     numbers = {key: float(value) for part in (collected, generalised) for key, value in part.items()}
+    numbers["epoch_time"] = result["epoch_time"]
     numbers = ranks.combined({**numbers, "min_time": float(state.particle.current_time.min())})
     time = numbers.pop("min_time")
     return EpochRecord(

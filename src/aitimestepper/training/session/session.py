@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 import torch
+from torch.optim import SGD, Adam, AdamW
 
 from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
@@ -183,10 +184,14 @@ def _before_the_first_epoch(
     )
 
 
-def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.AdamW:
+def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
     # Fused where torch can: for a small network the many small operations cost more than their arithmetic.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+    kind: type[torch.optim.Optimizer] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}[config.optimizer]
+    settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
+    if kind is SGD:
+        settings["momentum"] = config.momentum
+    return kind(model.parameters(), **settings)
 
 
 def training_systems(config: Config, device: torch.device | None = None) -> ParticleTorch:
