@@ -48,7 +48,8 @@ class SystemKeys(KeyGroup):
 
     ic: str | None = Field(
         None,
-        description="initial conditions: a name with options (kepler:e=0.6,a=1) or a file; see 'ic --list'",
+        description="initial conditions: a name with options (kepler:e=0.6,a=1; see 'ic --list'), a file, or a system "
+        "of a training (runs/first:system=0)",
         json_schema_extra={"metavar": "SPEC"},
     )
 

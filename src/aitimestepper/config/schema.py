@@ -106,6 +106,8 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated and draw = mixed go together"
     if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
         yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
+    if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
+        yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)

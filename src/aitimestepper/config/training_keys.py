@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from aitimestepper.config.keys import KeyGroup
-from aitimestepper.names import Activation, Command, Draw, Dtype, FeatureType, NormMode, OutputScale
+from aitimestepper.names import Activation, Command, Draw, Dtype, FeatureType, NormMode, Optimiser, OutputScale
 
 _TRAIN: tuple[Command, ...] = ("train",)
 
@@ -83,11 +83,15 @@ class OptimiserKeys(KeyGroup):
     """Optimiser"""
 
     commands = _TRAIN
-    lr: float = Field(2e-3, gt=0, description="learning rate of Adam")
+    optimizer: Optimiser = Field("adamw", description="what learns; with sgd Part 1 is not compiled")
+    lr: float = Field(2e-3, gt=0, description="learning rate")
     lr_final: float | None = Field(
         None, gt=0, description="learning rate at the end, reached by half a cosine (default: as at the start)"
     )
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    weight_decay: float = Field(
+        0.0, ge=0, description="pull of the weights to zero: by itself (adamw), or as part of the gradient (adam, sgd)"
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="part of the last step that sgd takes again")
     error_loss_weight: float = Field(
         0.0, ge=0, description="weight of the loss on the predicted energy error (second network output)"
     )

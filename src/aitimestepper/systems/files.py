@@ -1,4 +1,4 @@
-"""Initial conditions in files: tables, rows as .npy, HDF5 (also a recording's), REBOUND archives.
+"""Initial conditions in files: tables, rows as .npy, HDF5 (also a recording's), REBOUND archives, trainings.
 
 What is written is read back to the last bit.
 """
@@ -19,29 +19,44 @@ import numpy as np
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.inputs import TABLE, content_of
+from aitimestepper.names import SYSTEMS_FILE
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions, agreed_softening
 from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
+from aitimestepper.systems.trainings import read_training_system
 
 
-def read_initial_conditions(path: Path | str, *, G: float = 1.0, softening: float | None = None) -> InitialConditions:
+def read_initial_conditions(
+    path: Path | str, *, G: float = 1.0, softening: float | None = None, number: int | None = None
+) -> InitialConditions:
     """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
 
     Args:
         path: .npy, .h5, .bin, .rebound, .archive, or a table with any other suffix or none; of several frames the last
-            one is taken.
+            one is taken. The run directory of a training, or `initial_conditions.npz` in it, is the system that it
+            began with.
         G: gravitational constant of the run that asks. A file that was made with another one is refused.
         softening: of the run that asks; None for that of the file. A file that was made with another one is refused.
+        number: which of the systems of a training, counted from 0; None where there is but one.
 
     Raises:
         InitialConditionsError: names the file, what is wrong in it, and the line if it has lines.
     """
     path = Path(path)
+    if (path / SYSTEMS_FILE).exists():
+        path = path / SYSTEMS_FILE
     try:
         if path.exists() and not path.is_file():
-            raise InitialConditionsError("it is not a regular file")
-        system = _reader_of(path)(path, G)
+            raise InitialConditionsError("it is not a regular file, nor the run directory of a training")
+        if path.suffix.lower() == TRAINING_SUFFIX:
+            found = read_training_system(path, number)
+            _check_gravity(found.G, G)
+            system = found.system
+        elif number is not None:
+            raise InitialConditionsError(f"only a training has several systems: leave :system={number} out")
+        else:
+            system = _reader_of(path)(path, G)
         agreed_softening(system, softening)
         return system
     except InitialConditionsError as error:
@@ -189,6 +204,8 @@ def _check_gravity(found: float, asked: float) -> None:
         raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
 
 
+TRAINING_SUFFIX = Path(SYSTEMS_FILE).suffix
+
 Reader = Callable[[Path, float], InitialConditions]
 
 _READERS: dict[str, Reader] = {
@@ -216,7 +233,9 @@ def _reader_of(path: Path) -> Reader:
     if reader is None and b"\0" not in start:
         return _read_text
     if reader is None:
-        raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
+        raise InitialConditionsError(
+            f"its kind is not known; the suffix must be one of {', '.join((*_READERS, TRAINING_SUFFIX))}"
+        )
     return reader
 
 

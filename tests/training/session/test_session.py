@@ -54,7 +54,7 @@ def same(first: Path | str, second: Path | str) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("keys", [{}, HISTORY])
+@pytest.mark.parametrize("keys", [{}, HISTORY, {"optimizer": "adam", "weight_decay": 0.1}, {"optimizer": "sgd"}])
 def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(keys):
     train(Config(epochs=8, save_name="whole", **SMALL, **keys))
     train(Config(epochs=3, save_name="halves", **SMALL, **keys))
@@ -64,6 +64,37 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(keys):
     assert same("runs/whole", "runs/halves")
     epochs = [json.loads(line)["epoch"] for line in Path("runs/halves/metrics.jsonl").read_text().splitlines()]
     assert epochs == list(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "loop"),
+    [
+        ({}, torch.optim.AdamW, "compiled"),
+        ({"optimizer": "adam"}, torch.optim.Adam, "compiled"),
+        ({"optimizer": "sgd", "momentum": 0.5}, torch.optim.SGD, "in torch"),
+    ],
+)
+def test_the_optimiser_is_the_one_that_was_asked_for_and_the_log_says_which_loop_runs(keys, kind, loop):
+    config = Config(epochs=1, weight_decay=0.25, **SMALL, **keys)
+    optimizer = build_training(config).optimizer
+    assert type(optimizer) is kind
+    assert {"lr": 1e-3, "weight_decay": 0.25, "momentum": 0.5 if keys.get("momentum") else None}.items() <= {
+        "momentum": None, **optimizer.defaults
+    }.items()  # fmt: skip
+    assert read_model(train(config).model_path).about["part_one"] == loop
+
+
+def test_weight_decay_pulls_by_itself_in_adamw_and_through_the_gradient_in_adam():
+    for name, optimizer in (("adamw", "adamw"), ("adam", "adam"), ("plain", "adam"), ("decoupled", "adamw")):
+        decay = 0.0 if name in ("plain", "decoupled") else 0.5
+        train(Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
+    assert same("runs/plain", "runs/decoupled")
+    assert not same("runs/adam", "runs/adamw")
+
+
+def test_the_last_metrics_tell_how_long_the_last_epoch_took():
+    summary = train(Config(epochs=2, **SMALL)).summary
+    assert 0 < summary["epoch_time"] < summary["total_time"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():

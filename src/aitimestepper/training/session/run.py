@@ -16,7 +16,7 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.names import MODEL_FILE, RESUME_FILE
-from aitimestepper.training.part_one.collect import why_torch
+from aitimestepper.training.part_one.collect import warn_of_an_empty_trajectory, why_torch
 from aitimestepper.training.session.epochs import TrainingState, epochs
 from aitimestepper.training.session.observers import Checkpoints, Observer
 from aitimestepper.training.session.resume import Contents, snapshot, with_all_parts, write_resume
@@ -95,6 +95,8 @@ def run_training(
                 for observer in watching:
                     observer.epoch(record)
             keeper.write()
+            if record is not None and not len(state.replay):
+                warn_of_an_empty_trajectory(record.metrics)
         except KeyboardInterrupt:
             interrupted = True
             keeper.write()
