@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,21 @@ from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in this thread alone; bits must not depend on how many share an array.
+
+    Networks are small: on two cores one thread was as fast or faster.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+@one_thread()
 def train_epoch_two_phase(
     model: nn.Module,
     particle: ParticleTorch,

@@ -17,7 +17,7 @@ from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.names import MODEL_FILE, RESUME_FILE
 from aitimestepper.training.part_one.collect import warn_of_an_empty_trajectory, why_torch
-from aitimestepper.training.session.epochs import TrainingState, epochs
+from aitimestepper.training.session.epochs import TrainingState, epochs, one_thread
 from aitimestepper.training.session.observers import Checkpoints, Observer
 from aitimestepper.training.session.resume import Contents, snapshot, with_all_parts, write_resume
 from aitimestepper.training.steps import ranks
@@ -63,6 +63,7 @@ def run_two_phase_training(
     return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
 
 
+@one_thread()
 def run_training(
     state: TrainingState,
     config: Config,

@@ -27,7 +27,7 @@ from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.systems.trainings import write_training_systems
-from aitimestepper.training.session.epochs import TrainingState
+from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
@@ -80,7 +80,7 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
-    with ranks.processes(torch_device(config)):
+    with one_thread(), ranks.processes(torch_device(config)):
         return _train(config, resume, observers)
 
 

@@ -173,6 +173,17 @@ class Learned(ABC, Generic[K]):
     def replayed(self, memory: ReplayMemory) -> Start[K]:
         """Every state of a memory as a start for Part 2."""
 
+    def packed(self, memory: ReplayMemory) -> dict[str, Tensor]:
+        """What has been computed of the states of a memory and is not to be computed anew: (S, ...) each."""
+        return {}
+
+    def unpack(self, memory: ReplayMemory, numbers: Mapping[str, Tensor]) -> None:
+        """Give a memory what `packed` gave for the same states.
+
+        Raises:
+            KeyError, ValueError: it is not of these states.
+        """
+
     @abstractmethod
     def attempt(self, model: nn.Module, start: Start[K], chosen: Tensor | None = None, *, n_steps: int = 1) -> Attempt:
         """Try what the network chooses from the starts at `chosen`, or from all, in the mode that the model is in."""

@@ -130,12 +130,14 @@ class ReplayMemory:
 
     Attributes:
         samples: the states; None while there are none.
+        prepared: features of the first rows, and what else is known of them; None while nothing is. Computed anew, they
+            could differ in the last bit: torch rounds some functions of a number by where it stands in its array.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.samples: Samples | None = None
-        self._prepared: tuple[Tensor, Any] | None = None  # features of the first rows, and what else is known of them
+        self.prepared: tuple[Tensor, Any] | None = None
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -148,23 +150,23 @@ class ReplayMemory:
         joined = new if self.samples is None else self.samples.then(new)
         lost = max(len(joined) - self.capacity, 0)
         self.samples = joined[lost:] if lost else joined
-        if lost and self._prepared is not None:
-            features, known = self._prepared
-            self._prepared = features[lost:], known.since(lost)
+        if lost and self.prepared is not None:
+            features, known = self.prepared
+            self.prepared = features[lost:], known.since(lost)
 
-    def prepared(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
+    def prepare(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
         """Features of every state, and what else is known of them; what has been prepared once is kept.
 
         Args:
             prepare: gives a `Start` whose `known` can be cut and joined.
         """
         assert self.samples is not None
-        done = 0 if self._prepared is None else len(self._prepared[0])
+        done = 0 if self.prepared is None else len(self.prepared[0])
         if done < len(self.samples):
             new = self.samples[done:]
             *_, features, known = prepare(new.state, new.history)
-            if self._prepared is not None:
-                features, known = torch.cat([self._prepared[0], features]), self._prepared[1].then(known)
-            self._prepared = features, known
-        assert self._prepared is not None
-        return self._prepared
+            if self.prepared is not None:
+                features, known = torch.cat([self.prepared[0], features]), self.prepared[1].then(known)
+            self.prepared = features, known
+        assert self.prepared is not None
+        return self.prepared
