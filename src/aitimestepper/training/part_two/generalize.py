@@ -90,8 +90,8 @@ def generalize_on_trajectory(
         generator: source of the minibatches; None for one seeded with `config.seed`.
 
     Returns:
-        Whether all states pass, the number of iterations, and the metrics. Below `min_replay_size` states nothing is
-        done, which `skipped` says; that is no convergence.
+        Whether all states pass, the number of iterations, and the metrics. Below `min_replay_size` states, or with
+        `replay_steps` 0, nothing is done, which `skipped` says; that is no convergence.
     """
     learned = SingleSteps(config, adapter)
     history = adapter.history(history_buffer)
@@ -109,7 +109,7 @@ def generalize(
 ) -> tuple[bool, int, dict[str, float]]:
     """Part 2, whatever is learned; arguments and result as for `generalize_on_trajectory`, `history` in force."""
     config = learned.config
-    if ranks.least(_count_systems(states)) < config.min_replay_size:
+    if config.replay_steps == 0 or ranks.least(_count_systems(states)) < config.min_replay_size:
         return False, 0, {**_NOTHING, "skipped": True}
     generator = generator or torch.Generator().manual_seed(config.seed)
     start = _start(learned, states, history)
