@@ -42,6 +42,7 @@ SMALL = {
     "checkpoint_every": 2,
     "tensorboard": False,
 }
+IMPATIENT = {"replay_patience": 1, "replay_steps": 50, "lr": 1e-5}
 HISTORY = {"history_len": 2, "feature_type": "delta_mag", "normalize_inputs": True, "dropout": 0.2}
 
 
@@ -54,10 +55,13 @@ def same(first: Path | str, second: Path | str) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("keys", [{}, HISTORY, {"optimizer": "adam", "weight_decay": 0.1}, {"optimizer": "sgd"}])
+@pytest.mark.parametrize(
+    "keys", [{}, HISTORY, {"optimizer": "adam", "weight_decay": 0.1}, {"optimizer": "sgd"}, IMPATIENT]
+)
 def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(keys):
-    train(Config(epochs=8, save_name="whole", **SMALL, **keys))
-    train(Config(epochs=3, save_name="halves", **SMALL, **keys))
+    keys = {**SMALL, **keys}
+    train(Config(epochs=8, save_name="whole", **keys))
+    train(Config(epochs=3, save_name="halves", **keys))
     assert not same("runs/whole", "runs/halves")
     outcome = train(Config(epochs=8), resume=Path("runs/halves"))
     assert outcome.epochs_completed == 8
