@@ -6,4 +6,4 @@ BAD_INPUT = 2
 RUN_FAILED = 3
 """The run began and could not be finished; what was reached is kept."""
 INTERRUPTED = 130
-"""Ctrl-C: 128 and the number of its signal, as shells have it."""
+"""Ctrl-C: 128 and the number of its signal, as shells have it; of SIGTERM `main` makes 143."""
