@@ -63,6 +63,8 @@ RESUMED = {
     "history": {**FAMILY, **HISTORY},
     "history of one system": {**FAMILY, **HISTORY, "num_orbits": 1, "ic": "figure-eight", "feature_type": "basic"},
     "rollouts, in torch": {**FAMILY, "n_steps": 2, "history_len": 1},
+    "sgd": {**FAMILY, "optimizer": "sgd"},
+    "adam": {**FAMILY, "optimizer": "adam", "weight_decay": 0.1},
     "single precision": {**FAMILY, "dtype": "float32", "energy_threshold": 1e-2, "E_upper": 1e-3, "E_lower": 1e-4},
 }
 
@@ -70,6 +72,37 @@ RESUMED = {
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_run_stopped_after_every_epoch_ends_with_the_bits_of_one_that_never_was(name):
     check_that_stopping_changes_nothing(RESUMED[name], epochs=9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "loop"),
+    [
+        ({}, torch.optim.AdamW, "compiled"),
+        ({"optimizer": "adam"}, torch.optim.Adam, "compiled"),
+        ({"optimizer": "sgd", "momentum": 0.5}, torch.optim.SGD, "in torch"),
+    ],
+)
+def test_the_optimiser_is_the_one_that_was_asked_for_and_the_log_says_which_loop_runs(keys, kind, loop):
+    config = Config(epochs=1, weight_decay=0.25, **SMALL, **keys)
+    optimizer = build_training(config).optimizer
+    assert type(optimizer) is kind
+    assert {"lr": 1e-3, "weight_decay": 0.25, "momentum": 0.5 if keys.get("momentum") else None}.items() <= {
+        "momentum": None, **optimizer.defaults
+    }.items()  # fmt: skip
+    assert read_model(train(config).model_path).about["part_one"] == loop
+
+
+def test_weight_decay_pulls_by_itself_in_adamw_and_through_the_gradient_in_adam():
+    for name, optimizer in (("adamw", "adamw"), ("adam", "adam"), ("plain", "adam"), ("decoupled", "adamw")):
+        decay = 0.0 if name in ("plain", "decoupled") else 0.5
+        train(Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
+    assert same("runs/plain", "runs/decoupled")
+    assert not same("runs/adam", "runs/adamw")
+
+
+def test_the_last_metrics_tell_how_long_the_last_epoch_took():
+    summary = train(Config(epochs=2, **SMALL)).summary
+    assert 0 < summary["epoch_time"] < summary["total_time"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():

@@ -200,6 +200,6 @@ class Learned(ABC, Generic[K]):
     def shares(self, start: Start[K], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Steps over the largest that pass, and whether they passed, of some or all states."""
 
-    def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
+    @abstractmethod
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
         """What a model file says of its weights beside where they come from; `seen` are states of the training."""
-        return {}

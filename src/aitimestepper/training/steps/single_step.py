@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.features.summary import CODES, Sight
+from aitimestepper.engine.features.summary import CODES, WIDTHS, Sight
 from aitimestepper.engine.training.progress import ORBIT
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
@@ -22,7 +22,8 @@ from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
 from aitimestepper.training.steps.losses import evaluation_mode, log_band_loss
 from aitimestepper.training.steps.rows import rank_within
-from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
+from aitimestepper.weights.file import RANGES
 
 _SMALLEST_ENERGY = 1e-10
 """A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
@@ -139,6 +140,15 @@ class SingleSteps(Learned[Before]):
         if not energy.shape == pair_time.shape == features.shape[:1] == state.batch_shape:
             raise ValueError("what is known of the accepted states is not of their number")
         memory.prepared = features, Before.of(state, energy, pair_time, self.config)
+
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
+        """The range of each feature of the states."""
+        if seen.history is None and self.adapter.history_enabled:
+            return {}  # nothing has been accepted yet
+        with torch.no_grad():
+            features = self.adapter.build_feature_tensor(seen.state, seen.history)
+        current = features[:, -WIDTHS[CODES[self.config.feature_type]] :]
+        return {RANGES: [current.amin(0).tolist(), current.amax(0).tolist()]}
 
     def shares(self, start: Start[Before], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Of at most 64 states spread evenly."""

@@ -13,7 +13,8 @@ from aitimestepper.model.batches import concatenate_particles
 from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_histories
 from aitimestepper.model.particle import ParticleTorch
 
-Pair = tuple[ParticleTorch, Tensor]
+Pair = tuple[ParticleTorch, float | Tensor]
+"""A state and the step that led to it: of a single system a float, of a batch (B,)."""
 
 
 class Samples(Sequence[Pair]):
@@ -40,7 +41,7 @@ class Samples(Sequence[Pair]):
             return self.select(torch.arange(len(self))[index])
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        return self.state.select(index), self.dt[index]
+        return self.state.select(index), self.dt[index].item()
 
     def select(self, index: Tensor) -> Samples:
         """The rows at `index` (S,), each with its own history."""
@@ -88,7 +89,7 @@ class Trajectory(Sequence[Pair]):
             single = not state.batch_shape
             batch = state.as_batch()
             states.append(batch)
-            steps.append(torch.as_tensor(dt).reshape(-1).expand(batch.batch_shape))
+            steps.append(torch.as_tensor(dt, dtype=batch.position.dtype).reshape(-1).expand(batch.batch_shape))
             if past is not None:
                 histories.append(past.clone().as_batch())
                 past.push(state)
@@ -110,7 +111,7 @@ class Trajectory(Sequence[Pair]):
             return [self[i] for i in range(len(self))[index]]
         assert self.samples is not None
         rows = self._rows(index)
-        return self.samples.state.select(rows), self.samples.dt[rows]
+        return self.samples[rows] if isinstance(rows, int) else (self.samples.state.select(rows), self.samples.dt[rows])
 
     @property
     def histories(self) -> list[HistoryBuffer | None]:
