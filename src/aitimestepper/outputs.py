@@ -9,13 +9,22 @@ import contextlib
 import errno
 import math
 import os
+import re
+import shutil
 import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from aitimestepper.errors import OutputError, OutputExistsError
+from aitimestepper.processes import lives, own_name
+
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+
+_SECONDS_OF_A_WRITE = 3600.0
+"""Age from which on a file is taken for left behind by a process of another machine: a write takes seconds."""
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
@@ -122,7 +131,7 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
 
     With `create` it takes nothing's place: of two processes only one gets the name, the other an OutputExistsError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         if callable(content):
             content(temporary)
@@ -146,6 +155,32 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
         # The directory itself may be what is missing, or a file.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_for(path: Path) -> Path:
+    """Where to make a file or a directory before it gets its name; what dead processes left beside it is removed."""
+    with contextlib.suppress(OSError):  # such as a directory that is missing: whoever writes there says so
+        for entry in path.parent.iterdir():
+            if is_temporary(entry) and _is_left_over(entry):
+                _remove(entry)
+    return path.with_name(f".{path.name}.{own_name()}.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file or directory has the name of one that has not got its own yet."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def _is_left_over(temporary: Path) -> bool:
+    alive = lives(temporary.name.split(".")[-2])
+    return time.time() - temporary.stat().st_mtime > _SECONDS_OF_A_WRITE if alive is None else not alive
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink()
 
 
 def _linked(temporary: Path, path: Path) -> bool:

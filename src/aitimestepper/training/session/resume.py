@@ -101,7 +101,10 @@ def read_resume(path: Path) -> Contents:
         CheckpointError: it is missing, damaged, foreign, or of another version.
     """
     if not path.is_file():
-        raise CheckpointError(f"nothing to resume: there is no {path}")
+        raise CheckpointError(
+            f"nothing to resume: there is no {path}; a training that ended before its first checkpoint is started "
+            "again with the same command"
+        )
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError):
