@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 from numba.core.errors import NumbaError
 
 from aitimestepper.config.own_criteria import criterion_named
@@ -20,7 +19,7 @@ from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan, plan_of
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
-from aitimestepper.names import INTEGRATORS
+from aitimestepper.names import TIMESTEPS
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.driver import Goal
 from aitimestepper.simulation.request import Request, Settings
@@ -96,7 +95,7 @@ def planned(request: Request, *, own: OwnCriterion | None = None, goal: Goal | N
 
     Raises:
         CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: the integrator cannot be used for these bodies, or the user's criterion cannot be compiled.
+        InputError: no steps are known for these bodies, or the user's criterion cannot be compiled.
     """
     plan = plan_for(request.settings, request.system)
     return PlannedRun(request, plan, own or own_criterion(request.settings.config), goal or goal_of(request))
@@ -130,17 +129,36 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
 
     Raises:
         CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: the integrator cannot be used for this system.
+        InputError: no steps are known for this system.
     """
     config, model = settings
-    transforms = INTEGRATORS[str(config.integrator)].transforms_time
-    if transforms and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
-        raise InputError(f"integrator = {config.integrator} needs two bodies that attract each other: use leapfrog")
+    by_hand = config.timestep not in TIMESTEPS or config.dt is not None
+    if system.is_free and not by_hand:
+        return _free_plan(settings)
     if settings.calibrated:
         return calibrated_plan(settings)
     law = _law(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
+
+
+def _free_plan(settings: Settings) -> Plan:
+    """The plan of bodies that move uniformly: the leapfrog goes to any time in one step, whatever was to choose steps.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the model file describes.
+        InputError: the external field acts on them, and no step is known for it.
+    """
+    config, model = settings
+    if config.external_field_mass is not None:
+        raise InputError(
+            "no two of these bodies attract each other, so nothing says which steps their external field needs: set "
+            "timestep = fixed and dt, with integrator = leapfrog"
+        )
+    rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf)
+    method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
+    control = control_of(model, config) if settings.calibrated and model is not None else None
+    return plan_of(method, _law(config), rule, control=control)
 
 
 def calibrated_plan(settings: Settings) -> Plan:

@@ -172,7 +172,7 @@ def _counts(cells: list[str]) -> bool:
 def _named(header: Line) -> tuple[str, ...]:
     """What the columns are that a header names."""
     columns = tuple(_KNOWN.get(cell.lower(), "") for cell in header.cells)
-    said = f"line {header.number}: the header says {','.join(header.cells)[:80]!r}"
+    said = f"line {header.number}: {len(header.cells)} columns named {','.join(header.cells)[:80]!r}"
     for cell, column in zip(header.cells, columns, strict=True):
         if not column:
             raise InitialConditionsError(f"{said}, and {cell[:40]!r} is none of {', '.join(_KNOWN)}")

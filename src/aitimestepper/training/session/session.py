@@ -187,6 +187,8 @@ def training_systems(config: Config, device: torch.device | None = None) -> Part
     field = external_field(config)
     if config.ic is not None:
         system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        if system.is_free:
+            raise InputError("a training needs two bodies that attract each other")
         return particle_of(system, config.replace(softening=system.softening), field, device)
     rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
