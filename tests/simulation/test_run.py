@@ -339,7 +339,8 @@ def test_bodies_that_meet_in_one_point_stop_the_run():
 def test_a_network_that_predicts_nonsense_stops_the_run(tmp_path):
     path = untrained(tmp_path / "model.safetensors")
     file = read_model(path)
-    file.weights["layers.2.bias"][0] = math.nan
+    file.weights["layers.0.bias"][:] = 100.0
+    file.weights["layers.2.weight"][0] = np.resize([1.7e308, 1.7e308, -1.7e308, -1.7e308], 8)  # inf - inf
     write_model(tmp_path / "nonsense.safetensors", file)
     with pytest.raises(SimulationError, match="after 0 steps: the step wanted is not a number > 0"):
         run(timestep="learned", model=str(tmp_path / "nonsense.safetensors"), steps=5)

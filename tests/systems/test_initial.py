@@ -92,7 +92,7 @@ def test_bodies_without_mass_stay_where_they_are():
         ({"mass": [1.0, np.nan]}, "mass of body 1 .* must be finite"),
         ({"mass": ["a", "b"]}, "mass must be a rectangular array of real numbers"),
         ({"position": [[0, 0], [np.inf, 0]]}, "position of body 1 .* must be finite"),
-        ({"position": [[0, 0], [1e200, 0]]}, r"at most 1e\+150 in size"),
+        ({"position": [[0, 0], [1e200, 0]]}, r"at most 1e\+100 in size"),
         ({"position": [[0, 0], [0]]}, "position must be a rectangular array"),
         ({"position": np.zeros((2, 4))}, r"D = 1, 2 or 3, got \(2, 4\)"),
         ({"velocity": np.zeros((2, 3))}, "velocity must have the shape of position"),

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,11 +19,13 @@ from aitimestepper.names import nearest
 
 _SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
-    *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE),
+    *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF),
     getattr(errno, "EDQUOT", errno.ENOSPC),  # not on Windows
 }
 """Errors of the system that are a matter of the path that a user named, not of this program."""
 
+_LONGEST_LINE = 2000
+"""Characters of a message: what is wrong in a file may have as many as the file."""
 
 _SELDOM = (1_000_000, 20, 20)
 """Objects between two collections: importing the compiled engine makes many that stay, and looking through them at the
@@ -32,9 +35,10 @@ usual 700 takes a tenth of a short run."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 130 an interruption. An error that
-    nobody foresaw keeps its traceback.
+    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 4 one that did not keep what was asked of
+    it, 130 an interruption. An error that nobody foresaw keeps its traceback.
     """
+    _prepare_streams()
     usual = gc.get_threshold()
     gc.set_threshold(*_SELDOM)
     try:
@@ -52,6 +56,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(_sentence(error), BAD_INPUT)
     finally:
         gc.set_threshold(*usual)
+
+
+def _prepare_streams() -> None:
+    """Have three standard streams that take any text.
+
+    One that is closed leads nowhere, lest the next file that is opened gets its number and all that is printed. A name
+    of a file that the encoding has no letters for is printed with escapes.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -79,8 +98,9 @@ def _run_command(words: list[str]) -> int:
 
 
 def _complain(error: object, code: int) -> int:
+    text = " ".join(str(error).split())
     with contextlib.suppress(OSError):
-        print("aitimestepper: error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
+        print("aitimestepper: error:", text[:_LONGEST_LINE], file=sys.stderr, flush=True)
     return code
 
 

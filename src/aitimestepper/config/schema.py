@@ -78,6 +78,10 @@ class Config(  # the last base comes first in the help
 
 
 def _conflicts(config: Config) -> Iterable[str]:
+    for name in sorted(config.model_fields_set):
+        value = getattr(config, name)
+        if any(type(number) is int and number >= 2**63 for number in (value if isinstance(value, tuple) else [value])):
+            yield f"{name} = {value} must be < 2^63"
     if not config.E_lower < config.E_upper:
         yield f"E_lower = {config.E_lower:g} must be < E_upper = {config.E_upper:g}"
     if not config.E_upper < config.energy_threshold:
@@ -102,6 +106,8 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated and draw = mixed go together"
     if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
         yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
+    if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
+        yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)
@@ -166,16 +172,25 @@ def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
     """What is wrong with the values of some keys, one sentence each; `known` are the keys that there are."""
     sentences = []
     for item in error.errors():
+        if item["type"] == "default_factory_not_called":  # the key that it follows is wrong, which is said
+            continue
         key = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown key {key!r}{nearest(key, known)}")
         elif not key:
             sentences.append(str(item["ctx"]["error"]) if "ctx" in item else item["msg"])
         else:
-            sentences.append(f"{key} = {item['input']!r} is not allowed: it should {_rule(key, item)}")
+            sentences.append(f"{key} = {_shown(item['input'])} is not allowed: it should {_rule(key, item)}")
     return list(dict.fromkeys(sentences))
 
 
+def _shown(value: Any) -> str:
+    """A value in a message of one line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LONGEST_SHOWN = 200
 _RULES_BY_TYPE = {
     "int_parsing": "be a whole number",
     "int_from_float": "be a whole number",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aitimestepper._version import __version__
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
+from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.outputs import check_output, write_atomically
 from aitimestepper.recordings.layout import check_format
 from aitimestepper.recordings.parts import FINISHED, Summary
@@ -173,17 +174,15 @@ class EnsembleResult:
         Raises:
             InputError: the file is missing, damaged, or not that of an ensemble.
         """
-        import h5py
-
         path = Path(path)
         if not path.is_file():
             raise InputError(f"cannot read the ensemble {path}: there is no such file")
         try:
-            with h5py.File(path, "r") as file:
+            with opened(path) as file:
                 return _result_in(path, file)
         except InputError:
             raise
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, IndexError, MemoryError) as error:
+        except DAMAGED as error:
             raise InputError(f"cannot read the ensemble {path}: it is damaged or no HDF5 file ({error})") from None
 
 
@@ -192,11 +191,11 @@ def _in_space(vectors: Floats) -> Floats:
     return np.pad(vectors, ((0, 0), (0, _DIMS - vectors.shape[1])))
 
 
-def _result_in(path: Path, file: Any) -> EnsembleResult:
+def _result_in(path: Path, file: Content) -> EnsembleResult:
     check_format(path, file, "ensemble", FORMAT, VERSION)
     columns: dict[str, Any] = {name: file[name][()] for name in ("seed", *COUNTS, *NUMBERS)}
     attributes: dict[str, Any] = {name: float(file.attrs[name]) for name in _ATTRIBUTES}
-    outcome = tuple(str(text) for text in file["outcome"].asstr()[()])
+    outcome = file.texts("outcome")
     dims, first = file["n_dims"][()], file["first_body"][()]
     sizes = {len(array) for array in (*columns.values(), outcome, dims, first[1:])}
     if len(sizes) != 1 or len(file["mass"]) != first[-1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba.core.errors import NumbaError
 
 from aitimestepper.config.own_criteria import criterion_named
@@ -155,7 +156,8 @@ def _free_plan(settings: Settings) -> Plan:
             "no two of these bodies attract each other, so nothing says which steps their external field needs: set "
             "timestep = fixed and dt, with integrator = leapfrog"
         )
-    rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf)
+    promised = settings.promised_step_error or 0.0
+    rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
     method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
     control = control_of(model, config) if settings.calibrated and model is not None else None
     return plan_of(method, _law(config), rule, control=control)
@@ -187,7 +189,7 @@ def _method(config: Config) -> Method:
 
 
 def _rule(settings: Settings) -> Rule:
-    config, model = settings
+    config = settings.config
     assert config.timestep is not None
     criterion = criteria.CODES.get(config.timestep, criteria.OWN)
     if criterion == criteria.FIXED:
@@ -198,27 +200,50 @@ def _rule(settings: Settings) -> Rule:
         assert config.order is not None
         step = config.eta if config.eta is not None else (config.tolerance or 0.0) ** (1.0 / config.order)
     assert step is not None
-    guard = config.tolerance if settings.calibrated and config.tolerance_kind == "step" else None
     return Rule(
         criteria.CALIBRATED if settings.calibrated else criterion,
         1.0 / step,
         config.dt_min or 0.0,
         config.dt_max or math.inf,
-        (model is None or settings.calibrated) if config.reversible is None else config.reversible,
-        min(config.guard or math.inf, guard or math.inf),
+        _is_reversible(settings) if config.reversible is None else config.reversible,
+        _guard(settings),
+        settings.promised_step_error or 0.0,
     )
+
+
+def _is_reversible(settings: Settings) -> bool:
+    """Unless it is said: steps that follow from the state alone are."""
+    return settings.model is None or settings.calibrated or settings.model.config.history_len == 0
+
+
+def _guard(settings: Settings) -> float:
+    """The energy error above which a step is undone: as asked, or what each step has been promised to stay below."""
+    config = settings.config
+    if config.guard == "off":
+        return math.inf
+    if settings.calibrated:
+        of_steps = config.tolerance if config.tolerance_kind == "step" else None
+        return min(config.guard or math.inf, of_steps or math.inf)
+    return config.guard or settings.promised_step_error or math.inf
 
 
 def new_run(system: InitialConditions, plan: Plan) -> Run:
     """A run at its start: the first force is evaluated.
 
     Raises:
-        InputError: the initial energy is not finite.
+        InputError: a force, an energy or the square of a momentum is not finite.
     """
     run = opened(system.mass, system.position, system.velocity, system.time, plan)
     total = float(run.books[0].initial_energy)
-    if not math.isfinite(total):
-        raise InputError(f"the initial energy is {total}: masses, positions or velocities are too large or too close")
+    sizes = [run.books[0].momentum_scale, run.books[0].angular_momentum_scale]
+    with np.errstate(over="ignore"):
+        if not all(
+            np.isfinite(numbers).all() for numbers in (run.system, run.books.view(np.float64), np.square(sizes))
+        ):
+            raise InputError(
+                f"the initial energy is {total:.6g}, and it, a force or a momentum is beyond all numbers: masses, "
+                "positions or velocities are too large, too small or too close"
+            )
     run.books[0].energy_scale = energy_scale(float(run.books[0].kinetic_energy), total)
     return run
 

@@ -39,6 +39,13 @@ class Settings(NamedTuple):
         """Whether a calibrated stepper chooses the steps."""
         return self.model is not None and self.model.calibrated
 
+    @property
+    def promised_step_error(self) -> float | None:
+        """What each step's relative energy error is to stay below with weights of one's own; None of other steps."""
+        if self.model is None or self.calibrated:
+            return None
+        return self.config.tolerance or self.model.config.energy_threshold
+
 
 class Request(NamedTuple):
     """A run that can begin.
@@ -186,6 +193,10 @@ def _check_settings(config: Config, calibrated: bool) -> None:
                 f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep} and integrator = "
                 f"{config.integrator}, which take {', '.join((*needed, *optional))}: leave it out"
             )
+    if config.guard == "off" and (calibrated or config.timestep != "learned"):
+        raise InputError(
+            "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
+        )
     _check_omega(config, calibrated)
     check_end(config)
     if config.samples is not None and config.steps is not None:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
 
-LARGEST = 1e150
-"""Larger numbers are refused: their squares, and with them every energy, would overflow."""
+LARGEST = 1e100
+"""Larger numbers are refused: their cubes, and with them every force, would overflow."""
 
 FRAME_TOLERANCE = 1e-14
 """A system whose total momentum is below this part of sum |p| is in the centre-of-mass frame (likewise positions)."""

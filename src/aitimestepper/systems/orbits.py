@@ -183,4 +183,7 @@ def osculating_period(mass: Floats, position: Floats, velocity: Floats, G: float
     v = velocity[1] - velocity[0]
     gm = G * float(mass.sum())
     binding = 2.0 * gm - r * float(v @ v) if r > 0 else 0.0  # r GM / a, from the vis-viva equation
-    return math.tau * math.sqrt((r * gm / binding) ** 3 / gm) if binding > 0 else 0.0
+    if not binding > 0:
+        return 0.0
+    a = r * (gm / binding)
+    return math.tau * a * math.sqrt(a / gm)  # a^3 alone may overflow

@@ -27,7 +27,7 @@ from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 2
+VERSION = 3
 
 Contents = dict[str, Any]
 
@@ -53,6 +53,7 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
                 "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
                 "spent": torch.from_numpy(state.spent.copy()),
                 "replay": _packed_samples(state.replay.samples),
+                "prepared": state.learned.packed(state.replay),
             }
         ],
     }
@@ -137,6 +138,7 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
             state.history.restore([Snapshot(*tensors) for tensors in part["history"]])
         state.spent = part["spent"].numpy().copy()
         state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
+        state.learned.unpack(state.replay, part["prepared"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit this training: {error}") from None
 
