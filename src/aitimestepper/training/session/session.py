@@ -31,6 +31,7 @@ from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
+from aitimestepper.training.session.scope import scope_of
 from aitimestepper.training.session.systems import external_field, particle_of, torch_device
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
@@ -102,7 +103,10 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -
     watching = [*observers]
     if ranks.rank() == 0:
         watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
-    about = {"ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
+    scope = scope_of(state.systems, config)
+    for observer in watching:
+        observer.begin(scope)
+    about = {"scope": scope, "ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
     summary = {**result["final_metrics"], "total_time": result["total_time"]}
     summary["convergence_rate"] = result["convergence_rate"]
