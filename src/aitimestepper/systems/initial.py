@@ -84,6 +84,11 @@ class InitialConditions:
         """Whether no body attracts another, so that all of them move uniformly."""
         return self.n_bodies < 2 or not self.mass.any()
 
+    @property
+    def turned(self) -> InitialConditions:
+        """The same bodies with time turned round: what comes is what was."""
+        return replace(self, velocity=0.0 - self.velocity, time=0.0 - self.time)
+
     def with_gravity(self, G: float) -> InitialConditions:
         """The same orbits under the constant `G`, for a system that was built with G = 1.
 
