@@ -126,17 +126,19 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
         str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
-        _checked_origin(json.loads(file.attrs["origin"])),
+        _checked_origin(json.loads(file.attrs["origin"]), file["sample_times"][()] if "sample_times" in file else None),
     )
 
 
-def _checked_origin(origin: Any) -> dict[str, Any]:
+def _checked_origin(origin: Any, times: Floats | None) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
     if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
         raise ValueError(f"an origin that says {origin}")
-    return dict(origin)
+    if origin["direction"] not in (1.0, -1.0):
+        raise ValueError(f"a direction of time that is {origin['direction']}")
+    return {**origin, "times": times}
 
 
 def _parts_in(path: Path, file: Content) -> Parts:
