@@ -14,6 +14,12 @@ from typing import Any
 
 from aitimestepper.errors import OutputError, OutputExistsError
 
+_OF_OTHER_KINDS = (
+    *(".csv", ".txt", ".dat", ".npy", ".npz", ".json", ".toml", ".html", ".pt", ".safetensors"),
+    *(".png", ".pdf", ".svg", ".gif", ".mp4"),
+)
+"""Suffixes that programs, ours among them, take at their word."""
+
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], None], *, replace: bool = True) -> None:
     """Write bytes, or let a function write a file at the path it is given, then rename it to `path`.
@@ -54,6 +60,8 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         OutputExistsError: the file exists and `overwrite` is False.
         OutputError: its directory is missing or read-only, or the name is that of something else than a file.
     """
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        raise OutputError(f"cannot write {path}: it names a directory, not a file in it")
     path = Path(path)
     if os.path.lexists(path):
         if path.exists() and not path.is_file():
@@ -65,6 +73,17 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}: there is no directory {directory}")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: the directory {directory} is read-only")
+
+
+def check_hdf5_name(path: Path | str) -> None:
+    """Refuse a name for an HDF5 file, or for the archive of a recording, that says that it is something else.
+
+    Raises:
+        OutputError: its suffix is that of tables, figures or the like.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _OF_OTHER_KINDS:
+        raise OutputError(f"cannot write {path}: what is written is HDF5, so its name cannot end in {suffix}: take .h5")
 
 
 def _linked(temporary: Path, path: Path) -> bool:

@@ -90,6 +90,8 @@ def _check_header(number: int, cells: Sequence[str]) -> None:
 
 
 def _is_number(cell: str) -> bool:
+    if "_" in cell or not cell.isascii():  # Python takes 1_0 and digits of any script
+        return False
     try:
         float(cell)
     except ValueError:
