@@ -114,6 +114,10 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
     extent = extent_in(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
+    for names, count in ((Frames._fields, extent.frames), (STEP_DATASETS, extent.history)):
+        for name in names:  # which will be copied
+            if len(file[name]) < count:
+                raise ValueError(f"{name} has fewer rows than the {count} that it counts")
     frames = rows_in(file, 0, 1)
     _check_shapes(info, frames, 1)
     table = file["state"]

@@ -23,7 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from aitimestepper.arrays import Floats
-from aitimestepper.errors import OutputError
+from aitimestepper.errors import InputError, OutputError
+from aitimestepper.hdf5 import DAMAGED
 from aitimestepper.outputs import check_output, write_atomically
 from aitimestepper.recordings.layout import (
     LAYOUT_ATTRIBUTE,
@@ -109,12 +110,20 @@ class RecordingWriter:
         Args:
             path: the file.
             info: replaces what it says of the run.
+
+        Raises:
+            OutputError: the place cannot be written to, or the file is damaged.
         """
         writer = cls.__new__(cls)
         writer.path = Path(os.path.realpath(path))
         writer._info = info
         writer._begin()
-        writer._thread.submit(writer._reopen).result()
+        try:
+            writer._thread.submit(writer._reopen).result()
+        except InputError:
+            raise
+        except DAMAGED as error:
+            raise OutputError(f"cannot go on with {path}: it is damaged ({error})") from None
         return writer
 
     def _reopen(self) -> None:
