@@ -1,7 +1,7 @@
 """A program that damages a file again and again and has it read, each time in a process of its own.
 
 python -m tests.fuzzing.attempts VICTIM SEED COUNT prints one JSON object: how many attempts ended with which exit code,
-and what went wrong. The processes are forks of one that has everything loaded, so each takes some hundredths of a second.
+and what went wrong. The processes are forks of one that has everything loaded, so each takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _carry_out(words: list[str], log: Path) -> None:
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         code = run(words)
         sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, it is written down and counted
         traceback.print_exc()
     finally:
         sys.stderr.flush()

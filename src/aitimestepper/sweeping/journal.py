@@ -13,6 +13,9 @@ from aitimestepper.sweeping.trials import result_of
 _DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 """What Optuna and json raise over lines that are not what they should be."""
 
+_BEGINS = 0
+"""Code of the line that begins a study."""
+
 
 def check_journal(path: Path, optuna: Any, name: str) -> None:
     """Read a journal as a study would, from a copy in memory.
@@ -40,6 +43,9 @@ def check_journal(path: Path, optuna: Any, name: str) -> None:
 
 
 def _read(optuna: Any, logs: list[dict[str, Any]], name: str) -> None:
+    if logs and logs[0]["op_code"] != _BEGINS:  # Optuna passes over what is said of a study that is not there
+        raise ValueError("it does not begin with a study")
+
     class Memory(optuna.storages.journal.BaseJournalBackend):
         def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
             return logs[log_number_from:]
