@@ -138,7 +138,12 @@ def _checked_origin(origin: Any) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
-    if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
+    if (
+        not sound
+        or not isinstance(origin["model"], str)
+        or type(origin["every"]) is not int
+        or not 0 <= origin["every"] < 2**63
+    ):
         raise ValueError(f"an origin that says {origin}")
     return dict(origin)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 DAMAGED = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, NotImplementedError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError),
     *(LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError, MemoryError),
 )
 """What zipfile, pickle and torch raise over bytes that are not what they should be."""
