@@ -53,7 +53,9 @@ _MODULE_OF = {
     "RunError": "errors",
     "RetrainLimitError": "errors",
     "NoGradientError": "errors",
+    "TrainingWarning": "errors",
     "RetrainWarning": "errors",
+    "EmptyTrajectoryWarning": "errors",
     "SimulationError": "recordings.recording",
 }
 

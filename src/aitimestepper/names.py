@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
 NormMode = Literal["auto", "manual"]
 OutputScale = Literal["absolute", "physical", "calibrated"]
+Optimiser = Literal["adamw", "adam", "sgd"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
 Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned"]
 Integrator = Literal["leapfrog", "ttl"]

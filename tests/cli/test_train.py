@@ -32,6 +32,25 @@ def test_a_run_says_where_it_is_and_how_to_use_it(call):
     assert read_model("runs/run").config.softening == 0.01
 
 
+def test_the_system_of_a_training_is_the_one_that_is_offered_and_it_runs(call):
+    assert call("train", *TINY, "--save-name", "one").code == 0
+    hint = call("train", *TINY, "--num-orbits", 2, "--save-name", "two").err.splitlines()[-1]
+    assert " --ic runs/two:system=0 --steps 1000 --timestep learned --model runs/two" in hint
+    words = hint.partition("aitimestepper ")[2].split()
+    assert call(*words).code == 0
+    call("simulate", "--ic", "runs/two", "--steps", 1, "--tolerance", 1e-6).refuses(
+        "a training has 2 systems in it: choose one"
+    )
+    for words in (
+        ["simulate", "--ic", "runs/one", "--steps", 1, "--timestep", "fixed", "--dt", 0.01],
+        ["ensemble", "--ic", "runs/two:system=1", "--count", 1, "--steps", 1, "--timestep", "fixed", "--dt", 0.01],
+        ["ic", "runs/two:system=1", "--output", "two.csv"],
+        ["train", *TINY, "--ic", "runs/two:system=1", "--save-name", "again"],
+    ):
+        answer = call(*words)
+        assert answer.code == 0, answer.err
+
+
 def test_flags_go_over_the_section_and_the_section_over_shared_keys(call):
     Path("c.toml").write_text("epochs = 7\nlr = 0.1\nseed = 4\nperiods = 3\n[train]\nlr = 0.2\nseed = 5\n")
     assert call("train", "--config", "c.toml", *TINY, "--seed", 6).code == 0
@@ -72,6 +91,8 @@ def test_a_bad_file_gives_one_line(call, content, fragments):
         (["--E-upper=1e-3"], "E_upper = 0.001 must be < energy_threshold = 0.0002"),
         (["--feature-type", "basik"], "it should be 'basic', 'rich', 'delta_mag' or 'invariant'"),
         (["--feature-type", "delta_mag"], "needs history_len >= 1"),
+        (["--optimizer", "adamm"], "it should be 'adamw', 'adam' or 'sgd'"),
+        (["--momentum", "0.5"], "momentum = 0.5 does nothing with optimizer = adamw"),
         (["--save-name", ".."], "without slashes or a leading dot"),
         (["--ic", "keplr"], "did you mean kepler?"),
         (["--ic", "kepler", "--num-orbits", "3"], "num_orbits cannot be set beside it"),

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 FIXED = ["--timestep", "fixed", "--dt", "1e-3"]
 SHORT = [*FIXED, "--steps", "2"]
 SMALL = ["--hidden-dims", "4", "--output-scale", "physical", "--replay-steps", "3", "--no-tensorboard"]
@@ -31,8 +29,9 @@ class Victim(NamedTuple):
 VICTIMS = {
     **{
         name: Victim(f"bodies.{name}", [["simulate", "--ic", f"bodies.{name}", *SHORT]])
-        for name in ("csv", "npy", "npz", "h5", "bin")
+        for name in ("csv", "npy", "h5", "bin")
     },
+    "npz": Victim("runs/run/initial_conditions.npz", [["simulate", "--ic", "runs/run", *SHORT]]),
     "toml": Victim(
         "run.toml",
         [["simulate", "--config", "run.toml", "--steps", "2"], ["sweep", "--config", "run.toml", "--trials", "1"]],
@@ -107,8 +106,6 @@ def _bodies(folder: Path) -> None:
 
     for suffix in ("csv", "npy", "h5"):
         assert main(["ic", "random:n=3,dim=3", "--output", f"bodies.{suffix}"]) == 0
-    rows = np.load("bodies.npy")
-    np.savez("bodies.npz", mass=rows[:, 0], position=rows[:, 1:4], velocity=rows[:, 4:])
     assert main(["simulate", "--ic", "figure-eight", *SHORT, "--output", "bodies.bin"]) == 0
 
 
@@ -163,11 +160,11 @@ def _study(folder: Path) -> None:
 
 
 _MADE_BY: dict[str, Callable[[Path], None]] = {
-    **dict.fromkeys(("csv", "npy", "npz", "h5", "bin"), _bodies),
+    **dict.fromkeys(("csv", "npy", "h5", "bin"), _bodies),
     "toml": _toml,
     "recording": _recording,
     "ensemble": _ensemble,
-    "model": _training,
+    **dict.fromkeys(("model", "npz"), _training),
     "checkpoint": _training_with_history,
     "calibrated": _calibrated,
     "journal": _study,

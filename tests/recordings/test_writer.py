@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from aitimestepper import InputError, OutputError, OutputExistsError, Recording
-from aitimestepper.recordings import layout
-from aitimestepper.recordings import writer as writing
-from aitimestepper.recordings.layout import Extent
-from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, Summary
+from aitimestepper.outputs import Reservation
+from aitimestepper.recordings import growing, layout
+from aitimestepper.recordings.growing import Extent
+from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.writer import RecordingWriter
 
 INFO = RunInfo(mass=np.ones(2), names=("a", "b"), settings={"timestep": "fixed"})
@@ -32,6 +32,10 @@ def counting_frames(start: int, count: int) -> Frames:
 
 def summary_of(frames: int, outcome: str = UNFINISHED) -> Summary:
     return Summary(frames - 1, frames, 0, frames - 1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, outcome)
+
+
+def extent_of(frames: int, slot: int) -> Extent:
+    return Extent({"frames": frames, "history": frames - 1}, {"frames": 0, "history": 0}, slot)
 
 
 def write(path, *, blocks: int = 3, size: int = 4, overwrite: bool = False) -> None:
@@ -74,25 +78,25 @@ def test_plain_hdf5_tools_find_the_arrays_by_name(tmp_path):
 
 
 def test_chunks_grow_so_that_their_index_never_splits(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "_CHUNK_BYTES", 64)  # two frames
+    monkeypatch.setattr(growing, "_CHUNK_BYTES", 64)  # two frames
     path = tmp_path / "run.h5"
     write(path, blocks=40, size=30)
     assert_whole(Recording.load(path), 1201)
     with h5py.File(path) as file:
         assert file["time"].chunks == (128,)
-        assert all(file[name].id.get_num_chunks() <= writing.MAX_CHUNKS for name in Frames._fields)
+        assert all(file[name].id.get_num_chunks() <= growing.MAX_CHUNKS for name in Frames._fields)
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
 def test_without_room_for_a_copy_the_file_grows_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(growing, "_CHUNK_BYTES", 64)
     path = tmp_path / "run.h5"
     with RecordingWriter(path, INFO, counting_frames(0, 1), summary_of(1)) as writer:
 
-        def full(path, content, **keys):
+        def full(output, content):
             raise OutputError("disk full")
 
-        monkeypatch.setattr(writing, "write_atomically", full)
+        monkeypatch.setattr(Reservation, "write", full)
         writer.append(counting_frames(1, 200), summary_of(201))
     assert_whole(Recording.load(path), 201)
 
@@ -115,22 +119,23 @@ class _Tape(io.BytesIO):
 
 def test_a_kill_between_any_two_writes_leaves_every_committed_block(tmp_path):
     frames, steps, state = Frames._fields, layout.STEP_DATASETS, np.arange(5.0)
-    with layout.hdf5_file(io.BytesIO(), "w") as file:
-        layout.create_layout(file, counting_frames(0, 1), chunk_rows=4, step_rows=4, state_size=5, state_layout="")
-        layout.write_attributes(file, INFO, {})
-        layout.append_rows(file, frames, 0, counting_frames(0, 1))
-        layout.commit(file, Extent(1, 0, 0), summary_of(1))
+    with growing.hdf5_file(io.BytesIO(), "w") as file:
+        like = {"frames": counting_frames(0, 1), "history": StepHistory.none()}
+        growing.create_tables(file, layout.TABLES, like, {"frames": 4, "history": 4})
+        layout.write_rest(file, INFO, {}, state_size=5, state_layout="")
+        growing.append_rows(file, frames, 0, counting_frames(0, 1))
+        growing.commit(file, extent_of(1, 0), layout.values_of(summary_of(1)))
         file.flush()
         created = file.id.get_file_image()
     tape, committed = _Tape(created), {0: 1}
-    with layout.hdf5_file(tape, "r+") as file:
-        for number, start in enumerate(range(1, 4 * writing.MAX_CHUNKS - 30, 25)):
-            layout.append_rows(file, frames, start, counting_frames(start, 25))
-            layout.append_rows(file, steps, start - 1, [np.arange(start - 1.0, start + 24.0)] * 3)
+    with growing.hdf5_file(tape, "r+") as file:
+        for number, start in enumerate(range(1, 4 * growing.MAX_CHUNKS - 30, 25)):
+            growing.append_rows(file, frames, start, counting_frames(start, 25))
+            growing.append_rows(file, steps, start - 1, [np.arange(start - 1.0, start + 24.0)] * 3)
             slot = (number + 1) % 2
             file["state"][slot] = state + start + 25
             file.flush()
-            layout.commit(file, Extent(start + 25, start + 24, slot), summary_of(start + 25))
+            growing.commit(file, extent_of(start + 25, slot), layout.values_of(summary_of(start + 25)))
             committed[len(tape.writes)] = start + 25
     disk, at_least = bytearray(created), 1
     for done, (place, data) in enumerate(tape.writes):
@@ -140,9 +145,10 @@ def test_a_kill_between_any_two_writes_leaves_every_committed_block(tmp_path):
         assert_whole(recording, at_least)
         with h5py.File(tmp_path / "killed.h5") as file:
             np.testing.assert_array_equal(recording.step_history.dt, np.arange(len(recording.time) - 1))
-            extent = layout.extent_in(json.loads(file["summary"][()]))
-            if extent.frames > 1:
-                np.testing.assert_array_equal(file["state"][extent.slot], state + extent.frames)
+            extent = layout.recorded_extent(json.loads(file["summary"][()]))
+            count = extent.rows["frames"]
+            if count > 1:
+                np.testing.assert_array_equal(file["state"][extent.slot], state + count)
         end = place + len(data or b"")
         disk.extend(bytes(max(0, end - len(disk))))
         if data is None:
@@ -233,10 +239,10 @@ def test_an_old_file_stays_until_the_new_one_is_there(tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
     path.write_text("precious")
 
-    def full(path, content, **keys):
-        raise OutputError(f"cannot write {path}: No space left on device")
+    def full(output, content):
+        raise OutputError(f"cannot write {output.path}: No space left on device")
 
-    monkeypatch.setattr(writing, "write_atomically", full)
+    monkeypatch.setattr(Reservation, "write", full)
     with pytest.raises(OutputError, match="No space left"):
         write(path, overwrite=True)
     assert path.read_text() == "precious"
@@ -295,7 +301,7 @@ def test_files_that_are_no_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 3"),
+        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 4"),
         (lambda file: file.__delitem__("velocity"), "damaged or incomplete"),
         (lambda file: file["time"].resize(3, axis=0), "fewer rows than the 13"),
         (lambda file: file["summary"].__setitem__((), b"{]"), "damaged or incomplete"),

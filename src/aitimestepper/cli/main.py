@@ -35,8 +35,8 @@ usual 700 takes a tenth of a short run."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 130 an interruption. An error that
-    nobody foresaw keeps its traceback.
+    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 4 one that did not keep what was asked of
+    it, 130 an interruption. An error that nobody foresaw keeps its traceback.
     """
     _prepare_streams()
     usual = gc.get_threshold()

@@ -12,7 +12,7 @@ from aitimestepper.comparison.runs import Case
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
-from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of
+from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of, with_softening
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.file import read_model
 
@@ -107,4 +107,6 @@ def _systems(
         bodies = {f"system {k}": bodies_of(base, system) for k, system in enumerate(given)}
     for system in bodies.values():
         check_field(base, system)
-    return [(name, base, system, duration_of(config, system)) for name, system in bodies.items()]
+    return [
+        (name, with_softening(base, system), system, duration_of(config, system)) for name, system in bodies.items()
+    ]

@@ -38,7 +38,7 @@ class OwnRuns:
     def guess(self, budget: int) -> float:
         """As if all steps were like the first one, which also compiles what is timed later."""
         plan = self._planned(_SMALL, Goal(self._case.end_time, last_step=1))
-        dt = float(frame_of(self._driven(plan).run, self._case.system.n_dims).dt[0])
+        dt = float(frame_of(self._driven(plan).reached, self._case.system.n_dims).dt[0])
         if not dt > 0:
             return _SMALL
         cost = self._case.duration / dt * len(plan.plan.method.stages)
@@ -52,7 +52,7 @@ class OwnRuns:
         began = time.perf_counter()
         block = self._driven(plan)
         summary = summary_of(block.reached.books[0], time.perf_counter() - began, FINISHED)
-        if block.reached is block.run:  # the end itself is met on a copy: this run was cut off, or failed
+        if summary.time != case.end_time:  # cut off, or failed
             passed = (summary.time - case.system.time) / case.duration
             cost = float(summary.force_evaluations) / max(passed, LEAST_FRACTION)
             return Trial(value, cost, None, block.failure or "", too_short=block.failure == FAILURES[TOO_SHORT])

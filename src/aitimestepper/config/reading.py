@@ -15,12 +15,15 @@ from aitimestepper.names import COMMANDS, Command, nearest
 
 SWEEP_TABLE = "sweep"
 
+SHIPPED = ("specification",)
+"""Configurations that come with the package, by the name that stands for a path."""
+
 _MOST_PARTS = 20
 """Of a dotted key; ours have three."""
 
 
 def read_config(path: Path | str | None, command: Command, flags: Mapping[str, Any] | None = None) -> Config:
-    """Merge a TOML file and flags into the configuration of one subcommand.
+    """Merge a TOML file, or one of `SHIPPED`, and flags into the configuration of one subcommand.
 
     Shared keys stand at the top of the file, a table for each subcommand (`[train]`, `[simulate]`, ...) over them,
     the flags over both. A key at the top that only another subcommand takes is checked and left out.
@@ -55,6 +58,8 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing, or no TOML.
     """
+    if str(path) in SHIPPED and not path.exists():
+        path = Path(__file__).parent / f"{path}.toml"
     try:
         text = content_of(path, TEXT).decode()
         _check_keys_are_short(text)

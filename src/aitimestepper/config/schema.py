@@ -68,6 +68,10 @@ class Config(  # the last base comes first in the help
         """A validated copy with some keys changed."""
         return Config(**{**self.explicit(), **changes})
 
+    def given(self, key: str) -> Any:
+        """The value of a key, or None where it was not set and has its default."""
+        return getattr(self, key) if key in self.model_fields_set else None
+
     def explicit(self) -> dict[str, Any]:
         """The keys that were set, by the name that a user types."""
         return self.model_dump(by_alias=True, include=set(self.model_fields_set))
@@ -102,6 +106,8 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated and draw = mixed go together"
     if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
         yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
+    if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
+        yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)
@@ -166,6 +172,8 @@ def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
     """What is wrong with the values of some keys, one sentence each; `known` are the keys that there are."""
     sentences = []
     for item in error.errors():
+        if item["type"] == "default_factory_not_called":  # the key that it follows is wrong, which is said
+            continue
         key = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown key {key!r}{nearest(key, known)}")

@@ -55,8 +55,8 @@ class Integrators:
         system = None
         try:
             system = self._request.system_of(member)
-            check_apart(system, self._request.settings.config.softening)
             request = request_of(self._request.settings, system)
+            check_apart(system, request.settings.config.softening)
             goal = goal_of(request)._replace(every=0, interval=math.inf, keeps=False)
             plan = planned(request, own=self._own, goal=goal)
             run = plan.new_run()
@@ -66,11 +66,12 @@ class Integrators:
             return never_begun(member, str(error), system)
         reached, outcome = _integrate(run, plan, watch)
         rows = reached.system.reshape(ROWS, -1)
+        summary = summary_of(reached.books[0], time.perf_counter() - began, outcome)
         return MemberResult(
             member.index,
             member.seed,
-            outcome,
-            summary_of(reached.books[0], time.perf_counter() - began, outcome),
+            summary.outcome,
+            summary,
             system.mass.copy(),
             vectors_of(rows[X : X + 3], system.n_dims),
             vectors_of(rows[VX : VX + 3], system.n_dims),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aitimestepper.errors import InputError, OutputError
-from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.parts import Frames, RunInfo
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.rebound_bodies import add_bodies, require_rebound, set_state
@@ -54,16 +53,13 @@ class ArchiveWriter:
             InputError, OutputExistsError, OutputError: as for `write_archive`.
         """
         check_archive(path)
-        check_output(path, overwrite)
-        # A link's target is replaced, not the link.
-        self.path = Path(os.path.realpath(path))
-        check_archive(self.path)
         self._simulation = require_rebound().Simulation()
         self._simulation.G, self._simulation.softening = info.G, info.softening
         add_bodies(self._simulation, info.mass, info.names)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebound")
-        create = partial(write_atomically, self.path, lambda part: self._save(part, initial), replace=overwrite)
-        self._thread.submit(create).result()
+        create = partial(Reservation, path, overwrite, lambda part: self._save(part, initial))
+        self._output = self._thread.submit(create).result()
+        self.path = self._output.path
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +80,7 @@ class ArchiveWriter:
     def close(self) -> None:
         """End the thread; each snapshot has been closed by itself."""
         self._thread.shutdown()
+        self._output.close()
 
     def _save(self, path: Path, frames: Frames) -> None:
         size = path.stat().st_size if path.exists() else 0
@@ -94,5 +91,5 @@ class ArchiveWriter:
             # REBOUND does not say that it could not write.
             grown = path.stat().st_size if path.exists() else 0
             if not grown > size:
-                raise OutputError(f"cannot go on writing {self.path}: the disk is full or read-only")
+                raise OutputError(f"cannot go on writing {path}: the disk is full or read-only")
             size = grown

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from aitimestepper._version import __version__
 from aitimestepper.errors import InputError
+from aitimestepper.recordings.growing import SLOTS, Extent, extent_in
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 
 FORMAT = "aitimestepper-recording"
-VERSION = 3
+VERSION = 4
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
+TABLES = {"frames": Frames._fields, "history": STEP_DATASETS}
+"""What grows: a row for each frame, and one for each step."""
 
-_SUMMARY_BYTES = 2048
 _LONGEST_OUTCOME = 1000
-SLOTS = 2
-"""Where the run stands is written into these in turn."""
 
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
@@ -28,47 +27,8 @@ LAYOUT_ATTRIBUTE = "layout"
 INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note")
 
 
-class Extent(NamedTuple):
-    """Which part of a file is valid.
-
-    Attributes:
-        frames: rows of the frames.
-        history: rows of the step history.
-        slot: where the state of the run stands; -1 for nowhere.
-        final: whether the last frame lies behind a step that was shortened to end in time.
-    """
-
-    frames: int
-    history: int
-    slot: int = -1
-    final: bool = False
-
-
-def hdf5_file(target: Any, mode: str) -> Any:
-    """An HDF5 file in a file object; in a new one, `summary` comes to lie within one page of memory."""
-    import h5py
-
-    return h5py.File(target, mode, alignment_threshold=_SUMMARY_BYTES, alignment_interval=_SUMMARY_BYTES)
-
-
-def create_layout(
-    file: Any, like: Frames, *, chunk_rows: int, step_rows: int, state_size: int, state_layout: str
-) -> None:
-    """Datasets of an empty recording, for frames like `like`."""
-    for name, array in like._asdict().items():
-        _create_table(file, name, array.shape[1:], chunk_rows)
-    for name in STEP_DATASETS:
-        _create_table(file, name, (), step_rows)
-    file.create_dataset("state", (SLOTS, state_size), np.float64).attrs[LAYOUT_ATTRIBUTE] = state_layout
-    file.create_dataset("summary", (), f"S{_SUMMARY_BYTES}", data=b"{}")
-
-
-def _create_table(file: Any, name: str, rest: tuple[int, ...], chunk_rows: int) -> None:
-    file.create_dataset(name, (0, *rest), np.float64, chunks=(chunk_rows, *rest), maxshape=(None, *rest))
-
-
-def write_attributes(file: Any, info: RunInfo, origin: dict[str, Any]) -> None:
-    """What is known of a run before it starts, into an empty file."""
+def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: int, state_layout: str) -> None:
+    """What is known of a run before it starts, and room for where it stands."""
     file.attrs.update({"format": FORMAT, "version": VERSION, "created_by": f"aitimestepper {__version__}"})
     file.attrs.update({name: getattr(info, name) for name in INFO_ATTRIBUTES})
     file.attrs["settings"] = json.dumps(dict(info.settings))
@@ -76,40 +36,22 @@ def write_attributes(file: Any, info: RunInfo, origin: dict[str, Any]) -> None:
     file["mass"] = info.mass
     if info.names:
         file["names"] = list(info.names)
+    file.create_dataset("state", (SLOTS, state_size), np.float64).attrs[LAYOUT_ATTRIBUTE] = state_layout
 
 
-def append_rows(file: Any, names: Iterable[str], start: int, arrays: Iterable[Any]) -> None:
-    """Write rows from row `start` on; they do not count before `commit`."""
-    for name, array in zip(names, arrays, strict=True):
-        dataset = file[name]
-        dataset.resize(start + len(array), axis=0)
-        dataset[start:] = array
-    file.flush()
+def values_of(summary: Summary) -> dict[str, Any]:
+    """What the file says of the run up to its last row."""
+    return summary.as_dict() | {"outcome": summary.outcome[:_LONGEST_OUTCOME]}
 
 
-def commit(file: Any, extent: Extent, summary: Summary) -> None:
-    """Declare rows and state valid, with the summary up to them."""
-    values = summary.as_dict() | {"outcome": summary.outcome[:_LONGEST_OUTCOME]}
-    text = json.dumps({**extent._asdict(), **values}, allow_nan=False)
-    file["summary"][()] = text.encode()
-    file.flush()
-
-
-def extent_in(state: dict[str, Any]) -> Extent:
-    """The extent in the text of `summary`.
+def recorded_extent(state: dict[str, Any]) -> Extent:
+    """The extent in the text of `summary`; the initial state is always there.
 
     Raises:
-        ValueError: it is none.
+        LookupError, TypeError, ValueError: it is none.
     """
-    extent = Extent(**{name: state[name] for name in Extent._fields})
-    counts = type(extent.frames) is type(extent.history) is type(extent.slot) is int
-    if (
-        not counts
-        or extent.frames < 1 + extent.final
-        or extent.history < 0
-        or not -1 <= extent.slot < SLOTS
-        or type(extent.final) is not bool
-    ):
+    extent = extent_in(state, TABLES)
+    if extent.sure["frames"] < 1:
         raise ValueError(f"an extent that says {tuple(extent)}")
     return extent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -125,7 +125,11 @@ class Summary:
             again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their
             training; the step was then a careful one by the pairs' own time scale.
-        energy_verdict, position_verdict: 'kept' or 'exceeded'; None if nothing was asked.
+        step_error_asked: what the relative energy error of every single step was to stay below: with weights of one's
+            own the threshold of their training, or the tolerance; None of other runs.
+        step_error_max: the largest of a step.
+        steps_above: steps with a larger error than that.
+        energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked.
     """
 
     steps: int
@@ -144,6 +148,9 @@ class Summary:
     position_error_asked: float | None = None
     position_error_max: float | None = None
     outside_training: float | None = None
+    step_error_asked: float | None = None
+    step_error_max: float | None = None
+    steps_above: int | None = None
 
     @property
     def energy_verdict(self) -> str | None:
@@ -155,31 +162,47 @@ class Summary:
         """The same of its places."""
         return _verdict(self.position_error_max, self.position_error_asked)
 
+    @property
+    def step_verdict(self) -> str | None:
+        """The same of its single steps."""
+        return _verdict(self.step_error_max, self.step_error_asked)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether anything that was asked of the run was not kept."""
+        return "exceeded" in (self.energy_verdict, self.position_verdict, self.step_verdict)
+
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The same as JSON has it, with the verdicts at the end."""
         return {
             **asdict(self),
             "energy_verdict": self.energy_verdict,
             "position_verdict": self.position_verdict,
+            "step_verdict": self.step_verdict,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The summary of a dictionary that has all of its keys, and perhaps more; numbers of any kind fit.
+        """The summary of a dictionary that has its keys, and perhaps more; numbers of any kind fit.
 
         Raises:
             KeyError: one is missing.
             TypeError, ValueError: one is no number, or not a finite one.
         """
         kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": _finite, "str": str}
-        kinds["float | None"] = lambda value: None if value is None else _finite(value)
-        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
+        kinds |= {"float | None": _optional(_finite), "int | None": _optional(int)}
+        there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
+        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
 
 
 def _verdict(achieved: float | None, asked: float | None) -> str | None:
     if asked is None or achieved is None:
         return None
     return "kept" if achieved <= asked else "exceeded"
+
+
+def _optional(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else kind(value)
 
 
 def _finite(value: Any) -> float:

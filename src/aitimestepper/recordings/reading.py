@@ -15,15 +15,16 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
+from aitimestepper.recordings.growing import SLOTS
 from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
-    SLOTS,
     STEP_DATASETS,
+    TABLES,
     VERSION,
     check_format,
-    extent_in,
+    recorded_extent,
     rows_in,
 )
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
@@ -111,10 +112,11 @@ def _read_patiently(path: Path, look: Callable[[Path, Content], T]) -> T:
 
 def _stored_run_in(path: Path, file: Content) -> StoredRun:
     info, state = _info_in(path, file)
-    extent = extent_in(state)
+    extent = recorded_extent(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
-    for names, count in ((Frames._fields, extent.frames), (STEP_DATASETS, extent.history)):
+    for table, names in TABLES.items():
+        count = extent.rows[table]
         for name in names:  # which will be copied
             if len(file[name]) < count:
                 raise ValueError(f"{name} has fewer rows than the {count} that it counts")
@@ -127,7 +129,7 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         info,
         frames,
         Summary.from_dict(state),
-        float(file["time"][extent.frames - 1 - extent.final]),
+        float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
         str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
         _checked_origin(json.loads(file.attrs["origin"])),
@@ -150,10 +152,11 @@ def _checked_origin(origin: Any) -> dict[str, Any]:
 
 def _parts_in(path: Path, file: Content) -> Parts:
     info, state = _info_in(path, file)
-    extent = extent_in(state)
-    frames = rows_in(file, 0, extent.frames)
-    _check_shapes(info, frames, extent.frames)
-    history = StepHistory(*(file[name][: extent.history] for name in STEP_DATASETS))
+    extent = recorded_extent(state)
+    count = extent.rows["frames"]
+    frames = rows_in(file, 0, count)
+    _check_shapes(info, frames, count)
+    history = StepHistory(*(file[name][: extent.rows["history"]] for name in STEP_DATASETS))
     return Parts(info, frames, Summary.from_dict(state), history)
 
 

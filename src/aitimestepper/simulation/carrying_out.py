@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aitimestepper.engine.run.state import Run, unpack
 from aitimestepper.errors import InputError
+from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun
 from aitimestepper.recordings.recording import Recording, SimulationError
@@ -52,7 +53,7 @@ def begin(request: Request, progress: Progress | None, *, keeps: bool) -> Comple
     return _carry_out(plan, run, recorder, progress)
 
 
-def go_on(request: Request, path: Path, stored: StoredRun, progress: Progress | None) -> CompletedRun:
+def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Progress | None) -> CompletedRun:
     """Carry on a run from where its file says that it stands.
 
     Raises:
@@ -64,12 +65,12 @@ def go_on(request: Request, path: Path, stored: StoredRun, progress: Progress | 
     try:
         unpack(stored.state, stored.layout, run)
     except InputError as error:
-        raise InputError(f"cannot go on with {path}: {error}") from None
-    time, steps = float(run.books[0].time), int(run.books[0].steps)
+        raise InputError(f"cannot go on with {output.path.name}: {error}") from None
+    time, steps = stored.summary.time, stored.summary.steps
     if time > plan.goal.end_time or steps > plan.goal.last_step:
         raise InputError(f"the run has reached t = {time:.9g} after {steps} steps already: ask for a later end")
     recorder = _recorder(plan, run, keeps=True)
-    recorder.reopen(path, stored)
+    recorder.reopen(output, stored)
     return _carry_out(plan, run, recorder, progress)
 
 

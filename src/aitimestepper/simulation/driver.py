@@ -80,11 +80,11 @@ class Block(NamedTuple):
     Attributes:
         frames: states to keep.
         history: every step, if asked for.
-        run: where the run stands; the last block's is that of its last whole step.
+        run: where a run that is to go further starts from. Of the last block it is the state before all of its frames
+            and steps: what the run did to come to its end (a step that would have passed it, an anchor there) is not
+            part of a longer run.
         reached: the state that the run has reached, of which the summary speaks.
         failure: why the run cannot go on; None while it can, and at its end.
-        final: whether the last frame is there only because the run stops: it lies behind a step that was shortened to
-            end in time, or would have been passed over.
         last: whether the run has come to its end, or stopped.
     """
 
@@ -93,7 +93,6 @@ class Block(NamedTuple):
     run: Run
     reached: Run
     failure: str | None = None
-    final: bool = False
     last: bool = False
 
 
@@ -124,7 +123,7 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
         # The last sample is the end itself: N times an Nth of a duration may miss it by rounding.
         near = math.isclose(sample, goal.end_time, rel_tol=_SAME_TIME)
         target = goal.end_time if near else min(goal.end_time, sample)
-        began = time.perf_counter()
+        before, began = copy_of(run), time.perf_counter()
         status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
@@ -136,13 +135,13 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
             look = copy_of(run)
             status = reach(look, plan, target)
             if status == RUNNING and target == goal.end_time:
-                yield ending(block._replace(reached=look), n_dims, goal)
+                yield ending(block._replace(run=before, reached=look), n_dims, goal)
                 return
             if status == RUNNING:
                 note_sample(run, look)
                 yield block._replace(frames=Frames.joined([frames, frame_of(look, n_dims)]))
                 continue
-        yield ending(block._replace(failure=FAILURES.get(status)), n_dims, goal)
+        yield ending(block._replace(run=before, failure=FAILURES.get(status)), n_dims, goal)
         return
 
 
@@ -164,9 +163,9 @@ def ending(block: Block, n_dims: int, goal: Goal) -> Block:
     if not goal.keeps:
         return block
     last = frame_of(block.reached, n_dims)
-    if block.reached is block.run and len(block.frames.time) and block.frames.time[-1] == last.time[0]:
+    if len(block.frames.time) and block.frames.time[-1] == last.time[0]:
         return block
-    return block._replace(frames=Frames.joined([block.frames, last]), final=True)
+    return block._replace(frames=Frames.joined([block.frames, last]))
 
 
 def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
@@ -175,7 +174,7 @@ def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
     text = f"the run stopped at t = {books.time:.9g} after {int(books.steps)} steps: {block.failure}"
     if len(mass) < 2:
         return text
-    position = vectors_of(block.run.system.reshape(ROWS, -1)[X:VX], 3)
+    position = vectors_of(block.reached.system.reshape(ROWS, -1)[X:VX], 3)
     first, second, distance = _closest_pair(position)
     names = names or tuple(f"{body} (counting from 0)" for body in range(len(mass)))
     return f"{text}; closest were bodies {names[first]} and {names[second]}, {distance:.3g} apart"
@@ -250,20 +249,32 @@ def summary_of(books: Books, wall_seconds: float, outcome: str) -> Summary:
         angular_momentum_residual=_ratio(
             math.sqrt(books.max_angular_momentum_error_squared), float(books.angular_momentum_scale)
         ),
-        outcome=outcome,
+        outcome=_said(outcome, books),
         **_promise(books),
     )
 
 
+def _said(outcome: str, books: Books) -> str:
+    """The outcome, with the steps that exceeded what each was promised to stay below."""
+    if books.steps_above == 0.0:
+        return outcome
+    return (
+        f"{outcome}; {int(books.steps_above)} of {int(books.steps)} steps had an energy error above the "
+        f"{books.step_error_promised:.3g} of one step, the largest {books.max_step_error:.3g}"
+    )
+
+
 def _promise(books: Books) -> dict[str, Any]:
-    """What a calibrated run was asked for, and what its steps were measured to do."""
-    if books.states_asked == 0.0:
-        return {}
-    found = {
-        "position_error_max": POSITION_SHARE * float(books.max_position_error),
-        "outside_training": float(books.states_outside_training / books.states_asked),
-    }
-    if books.tolerance_promised > 0.0:
+    """What a run with learned steps was asked for, and what its steps were measured to do."""
+    found: dict[str, Any] = {}
+    if books.states_asked > 0.0:
+        found["outside_training"] = float(books.states_outside_training / books.states_asked)
+    if books.step_error_promised > 0.0:
+        found["step_error_asked"] = float(books.step_error_promised)
+        found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
+    elif books.states_asked > 0.0:
+        found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
+    if books.states_asked > 0.0 and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
     return found

@@ -169,7 +169,7 @@ def _method(config: Config) -> Method:
 
 
 def _rule(settings: Settings) -> Rule:
-    config, model = settings
+    config = settings.config
     assert config.timestep is not None
     criterion = criteria.CODES.get(config.timestep, criteria.OWN)
     if criterion == criteria.FIXED:
@@ -180,15 +180,31 @@ def _rule(settings: Settings) -> Rule:
         assert config.order is not None
         step = config.eta if config.eta is not None else (config.tolerance or 0.0) ** (1.0 / config.order)
     assert step is not None
-    guard = config.tolerance if settings.calibrated and config.tolerance_kind == "step" else None
     return Rule(
         criteria.CALIBRATED if settings.calibrated else criterion,
         1.0 / step,
         config.dt_min or 0.0,
         config.dt_max or math.inf,
-        (model is None or settings.calibrated) if config.reversible is None else config.reversible,
-        min(config.guard or math.inf, guard or math.inf),
+        _is_reversible(settings) if config.reversible is None else config.reversible,
+        _guard(settings),
+        settings.promised_step_error or 0.0,
     )
+
+
+def _is_reversible(settings: Settings) -> bool:
+    """Unless it is said: steps that follow from the state alone are."""
+    return settings.model is None or settings.calibrated or settings.model.config.history_len == 0
+
+
+def _guard(settings: Settings) -> float:
+    """The energy error above which a step is undone: as asked, or what each step has been promised to stay below."""
+    config = settings.config
+    if config.guard == "off":
+        return math.inf
+    if settings.calibrated:
+        of_steps = config.tolerance if config.tolerance_kind == "step" else None
+        return min(config.guard or math.inf, of_steps or math.inf)
+    return config.guard or settings.promised_step_error or math.inf
 
 
 def new_run(system: InitialConditions, plan: Plan) -> Run:

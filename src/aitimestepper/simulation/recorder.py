@@ -9,6 +9,7 @@ from typing import Any
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import LAYOUT
 from aitimestepper.engine.run.state import Run, packed
+from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.archive import ArchiveWriter
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.reading import StoredRun
@@ -46,7 +47,6 @@ class Recorder:
         self._kept = [self._first]
         self._pending: list[Block] = []
         self._writer: RecordingWriter | ArchiveWriter | None = None
-        self._final = False
         self._began = self._written = time.perf_counter()
         self._note(self._first)
 
@@ -72,15 +72,17 @@ class Recorder:
             overwrite=overwrite,
         )
 
-    def reopen(self, path: Path, stored: StoredRun) -> None:
-        """Go on with a file.
+    def reopen(self, output: Reservation, stored: StoredRun) -> None:
+        """Go on with a file, which holds this run.
 
         Raises:
             OutputError: it cannot be written.
         """
         self._keeps, self._kept = False, []
         self._began -= stored.summary.wall_seconds
-        self._writer = RecordingWriter.reopened(path, self.info)
+        self._writer = RecordingWriter.reopened(
+            output, self.info, state_size=len(stored.state), state_layout=stored.layout, origin=stored.origin
+        )
         self._last_time = stored.last_time
 
     def _note(self, block: Block) -> None:
@@ -88,7 +90,6 @@ class Recorder:
         self._block = block
         self._state: Floats = packed(block.run)
         self._reached = block.reached.books.copy()
-        self._final = block.final
         if len(block.frames.time):
             self._last_time = block.frames.time[-1]
 
@@ -120,7 +121,7 @@ class Recorder:
             summary,
             history=StepHistory.joined([StepHistory.none(), *(block.history for block in pending)]),
             state=self._state,
-            final=self._final,
+            tail=(len(self._block.frames.time), len(self._block.history.time)) if self._block.last else (0, 0),
         )
 
     def finish(self, outcome: str) -> Summary:

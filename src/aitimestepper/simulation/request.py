@@ -13,7 +13,7 @@ from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import check_tolerance, order_for
 from aitimestepper.weights.file import ModelFile, model_path, read_model
 
@@ -38,6 +38,13 @@ class Settings(NamedTuple):
     def calibrated(self) -> bool:
         """Whether a calibrated stepper chooses the steps."""
         return self.model is not None and self.model.calibrated
+
+    @property
+    def promised_step_error(self) -> float | None:
+        """What each step's relative energy error is to stay below with weights of one's own; None of other steps."""
+        if self.model is None or self.calibrated:
+            return None
+        return self.config.tolerance or self.model.config.energy_threshold
 
 
 class Request(NamedTuple):
@@ -95,13 +102,24 @@ def checked(config: Config, *, calibrated: bool) -> Config:
 
 
 def request_of(settings: Settings, system: InitialConditions) -> Request:
-    """A run of these bodies.
+    """A run of these bodies, with the softening that belongs to them unless another is set.
 
     Raises:
         InputError: the settings do not fit the bodies.
     """
+    settings = settings._replace(config=with_softening(settings.config, system))
     check_field(settings.config, system)
     return Request(settings, system, _end_time(settings.config, system))
+
+
+def with_softening(config: Config, system: InitialConditions) -> Config:
+    """The configuration with the softening of the bodies, if they have one.
+
+    Raises:
+        InitialConditionsError: it is set to another one.
+    """
+    agreed = agreed_softening(system, config.given("softening"))
+    return config if agreed == config.softening else config.replace(softening=agreed)
 
 
 def check_field(config: Config, system: InitialConditions) -> None:
@@ -128,8 +146,8 @@ def bodies_of(config: Config, system: InitialConditions | None = None) -> Initia
         raise InputError(f"bodies were passed, so ic = {config.ic!r} would do nothing: leave it out")
     if system is None:
         assert config.ic is not None
-        return initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
-    check_apart(system, config.softening)
+        return initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+    check_apart(system, agreed_softening(system, config.given("softening")))
     return system
 
 
@@ -175,6 +193,10 @@ def _check_settings(config: Config, calibrated: bool) -> None:
                 f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep} and integrator = "
                 f"{config.integrator}, which take {', '.join((*needed, *optional))}: leave it out"
             )
+    if config.guard == "off" and (calibrated or config.timestep != "learned"):
+        raise InputError(
+            "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
+        )
     _check_omega(config, calibrated)
     check_end(config)
     if config.samples is not None and config.steps is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_hdf5_name, check_output
+from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.archive import check_archive
 from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
@@ -68,8 +68,8 @@ def resume(path: Path | str, changes: Config | None = None, progress: Progress |
         progress: as for `simulate`.
 
     Raises:
-        InputError: the file is no recording or cannot go on; the model file is missing or another one; the end asked
-            for lies before the state reached.
+        InputError: the file is no recording or cannot go on; another process is writing it; the model file is missing
+            or another one; the end asked for lies before the state reached.
         SimulationError: as for `simulate`.
     """
     resume_in_output(path, changes, progress)
@@ -85,10 +85,12 @@ def resume_in_output(
     """
     from aitimestepper.simulation.carrying_out import go_on
 
-    stored = read_run(path)
-    config = _changed(stored, {} if changes is None else changes.explicit())
-    request = request_of(settings_of(config), initial_conditions_of(stored))
-    run = go_on(request, Path(path), stored, progress)
+    read_run(path)  # what cannot go on is not touched
+    with Reservation.of_existing(path) as output:
+        stored = read_run(path)
+        config = _changed(stored, {} if changes is None else changes.explicit())
+        request = request_of(settings_of(config), initial_conditions_of(stored))
+        run = go_on(request, output, stored, progress)
     return run.info, run.summary
 
 
@@ -113,6 +115,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         time=float(frames.time[0]),
         names=info.names,
         note=info.note,
+        softening=info.softening,
     )
 
 

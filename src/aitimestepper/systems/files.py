@@ -1,4 +1,4 @@
-"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives.
+"""Initial conditions in files: tables, rows as .npy, HDF5 (also a recording's), REBOUND archives, trainings.
 
 What is written is read back to the last bit.
 """
@@ -19,27 +19,46 @@ import numpy as np
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.inputs import TABLE, content_of
+from aitimestepper.names import SYSTEMS_FILE
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
-from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
+from aitimestepper.systems.initial import InitialConditions, agreed_softening
+from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
+from aitimestepper.systems.trainings import read_training_system
 
 
-def read_initial_conditions(path: Path | str, *, G: float = 1.0) -> InitialConditions:
+def read_initial_conditions(
+    path: Path | str, *, G: float = 1.0, softening: float | None = None, number: int | None = None
+) -> InitialConditions:
     """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
 
     Args:
-        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken.
+        path: .npy, .h5, .bin, .rebound, .archive, or a table with any other suffix or none; of several frames the last
+            one is taken. The run directory of a training, or `initial_conditions.npz` in it, is the system that it
+            began with.
         G: gravitational constant of the run that asks. A file that was made with another one is refused.
+        softening: of the run that asks; None for that of the file. A file that was made with another one is refused.
+        number: which of the systems of a training, counted from 0; None where there is but one.
 
     Raises:
         InitialConditionsError: names the file, what is wrong in it, and the line if it has lines.
     """
     path = Path(path)
+    if (path / SYSTEMS_FILE).exists():
+        path = path / SYSTEMS_FILE
     try:
         if path.exists() and not path.is_file():
-            raise InitialConditionsError("it is not a regular file")
-        return _reader_of(path)(path, G)
+            raise InitialConditionsError("it is not a regular file, nor the run directory of a training")
+        if path.suffix.lower() == TRAINING_SUFFIX:
+            found = read_training_system(path, number)
+            _check_gravity(found.G, G)
+            system = found.system
+        elif number is not None:
+            raise InitialConditionsError(f"only a training has several systems: leave :system={number} out")
+        else:
+            system = _reader_of(path)(path, G)
+        agreed_softening(system, softening)
+        return system
     except InitialConditionsError as error:
         raise InitialConditionsError(f"cannot read the initial conditions {path}: {error}") from None
     except OSError as error:
@@ -52,7 +71,7 @@ def write_initial_conditions(
 ) -> None:
     """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
 
-    Only .h5 keeps the period, the time, the names, the note and, if given, G.
+    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names either.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is False.
@@ -79,7 +98,7 @@ def _read_text(path: Path, G: float) -> InitialConditions:
         text = content_of(path, TABLE).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InitialConditionsError("it is not a text file in UTF-8") from None
-    return bodies_from_rows(rows_from_text(text))
+    return bodies_from_text(text)
 
 
 def _read_npy(path: Path, G: float) -> InitialConditions:
@@ -106,6 +125,7 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
                 time=_scalar(file, "time", 0.0),
                 names=_texts(file, "names"),
                 note=" ".join(_texts(file, "note")),
+                softening=_scalar(file, "softening", 0.0),
             )
     except InitialConditionsError:
         raise
@@ -166,18 +186,16 @@ def _texts(file: Content, name: str) -> tuple[str, ...]:
 
 
 def _read_archive(path: Path, G: float) -> InitialConditions:
-    snapshot = read_archive(path)
-    _check_gravity(snapshot.G, G)
-    note = f"REBOUND archive, snapshot {snapshot.snapshots} of {snapshot.snapshots}"
-    if snapshot.softening:
-        note += f", made with softening {snapshot.softening:g}"
+    bodies = read_archive(path)
+    _check_gravity(bodies.G, G)
     return InitialConditions(
-        mass=np.array(snapshot.mass),
-        position=np.array(snapshot.position),
-        velocity=np.array(snapshot.velocity),
-        time=snapshot.time,
-        names=tuple(snapshot.names),
-        note="; ".join([note, *snapshot.complaints]),
+        mass=bodies.mass,
+        position=bodies.position,
+        velocity=bodies.velocity,
+        time=bodies.time,
+        names=bodies.names,
+        note="; ".join(bodies.remarks),
+        softening=bodies.softening,
     )
 
 
@@ -185,6 +203,8 @@ def _check_gravity(found: float, asked: float) -> None:
     if not math.isclose(found, asked, rel_tol=1e-12):
         raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
 
+
+TRAINING_SUFFIX = Path(SYSTEMS_FILE).suffix
 
 Reader = Callable[[Path, float], InitialConditions]
 
@@ -210,8 +230,12 @@ def _reader_of(path: Path) -> Reader:
         with path.open("rb") as stream:
             start = stream.read(32)
         reader = next((known for mark, known in _READERS_BY_FIRST_BYTES.items() if start.startswith(mark)), None)
+    if reader is None and b"\0" not in start:
+        return _read_text
     if reader is None:
-        raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
+        raise InitialConditionsError(
+            f"its kind is not known; the suffix must be one of {', '.join((*_READERS, TRAINING_SUFFIX))}"
+        )
     return reader
 
 
@@ -219,11 +243,11 @@ def _reader_of(path: Path) -> Reader:
 
 
 def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), ",").encode()
+    return text_from_bodies(system, ",").encode()
 
 
 def _encode_txt(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), " ", header_mark="# ").encode()
+    return text_from_bodies(system, " ", header_mark="# ").encode()
 
 
 def _encode_npy(system: InitialConditions, G: float | None) -> bytes:
@@ -238,7 +262,7 @@ def _encode_hdf5(system: InitialConditions, G: float | None) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["mass"], file["position"], file["velocity"] = system.mass, system.position, system.velocity
-        file.attrs.update({"period": system.period, "time": system.time, "note": system.note})
+        file.attrs.update({name: getattr(system, name) for name in ("period", "time", "note", "softening")})
         if system.names:
             file["names"] = list(system.names)
         if G is not None:

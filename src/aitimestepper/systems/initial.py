@@ -32,8 +32,9 @@ class InitialConditions:
         velocity: (N, D).
         period: orbital period of the system (the innermost one of a hierarchy), 0 if it has none.
         time: of the initial state.
-        names: one for each body, or empty.
+        names: one for each body, no two alike, or empty.
         note: units and source, one line.
+        softening: Plummer length that their source says belongs to them; 0 if it says none.
 
     Raises:
         InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass, no mass at all.
@@ -46,6 +47,7 @@ class InitialConditions:
     time: float = 0.0
     names: tuple[str, ...] = ()
     note: str = ""
+    softening: float = 0.0
 
     def __post_init__(self) -> None:
         arrays = {name: _floats(name, getattr(self, name)) for name in ("mass", "position", "velocity")}
@@ -57,6 +59,8 @@ class InitialConditions:
             raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
         if not math.isfinite(self.time):
             raise InitialConditionsError(f"time must be finite, got {self.time}")
+        if not (math.isfinite(self.softening) and self.softening >= 0):
+            raise InitialConditionsError(f"softening must be >= 0 and finite, got {self.softening}")
         for name in ("position", "velocity"):
             arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
         for name, array in arrays.items():
@@ -108,6 +112,18 @@ def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
     return vectors
 
 
+def agreed_softening(system: InitialConditions, asked: float | None) -> float:
+    """The softening of a run of these bodies: what was asked for, None for nothing, or else what belongs to them.
+
+    Raises:
+        InitialConditionsError: both are there, and differ.
+    """
+    own = system.softening
+    if asked is not None and own > 0 and not math.isclose(own, asked, rel_tol=1e-12):
+        raise InitialConditionsError(f"it was made with softening = {own!r}, not {asked!r}: leave softening out")
+    return own if asked is None else asked
+
+
 def check_apart(system: InitialConditions, softening: float) -> None:
     """Refuse two bodies at one point, one of them with mass, where no softening keeps their force finite.
 
@@ -153,6 +169,13 @@ def _check_shapes(mass: Floats, position: Floats, velocity: Floats, names: Seque
         raise InitialConditionsError(f"there must be one mass for each body: {len(mass)} for {len(position)} bodies")
     if len(names) not in (0, len(mass)):
         raise InitialConditionsError(f"there must be one name for each body: {len(names)} for {len(mass)} bodies")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen or not name or not name.isprintable():
+            raise InitialConditionsError(
+                f"names must be printable, no two alike, got {name[:40]!r}{' twice' * (name in seen)}"
+            )
+        seen.add(name)
 
 
 def _check_finite(name: str, array: Floats) -> None:

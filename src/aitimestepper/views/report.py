@@ -169,6 +169,7 @@ def _verdict(summary: Summary) -> Table:
             "position error for each dynamical time",
             *(summary.position_error_asked, summary.position_error_max, summary.position_verdict),
         ),
+        ("energy error of a step", summary.step_error_asked, summary.step_error_max, summary.step_verdict),
     )
     return Table(
         ("", "asked", "achieved", "verdict"),

@@ -31,6 +31,10 @@ VERSION = 1
 DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
 """The calibrated weights that come with the package."""
 
+RANGES = "ranges"
+"""Entry of `about`, of weights that learned single steps: lowest and highest value of each feature of the current state
+(or of the newest interval) among the states that they were trained on."""
+
 _SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
 _DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What is raised over a header that is not what it should be."""

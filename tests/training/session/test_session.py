@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import signal
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import kepler, parts
+from tests.training.stopping import Stop, check_that_stopping_changes_nothing
 
 from aitimestepper import (
     CheckpointError,
@@ -54,16 +54,55 @@ def same(first: Path | str, second: Path | str) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("keys", [{}, HISTORY])
-def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(keys):
-    train(Config(epochs=8, save_name="whole", **SMALL, **keys))
-    train(Config(epochs=3, save_name="halves", **SMALL, **keys))
-    assert not same("runs/whole", "runs/halves")
-    outcome = train(Config(epochs=8), resume=Path("runs/halves"))
-    assert outcome.epochs_completed == 8
-    assert same("runs/whole", "runs/halves")
-    epochs = [json.loads(line)["epoch"] for line in Path("runs/halves/metrics.jsonl").read_text().splitlines()]
-    assert epochs == list(range(1, 9))
+FAMILY = {**SMALL, "feature_type": "invariant", "steps_per_epoch": 5, "replay_steps": 8, "checkpoint_every": 1}
+RESUMED = {
+    "one system": {**FAMILY, "num_orbits": 1, "ic": "kepler:e=0.7", "steps_per_epoch": 51},
+    "many systems": {**FAMILY, "num_orbits": 4, "e_min": 0.3, "seed": 3, "steps_per_epoch": 51},
+    "states that leave the memory": {**FAMILY, "replay_capacity": 37, "replay_batch_size": 16},
+    "three bodies": {**FAMILY, "num_particles": 3, "feature_type": "rich", "normalize_inputs": True},
+    "history": {**FAMILY, **HISTORY},
+    "history of one system": {**FAMILY, **HISTORY, "num_orbits": 1, "ic": "figure-eight", "feature_type": "basic"},
+    "rollouts, in torch": {**FAMILY, "n_steps": 2, "history_len": 1},
+    "sgd": {**FAMILY, "optimizer": "sgd"},
+    "adam": {**FAMILY, "optimizer": "adam", "weight_decay": 0.1},
+    "single precision": {**FAMILY, "dtype": "float32", "energy_threshold": 1e-2, "E_upper": 1e-3, "E_lower": 1e-4},
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_run_stopped_after_every_epoch_ends_with_the_bits_of_one_that_never_was(name):
+    check_that_stopping_changes_nothing(RESUMED[name], epochs=9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "loop"),
+    [
+        ({}, torch.optim.AdamW, "compiled"),
+        ({"optimizer": "adam"}, torch.optim.Adam, "compiled"),
+        ({"optimizer": "sgd", "momentum": 0.5}, torch.optim.SGD, "in torch"),
+    ],
+)
+def test_the_optimiser_is_the_one_that_was_asked_for_and_the_log_says_which_loop_runs(keys, kind, loop):
+    config = Config(epochs=1, weight_decay=0.25, **SMALL, **keys)
+    optimizer = build_training(config).optimizer
+    assert type(optimizer) is kind
+    assert {"lr": 1e-3, "weight_decay": 0.25, "momentum": 0.5 if keys.get("momentum") else None}.items() <= {
+        "momentum": None, **optimizer.defaults
+    }.items()  # fmt: skip
+    assert read_model(train(config).model_path).about["part_one"] == loop
+
+
+def test_weight_decay_pulls_by_itself_in_adamw_and_through_the_gradient_in_adam():
+    for name, optimizer in (("adamw", "adamw"), ("adam", "adam"), ("plain", "adam"), ("decoupled", "adamw")):
+        decay = 0.0 if name in ("plain", "decoupled") else 0.5
+        train(Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
+    assert same("runs/plain", "runs/decoupled")
+    assert not same("runs/adam", "runs/adamw")
+
+
+def test_the_last_metrics_tell_how_long_the_last_epoch_took():
+    summary = train(Config(epochs=2, **SMALL)).summary
+    assert 0 < summary["epoch_time"] < summary["total_time"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
@@ -73,15 +112,29 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
     assert not same("runs/a", "runs/c")
 
 
+class Threads(Stop):
+    """Notes how many threads torch has in a training."""
+
+    def __init__(self) -> None:
+        super().__init__(after=100)
+        self.seen: set[int] = set()
+
+    def epoch(self, record):
+        self.seen.add(torch.get_num_threads())
+
+
 def test_results_do_not_depend_on_the_number_of_threads():
-    before = torch.get_num_threads()
+    before, watch = torch.get_num_threads(), Threads()
     try:
-        for threads in (1, 2):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            train(Config(epochs=3, save_name=str(threads), **SMALL))
+            train(Config(epochs=3, save_name=str(threads), **SMALL), observers=[watch])
+            assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
     assert same("runs/1", "runs/2")
+    assert same("runs/1", "runs/3")
+    assert watch.seen == {1}  # large arrays, which several would share, take too long for a test
 
 
 def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():

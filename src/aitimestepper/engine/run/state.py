@@ -111,6 +111,7 @@ def opened(mass: Floats, position: Floats, velocity: Floats, time: float, plan: 
     start(run, plan)
     if calibrated and plan.control.promises:
         books[0].tolerance_promised = plan.control.tolerance
+    books[0].step_error_promised = plan.rule.promise
     return run
 
 

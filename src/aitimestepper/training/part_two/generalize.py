@@ -114,14 +114,16 @@ def generalize(
     generator = generator or torch.Generator().manual_seed(config.seed)
     start = _start(learned, states, history)
     final: Evaluation | None = None  # of all states, with the weights as they are
+    failed = torch.empty(0, dtype=torch.int64)  # states that the last look at all of them found
     iterations = 0
     while iterations < config.replay_steps and not (final is not None and final.all_pass):
         iterations += 1
         final = None
         chosen = torch.randperm(len(start.features), generator=generator)[: config.replay_batch_size]
-        passed = learn_from(model, optimizer, learned, start, chosen)
+        passed = learn_from(model, optimizer, learned, start, torch.cat([chosen, failed]).unique())
         if passed and iterations >= config.min_replay_steps:
             final = _evaluate(model, learned, start)
+            failed = torch.nonzero(~final.passed).reshape(-1)[: config.replay_batch_size]
     final = final or _evaluate(model, learned, start)
     return final.all_pass, iterations, _metrics(final, *learned.shares(start, final.dt, final.error, final.passed))
 

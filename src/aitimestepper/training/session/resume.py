@@ -27,7 +27,7 @@ from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 2
+VERSION = 3
 
 Contents = dict[str, Any]
 
@@ -56,6 +56,7 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
                 "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
                 "spent": torch.from_numpy(state.spent.copy()),
                 "replay": _packed_samples(state.replay.samples),
+                "prepared": state.learned.packed(state.replay),
             }
         ],
     }
@@ -136,8 +137,8 @@ def _restore(state: TrainingState, contents: Contents, path: Path) -> None:
             f"torchrun --nproc-per-node {len(parts)}"
         )
     part = parts[ranks.rank()]
-    # What has been spent on a state may have an infinite error in it.
-    others = [contents["model"], contents["optimizer"], {**part, "spent": None}]
+    # What has been spent on a state may have an infinite error in it, and a body alone an infinite pair time.
+    others = [contents["model"], contents["optimizer"], {**part, "spent": None, "prepared": None}]
     if not all(tensor.isfinite().all() for tensor in tensors_in(others)):
         raise ValueError("a number that is not finite")
     load_weights(state.model, contents["model"], path)  # type: ignore[arg-type]
@@ -154,6 +155,10 @@ def _restore(state: TrainingState, contents: Contents, path: Path) -> None:
     _check_shapes({"spent": part["spent"]}, {"spent": part["spent"].shape[:1] + state.spent.shape[1:]})
     state.spent = part["spent"].numpy().copy()
     state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
+    for name, tensor in part["prepared"].items():
+        width = (state.model.input_dim,) if name == "features" else ()
+        _check_shapes({name: tensor}, {name: (*tensor.shape[:1], *width)})
+    state.learned.unpack(state.replay, part["prepared"])
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, stored: Contents) -> None:

@@ -1,0 +1,296 @@
+"""HDF5 files whose tables grow while something runs. Recordings and ensembles are such files.
+
+A kill at any moment leaves a file that opens, with every block that had been committed, because
+
+- the file appears under its name, complete with its first rows, by a rename;
+- a block first appends its rows to all datasets, and writes where the run stands into the one of two slots that the
+  last block did not use; then `summary`, which also counts the rows that are valid and names the slot, is replaced
+  where it stands, by one write that no page boundary divides. Rows that are not counted do not exist;
+- no dataset ever has more than `MAX_CHUNKS` chunks. HDF5 indexes them in one node up to there, and only the splitting
+  of that node passes through states that cannot be read. A file that needs more is first copied, with larger chunks,
+  and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from aitimestepper.arrays import Floats
+from aitimestepper.errors import OutputError
+from aitimestepper.outputs import Reservation
+from aitimestepper.recordings.disk import Disk
+
+MAX_CHUNKS = 64
+"""Entries in one node of HDF5's chunk index (twice its default half-rank of 32)."""
+
+CHUNK_GROWTH = 8
+"""How many times larger the chunks of the copy are: all copies together cost a seventh of the final file."""
+
+SLOTS = 2
+"""Where a run stands is written into these in turn."""
+
+Tables = Mapping[str, Sequence[str]]
+"""Names of tables, and the datasets that each of them is made of: one row for each thing that is counted."""
+
+Rows = Mapping[str, Sequence[NDArray[Any]]]
+"""Rows of tables, for each dataset."""
+
+_CHUNK_BYTES = 2**16
+_MOST_CHUNK_ROWS = 4096
+_SUMMARY_BYTES = 2048
+
+
+class Extent(NamedTuple):
+    """Which part of a file is valid.
+
+    Attributes:
+        rows: of each table.
+        tail: how many of these, the last ones, go when the run goes on.
+        slot: where the state of the run stands; -1 for nowhere.
+    """
+
+    rows: Mapping[str, int]
+    tail: Mapping[str, int]
+    slot: int = -1
+
+    @property
+    def sure(self) -> dict[str, int]:
+        """Rows of each table that stay when the run goes on."""
+        return {name: count - self.tail[name] for name, count in self.rows.items()}
+
+
+def extent_in(state: Mapping[str, Any], tables: Iterable[str]) -> Extent:
+    """The extent in the text of `summary`.
+
+    Raises:
+        LookupError, TypeError, ValueError: it is none.
+    """
+    extent = Extent(
+        {name: state[name] for name in tables}, {name: state["tail"][name] for name in tables}, state["slot"]
+    )
+    counts = (*extent.rows.values(), *extent.tail.values(), *extent.sure.values())
+    if any(type(number) is not int for number in (*counts, extent.slot)) or min(counts) < 0:
+        raise ValueError(f"an extent that says {tuple(extent)}")
+    if not -1 <= extent.slot < SLOTS:
+        raise ValueError(f"a slot that is {extent.slot}")
+    return extent
+
+
+def hdf5_file(target: Any, mode: str) -> Any:
+    """An HDF5 file in a file object; in a new one, `summary` comes to lie within one page of memory."""
+    import h5py
+
+    return h5py.File(target, mode, alignment_threshold=_SUMMARY_BYTES, alignment_interval=_SUMMARY_BYTES)
+
+
+def create_tables(file: Any, tables: Tables, like: Rows, chunk_rows: Mapping[str, int]) -> None:
+    """Empty tables for rows like these, and a summary."""
+    for table, names in tables.items():
+        for name, array in zip(names, like[table], strict=True):
+            rest = array.shape[1:]
+            chunks = (chunk_rows[table], *rest)
+            file.create_dataset(name, (0, *rest), array.dtype, chunks=chunks, maxshape=(None, *rest))
+    file.create_dataset("summary", (), f"S{_SUMMARY_BYTES}", data=b"{}")
+
+
+def append_rows(file: Any, names: Iterable[str], start: int, arrays: Iterable[Any]) -> None:
+    """Write rows from row `start` on; they do not count before `commit`."""
+    for name, array in zip(names, arrays, strict=True):
+        dataset = file[name]
+        dataset.resize(start + len(array), axis=0)
+        dataset[start:] = array
+    file.flush()
+
+
+def commit(file: Any, extent: Extent, values: Mapping[str, Any]) -> None:
+    """Declare rows and state valid, with what is to be said of them."""
+    text = json.dumps({**extent.rows, "tail": extent.tail, "slot": extent.slot, **values}, allow_nan=False)
+    file["summary"][()] = text.encode()
+    file.flush()
+
+
+class GrowingFile:
+    """A file that is being written, and that no other process writes meanwhile.
+
+    HDF5 runs in a thread of its own, because Ctrl-C is raised in the main thread: it never lands in the middle of a
+    block.
+    """
+
+    def __init__(self, tables: Tables, write_rest: Callable[[Any], None]) -> None:
+        """Prepare; `create` or `reopen` comes next.
+
+        Args:
+            tables: what grows.
+            write_rest: writes everything else into a new file; called for each copy.
+        """
+        self._tables, self._write_rest, self._may_copy = tables, write_rest, True
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hdf5")
+
+    def create(
+        self,
+        path: Path | str,
+        rows: Rows,
+        values: Mapping[str, Any],
+        *,
+        state: Floats | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a file, with its first rows; path and `overwrite` as for `Reservation`, the others as for `append`.
+
+        Raises:
+            OutputExistsError, OutputError: as for `Reservation`; the disk is full.
+        """
+        self._begun(self._create, path, rows, values, state, overwrite)
+
+    def reopen(self, output: Reservation) -> None:
+        """Go on with a file, which is closed with this; the rows of its tail go.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._begun(self._reopen, output)
+
+    def _begun(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._thread.submit(work, *arguments).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The file, behind any link to it."""
+        return self._output.path
+
+    def append(
+        self,
+        rows: Rows,
+        values: Mapping[str, Any],
+        *,
+        tail: Mapping[str, int] | None = None,
+        state: Floats | None = None,
+    ) -> None:
+        """Write a block of rows; they are then on file.
+
+        Args:
+            rows: the next ones, perhaps none, of each table.
+            values: what the summary says beside the extent.
+            tail: how many of the last rows go when the run goes on.
+            state: where the run stands, if the file has a dataset for that.
+
+        Raises:
+            OutputError: the disk is full; all earlier blocks are kept.
+        """
+        self._thread.submit(self._append, rows, values, tail or dict.fromkeys(self._tables, 0), state).result()
+
+    def close(self) -> None:
+        """Close the file and end its thread."""
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+        self._output.close()
+
+    def _create(
+        self, path: Path | str, rows: Rows, values: Mapping[str, Any], state: Floats | None, overwrite: bool
+    ) -> None:
+        counts = {table: len(arrays[0]) for table, arrays in rows.items()}
+        self._extent = Extent(counts, dict.fromkeys(counts, 0), -1 if state is None else 0)
+        self._chunk_rows = {
+            table: max(_first_chunk_rows(arrays), math.ceil(counts[table] / MAX_CHUNKS))
+            for table, arrays in rows.items()
+        }
+        content = io.BytesIO()
+        with hdf5_file(content, "w") as file:
+            create_tables(file, self._tables, rows, self._chunk_rows)
+            self._write_rest(file)
+            for table, names in self._tables.items():
+                append_rows(file, names, 0, rows[table])
+            if state is not None:
+                file["state"][...] = state  # both slots: a file in memory ends with what is written
+            commit(file, self._extent, values)
+        self._output = Reservation(path, overwrite, content.getvalue())
+        self._open()
+
+    def _reopen(self, output: Reservation) -> None:
+        self._output = output
+        self._open()
+        extent = extent_in(json.loads(self._file["summary"][()]), self._tables)
+        self._extent = Extent(extent.sure, dict.fromkeys(extent.rows, 0), extent.slot)
+        self._chunk_rows = {table: self._file[names[0]].chunks[0] for table, names in self._tables.items()}
+        # A copy has room for other settings, and none of the rows that a kill left half written.
+        self._output.write(self._copy)
+        self._close()
+        self._open()
+
+    def _open(self) -> None:
+        self._disk = Disk(self._output.path, "r+b")
+        self._file = hdf5_file(self._disk, "r+")
+
+    def _close(self) -> None:
+        self._file.close()
+        self._disk.close()
+
+    def _append(self, rows: Rows, values: Mapping[str, Any], tail: Mapping[str, int], state: Floats | None) -> None:
+        before = self._extent
+        after = Extent({table: before.rows[table] + len(rows[table][0]) for table in self._tables}, tail, before.slot)
+        if self._may_copy and self._narrow(after):
+            self._enlarge_chunks(after)
+        for table, names in self._tables.items():
+            if len(rows[table][0]):
+                append_rows(self._file, names, before.rows[table], rows[table])
+        if state is not None:
+            after = after._replace(slot=1 - max(before.slot, 0))
+            self._file["state"][after.slot] = state
+            self._file.flush()
+        commit(self._file, after, values)
+        if self._disk.failure is not None:
+            reason = self._disk.failure.strerror or self._disk.failure
+            raise OutputError(f"cannot go on writing {self._output.path}: {reason}; what was written before is kept")
+        self._extent = after
+
+    def _narrow(self, wanted: Extent) -> list[str]:
+        """Tables that would need more chunks than they may have."""
+        return [table for table, rows in self._chunk_rows.items() if wanted.rows[table] > MAX_CHUNKS * rows]
+
+    def _enlarge_chunks(self, wanted: Extent) -> None:
+        """Go on in a copy with larger chunks; where the disk has no room for one, in the file as it is."""
+        while narrow := self._narrow(wanted):
+            self._chunk_rows |= {table: CHUNK_GROWTH * self._chunk_rows[table] for table in narrow}
+        try:
+            self._output.write(self._copy)
+        except OutputError:
+            self._may_copy = False
+            return
+        self._close()
+        self._open()
+
+    def _copy(self, temporary: Path) -> None:
+        """Write the valid part of the file into another one, with the chunks, settings and extent that are in force."""
+        old = self._file
+        known = {*(str(name) for name in Extent._fields), *self._tables}
+        values = {key: value for key, value in json.loads(old["summary"][()]).items() if key not in known}
+        with Disk(temporary, "w+b") as disk, hdf5_file(disk, "w") as file:
+            like = {table: [old[name][:0] for name in names] for table, names in self._tables.items()}
+            create_tables(file, self._tables, like, self._chunk_rows)
+            self._write_rest(file)
+            for table, names in self._tables.items():
+                rows, count = self._chunk_rows[table], self._extent.rows[table]
+                for start in range(0, count, rows):
+                    append_rows(file, names, start, [old[name][start : min(start + rows, count)] for name in names])
+            if "state" in file:
+                file["state"][...] = old["state"][...]
+            commit(file, self._extent, values)
+        if disk.failure is not None:
+            raise disk.failure
+
+
+def _first_chunk_rows(arrays: Sequence[NDArray[Any]]) -> int:
+    widest = max(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays)
+    return max(1, min(_MOST_CHUNK_ROWS, _CHUNK_BYTES // widest))
