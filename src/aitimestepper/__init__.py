@@ -28,6 +28,7 @@ _MODULE_OF = {
     "resume": "simulation.run",
     "Recording": "recordings.recording",
     "simulate_ensemble": "ensembles.ensemble",
+    "resume_ensemble": "ensembles.ensemble",
     "EnsembleResult": "ensembles.result",
     "compare": "comparison.compare",
     "Comparison": "comparison.result",

@@ -92,12 +92,13 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, content: bytes | Callable[[Path], None]) -> None:
+    def write(self, content: bytes | Callable[[Path], None]) -> Self:
         """Write the whole file, as `write_atomically` does; it stays reserved."""
         descriptor = _replaced(self.path, content)
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = descriptor
+        return self
 
     def close(self) -> None:
         """Let others write it; where nothing has been written, the name is free again."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.comparison.result import Comparison
-from aitimestepper.ensembles.result import FORMAT as ENSEMBLE
+from aitimestepper.ensembles.file import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, opened
