@@ -9,22 +9,20 @@ import contextlib
 import errno
 import math
 import os
-import re
-import shutil
 import struct
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from aitimestepper.errors import OutputError, OutputExistsError
-from aitimestepper.processes import lives, own_name
+from aitimestepper.processes import temporary_for
 
-_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
-
-_SECONDS_OF_A_WRITE = 3600.0
-"""Age from which on a file is taken for left behind by a process of another machine: a write takes seconds."""
+_OF_OTHER_KINDS = (
+    *(".csv", ".txt", ".dat", ".npy", ".npz", ".json", ".toml", ".html", ".pt", ".safetensors"),
+    *(".png", ".pdf", ".svg", ".gif", ".mp4"),
+)
+"""Suffixes that programs, ours among them, take at their word."""
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
@@ -157,30 +155,15 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
             temporary.unlink(missing_ok=True)
 
 
-def temporary_for(path: Path) -> Path:
-    """Where to make a file or a directory before it gets its name; what dead processes left beside it is removed."""
-    with contextlib.suppress(OSError):  # such as a directory that is missing: whoever writes there says so
-        for entry in path.parent.iterdir():
-            if is_temporary(entry) and _is_left_over(entry):
-                _remove(entry)
-    return path.with_name(f".{path.name}.{own_name()}.tmp")
+def check_hdf5_name(path: Path | str) -> None:
+    """Refuse a name for an HDF5 file, or for the archive of a recording, that says that it is something else.
 
-
-def is_temporary(path: Path) -> bool:
-    """Whether a file or directory has the name of one that has not got its own yet."""
-    return _TEMPORARY.fullmatch(path.name) is not None
-
-
-def _is_left_over(temporary: Path) -> bool:
-    alive = lives(temporary.name.split(".")[-2])
-    return time.time() - temporary.stat().st_mtime > _SECONDS_OF_A_WRITE if alive is None else not alive
-
-
-def _remove(temporary: Path) -> None:
-    if temporary.is_dir():
-        shutil.rmtree(temporary, ignore_errors=True)
-    else:
-        temporary.unlink()
+    Raises:
+        OutputError: its suffix is that of tables, figures or the like.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _OF_OTHER_KINDS:
+        raise OutputError(f"cannot write {path}: what is written is HDF5, so its name cannot end in {suffix}: take .h5")
 
 
 def _linked(temporary: Path, path: Path) -> bool:
@@ -231,6 +214,8 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         OutputExistsError: the file exists, is not empty, and `overwrite` is False.
         OutputError: its directory is missing or read-only, or the name is that of something else than a file.
     """
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        raise OutputError(f"cannot write {path}: it names a directory, not a file in it")
     path = Path(path)
     if os.path.lexists(path):
         if path.exists() and not path.is_file():

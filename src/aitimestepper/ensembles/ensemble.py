@@ -11,12 +11,12 @@ from aitimestepper.ensembles.cluster import integrate_on_cluster
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, never_begun
 from aitimestepper.ensembles.result import NO_SEED, EnsembleResult, MemberResult
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_output
+from aitimestepper.outputs import check_hdf5_name, check_output
 from aitimestepper.simulation.request import request_of, settings_of, with_softening
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 
-_ONE_RUN_ONLY = ("every", "samples", "step_history")
+_ONE_RUN_ONLY = ("every", "samples", "times", "step_history")
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -90,6 +90,7 @@ def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tup
 def _check_settings(config: Config) -> None:
     if config.output is not None:
         check_output(config.output, config.overwrite)
+        check_hdf5_name(config.output)
     for name in _ONE_RUN_ONLY:
         if getattr(config, name):
             raise InputError(f"{name} does nothing in an ensemble, which keeps no trajectories: leave it out")

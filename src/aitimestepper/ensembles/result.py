@@ -202,6 +202,10 @@ def _result_in(path: Path, file: Content) -> EnsembleResult:
         raise ValueError("columns of different length")
     bodies = [slice(start, stop) for start, stop in pairwise(first)]
     mass, position, velocity = (file[name][()] for name in ("mass", "position", "velocity"))
+    if first[0] != 0 or (np.diff(first) < 0).any() or not position.shape == velocity.shape == (len(mass), _DIMS):
+        raise ValueError("bodies that do not fit the members")
+    if not all(np.isfinite(array).all() for array in (mass, position, velocity)):
+        raise ValueError("a number that is not finite")
     return EnsembleResult(
         **columns,
         outcome=outcome,

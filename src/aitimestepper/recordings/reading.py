@@ -21,6 +21,7 @@ from aitimestepper.recordings.layout import (
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
     STEP_DATASETS,
+    TABLES,
     VERSION,
     check_format,
     recorded_extent,
@@ -114,6 +115,11 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
     extent = recorded_extent(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
+    for table, names in TABLES.items():
+        count = extent.rows[table]
+        for name in names:  # which will be copied
+            if len(file[name]) < count:
+                raise ValueError(f"{name} has fewer rows than the {count} that it counts")
     frames = rows_in(file, 0, 1)
     _check_shapes(info, frames, 1)
     table = file["state"]
@@ -126,17 +132,24 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
         str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
-        _checked_origin(json.loads(file.attrs["origin"])),
+        _checked_origin(json.loads(file.attrs["origin"]), file["sample_times"][()] if "sample_times" in file else None),
     )
 
 
-def _checked_origin(origin: Any) -> dict[str, Any]:
+def _checked_origin(origin: Any, times: Floats | None) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
-    if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
+    if (
+        not sound
+        or not isinstance(origin["model"], str)
+        or type(origin["every"]) is not int
+        or not 0 <= origin["every"] < 2**63
+    ):
         raise ValueError(f"an origin that says {origin}")
-    return dict(origin)
+    if origin["direction"] not in (1.0, -1.0):
+        raise ValueError(f"a direction of time that is {origin['direction']}")
+    return {**origin, "times": times}
 
 
 def _parts_in(path: Path, file: Content) -> Parts:

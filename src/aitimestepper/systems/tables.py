@@ -28,7 +28,7 @@ _MEANINGS = {"mass": "m"} | dict.fromkeys(("name", "names", "id", "index", "body
 _KNOWN = {column: column for column in HEADERS[7]} | _MEANINGS
 """What a header may call a column, in lower case, and what it then is."""
 
-_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 """Also as Fortran writes it, 1.0D+00; not the 1_000 that Python takes for one."""
 
 _QUOTED = re.compile(r'"[^"]*"')
@@ -94,6 +94,19 @@ def bodies_from_text(text: str) -> InitialConditions:
     names = [line.cells[columns.index(_NAME)] for line in bodies] if _NAME in columns else []
     note = "" if header is not None else f"no header: columns read as {', '.join(columns)}"
     return bodies_from_rows(rows, names, note)
+
+
+def numbers_in(text: str) -> Floats:
+    """The numbers of a column, (M,): one a line, `#` begins a comment.
+
+    Raises:
+        InitialConditionsError: names the line that is wrong.
+    """
+    _, lines = _lines_in(text)
+    for line in lines:
+        if len(line.cells) > 1:
+            raise InitialConditionsError(f"line {line.number}: {len(line.cells)} columns, where one number is wanted")
+    return np.array([_number(line, line.cells[0]) for line in lines])
 
 
 def text_from_bodies(system: InitialConditions, separator: str, header_mark: str = "") -> str:
@@ -172,7 +185,7 @@ def _counts(cells: list[str]) -> bool:
 def _named(header: Line) -> tuple[str, ...]:
     """What the columns are that a header names."""
     columns = tuple(_KNOWN.get(cell.lower(), "") for cell in header.cells)
-    said = f"line {header.number}: the header says {','.join(header.cells)[:80]!r}"
+    said = f"line {header.number}: {len(header.cells)} columns named {','.join(header.cells)[:80]!r}"
     for cell, column in zip(header.cells, columns, strict=True):
         if not column:
             raise InitialConditionsError(f"{said}, and {cell[:40]!r} is none of {', '.join(_KNOWN)}")

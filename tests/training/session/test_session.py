@@ -43,6 +43,7 @@ SMALL = {
     "checkpoint_every": 2,
     "tensorboard": False,
 }
+IMPATIENT = {"replay_patience": 1, "replay_steps": 50, "lr": 1e-5}
 HISTORY = {"history_len": 2, "feature_type": "delta_mag", "normalize_inputs": True, "dropout": 0.2}
 
 
@@ -65,6 +66,7 @@ RESUMED = {
     "history of one system": {**FAMILY, **HISTORY, "num_orbits": 1, "ic": "figure-eight", "feature_type": "basic"},
     "rollouts, in torch": {**FAMILY, "n_steps": 2, "history_len": 1},
     "sgd": {**FAMILY, "optimizer": "sgd"},
+    "little patience": {**FAMILY, **IMPATIENT},
     "adam": {**FAMILY, "optimizer": "adam", "weight_decay": 0.1},
     "single precision": {**FAMILY, "dtype": "float32", "energy_threshold": 1e-2, "E_upper": 1e-3, "E_lower": 1e-4},
 }

@@ -14,7 +14,8 @@ import tomli_w
 from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import OutputError, OutputExistsError
 from aitimestepper.names import CONFIG_FILE, METRICS_FILE, SYSTEMS_FILE
-from aitimestepper.outputs import Reservation, is_temporary, temporary_for
+from aitimestepper.outputs import Reservation
+from aitimestepper.processes import is_temporary, temporary_for
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.trainings import write_training_systems
 

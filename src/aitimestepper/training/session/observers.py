@@ -111,14 +111,16 @@ class TensorBoard(EpochObserver):
 
     def __init__(self, directory: Path, every: int = 1, *, resumed_at: int = 0) -> None:
         super().__init__(every)
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from torch.utils.tensorboard import SummaryWriter
 
+        self._summary, self._value = Summary, Summary.Value
         self._writer = SummaryWriter(str(directory), purge_step=resumed_at + 1 if resumed_at else None)
 
     def note(self, record: EpochRecord) -> None:
-        """Write every number under its name."""
-        for name, value in scalars_of(record).items():
-            self._writer.add_scalar(name, float(value), record.epoch)
+        """Write every number under its name, all as one event: thirty events take longer than an epoch of one step."""
+        values = [self._value(tag=name, simple_value=float(x)) for name, x in scalars_of(record).items()]
+        self._writer._get_file_writer().add_summary(self._summary(value=values), record.epoch)
 
     def close(self) -> None:
         """Flush and close."""

@@ -231,7 +231,10 @@ def _batch_of_equals(systems: list[InitialConditions], config: Config, device: t
 
 def _systems(config: Config) -> list[InitialConditions]:
     if config.ic is not None:
-        return [initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)]
+        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        if system.is_free:
+            raise InputError("a training needs two bodies that attract each other")
+        return [system]
     rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
         return sample_orbits(
