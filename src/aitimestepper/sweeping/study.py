@@ -204,8 +204,10 @@ class SharedStudy:
     def _repeat(self, trial: FrozenTrial, reason: str, *, deaths: int) -> None:
         # One that died between these lines has repeated the trial already, and not ended it.
         if trial.number not in _repeated(self._all()):
-            parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            self.study.enqueue_trial(parameters, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
+            known = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            # One that died while it drew draws anew, from the beginning of its sampler's stream.
+            drawn = known.keys() >= {dimension.key for dimension in self._space}
+            self.study.enqueue_trial(known if drawn else {}, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
         self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
