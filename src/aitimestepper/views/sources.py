@@ -11,7 +11,7 @@ from aitimestepper.comparison.result import Comparison
 from aitimestepper.ensembles.result import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, STEPS_FILE
 from aitimestepper.recordings.layout import FORMAT as RECORDING
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import read_metrics
@@ -38,7 +38,7 @@ def read_source(path: Path | str) -> Source:
         InputError: it is missing, damaged, or nothing that can be shown.
     """
     path = Path(path)
-    if path.is_dir() or path.name == METRICS_FILE:
+    if path.is_dir() or path.name in (METRICS_FILE, STEPS_FILE):
         return Source(path, _training(path))
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file or directory")
@@ -81,7 +81,7 @@ def _training(path: Path) -> Training:
         config = (directory / CONFIG_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         config = ""
-    return Training(read_metrics(path), config)
+    return Training(read_metrics(directory if path.name == STEPS_FILE else path), config)
 
 
 def _comparison(path: Path) -> Comparison:

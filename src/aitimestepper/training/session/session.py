@@ -20,7 +20,7 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE, SYSTEMS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
@@ -29,6 +29,7 @@ from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.systems.trainings import write_training_systems
 from aitimestepper.training.session.epochs import TrainingState
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
 from aitimestepper.training.session.systems import external_field, particle_of, torch_device
@@ -100,6 +101,8 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -
     watching = [*observers]
     if ranks.rank() == 0:
         watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
+        if config.output_scale != "calibrated":
+            watching.append(OrbitSteps(run_dir / STEPS_FILE, state, config))
     about = {"ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
     summary = {**result["final_metrics"], "total_time": result["total_time"]}
