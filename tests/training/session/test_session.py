@@ -144,7 +144,8 @@ def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():
     outcome = train(Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True}))
     names = {path.name for path in outcome.run_dir.iterdir()}
     assert names == {
-        "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "tensorboard",
+        "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "steps.jsonl",
+        "tensorboard",
     }  # fmt: skip
     used = tomllib.loads((outcome.run_dir / "config.toml").read_text())
     assert Config(**used) == Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True})

@@ -19,7 +19,7 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import METRICS_FILE, MODEL_FILE, RESUME_FILE
+from aitimestepper.names import METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
@@ -28,6 +28,7 @@ from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.session.directory import begun, taken_up
 from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
 from aitimestepper.training.session.scope import scope_of
@@ -105,6 +106,8 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer], h
     watching = [*observers]
     if ranks.rank() == 0:
         watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
+        if config.output_scale != "calibrated":
+            watching.append(OrbitSteps(run_dir / STEPS_FILE, state, config))
     scope = scope_of(state.systems, config)
     for observer in watching:
         observer.begin(scope)
