@@ -16,7 +16,7 @@ from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.outputs import finite
 from aitimestepper.training.session.epochs import TrainingState
 from aitimestepper.training.session.observers import EpochObserver, Lines
-from aitimestepper.training.steps.compiled import Before, CompiledStates
+from aitimestepper.training.steps.compiled import Before
 from aitimestepper.training.steps.gate import advanced
 from aitimestepper.training.steps.learned import Start
 from aitimestepper.training.steps.losses import evaluation_mode
@@ -160,7 +160,8 @@ def _over_a_period(
     one = torch.ones_like(rows)
     state = march.at(rows, system * one, one)
     energy = state.total_energy_batch(config.G)
-    start = Start(state, None, energy[:, None], Before(energy, CompiledStates.of(state, energy, config)))
+    known = Before.of(state, energy, state.shortest_pair_time(config.G), config)
+    start = Start(state, None, energy[:, None], known)
     largest = state.dt / step_fraction(start, state.dt, config)
     apart = int(max((_TYPICAL * largest / state.dt).median().item(), 1.0))
     if history is not None:
