@@ -160,8 +160,8 @@ def _over_a_period(
     one = torch.ones_like(rows)
     state = march.at(rows, system * one, one)
     energy = state.total_energy_batch(config.G)
-    known = Before.of(state, energy, state.shortest_pair_time(config.G), config)
-    start = Start(state, None, energy[:, None], known)
+    before = Before.of(state, energy, state.shortest_pair_time(config.G), config)
+    start = Start(state, None, energy[:, None], before)
     largest = state.dt / step_fraction(start, state.dt, config)
     apart = int(max((_TYPICAL * largest / state.dt).median().item(), 1.0))
     if history is not None:
