@@ -142,7 +142,8 @@ def test_a_path_that_cannot_be_written_to_gives_one_line(call, path):
     call("simulate", "--ic", "kepler", *FIXED, "--output", path).refuses(f"cannot write {path}")
 
 
-def test_ctrl_c_keeps_the_trajectory_up_to_there(start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_keep_the_trajectory_up_to_there(start, number):
     words = ["--ic", "plummer:n=16", "--duration", "1e6", "--timestep", "free-fall", "--eta", "0.01", "--every", "20"]
     process = start("simulate", *words, "--output", "run.h5")
     deadline = time.monotonic() + 60
@@ -151,9 +152,9 @@ def test_ctrl_c_keeps_the_trajectory_up_to_there(start):
     size = Path("run.h5").stat().st_size
     while Path("run.h5").stat().st_size == size and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (128 + number, "")
     # A machine that needs more than ten seconds shows the progress, too.
     assert [line for line in err.splitlines() if not line.startswith("simulated")] == [
         "trajectory in run.h5",

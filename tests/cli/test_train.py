@@ -233,16 +233,17 @@ def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, cap
     ]
 
 
-def test_ctrl_c_in_the_middle_writes_a_checkpoint_and_the_run_goes_on(call, start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_in_the_middle_write_a_checkpoint_and_the_run_goes_on(call, start, number):
     words = ["--epochs", "100000", "--steps-per-epoch", "1", "--hidden-dims", "8", "--output-scale", "physical"]
     process = start("train", *words, "--no-tensorboard")
     metrics = Path("runs/run/metrics.jsonl")
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.read_text().count("\n") >= 3) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in err
     where, how = err.splitlines()[-2:]
     done = int(re.fullmatch(r"interrupted after (\d+) of 100000 epochs; the checkpoint is in runs/run", where)[1])

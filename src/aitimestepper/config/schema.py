@@ -115,7 +115,9 @@ def _conflicts(config: Config) -> Iterable[str]:
     drawn = {
         name
         for name, field in trainings.TrainingSystemKeys.model_fields.items()
-        if name != "stop_at_period" and getattr(config, name) != field.default
+        if name != "stop_at_period"
+        and getattr(config, name) != field.default
+        and (name, getattr(config, name)) != ("num_orbits", 1)  # a system that is named is one
     }
     if config.ic is not None and drawn:
         yield f"ic = {config.ic!r} names the system, so {', '.join(sorted(drawn))} cannot be set beside it"

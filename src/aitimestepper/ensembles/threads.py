@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from aitimestepper.engine.run.state import Run
+from aitimestepper.ensembles.file import INTERRUPTED
+from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
-from aitimestepper.ensembles.result import MemberResult
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.simulation.driver import drive, frame_of, stop_sentence, summary_of
@@ -27,9 +28,6 @@ _PAIRS_OF_A_CALL = 2**17
 Python's lock."""
 
 _SECONDS_OF_A_LOOK = 0.05
-
-INTERRUPTED = "interrupted"
-"""How a member that was stopped half-way begins its outcome."""
 
 
 class Integrators:

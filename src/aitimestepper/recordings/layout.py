@@ -10,8 +10,8 @@ import numpy as np
 
 from aitimestepper._version import __version__
 from aitimestepper.errors import InputError
-from aitimestepper.recordings.growing import SLOTS, Extent, extent_in
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
 
 FORMAT = "aitimestepper-recording"
 VERSION = 4

@@ -15,18 +15,19 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
-from aitimestepper.recordings.growing import SLOTS
 from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
     STEP_DATASETS,
+    TABLES,
     VERSION,
     check_format,
     recorded_extent,
     rows_in,
 )
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.tables import SLOTS
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ def read_run(path: Path | str) -> StoredRun:
     Raises:
         InputError: as for `read_parts`; or the run cannot go on.
     """
-    return _read(Path(path), _stored_run_in)
+    return read_file(Path(path), "recording", _stored_run_in)
 
 
 def read_parts(path: Path | str) -> Parts:
@@ -80,23 +81,32 @@ def read_parts(path: Path | str) -> Parts:
     Raises:
         InputError: the file is missing, damaged, or no recording.
     """
-    return _read(Path(path), _parts_in)
+    return read_file(Path(path), "recording", _parts_in)
 
 
-def _read(path: Path, look: Callable[[Path, Content], T]) -> T:
-    """What a look into a file gives, or one line that says why there is none."""
+def read_file(path: Path, what: str, look: Callable[[Path, Content], T]) -> T:
+    """What a look into a file gives, which may be growing.
+
+    Args:
+        path: the file.
+        what: it should be, in words.
+        look: takes path and open file.
+
+    Raises:
+        InputError: says why there is nothing.
+    """
     import h5py
 
     if not path.is_file():
-        raise InputError(f"cannot read the recording {path}: there is no such file")
+        raise InputError(f"cannot read the {what} {path}: there is no such file")
     if not h5py.is_hdf5(path):
-        raise InputError(f"cannot read the recording {path}: it is no HDF5 file, or a damaged one")
+        raise InputError(f"cannot read the {what} {path}: it is no HDF5 file, or a damaged one")
     try:
         return _read_patiently(path, look)
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"cannot read the recording {path}: it is damaged or incomplete ({error})") from None
+        raise InputError(f"cannot read the {what} {path}: it is damaged or incomplete ({error})") from None
 
 
 def _read_patiently(path: Path, look: Callable[[Path, Content], T]) -> T:
@@ -114,6 +124,11 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
     extent = recorded_extent(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
+    for table, names in TABLES.items():
+        count = extent.rows[table]
+        for name in names:  # which will be copied
+            if len(file[name]) < count:
+                raise ValueError(f"{name} has fewer rows than the {count} that it counts")
     frames = rows_in(file, 0, 1)
     _check_shapes(info, frames, 1)
     table = file["state"]
@@ -134,7 +149,12 @@ def _checked_origin(origin: Any, times: Floats | None) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
-    if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
+    if (
+        not sound
+        or not isinstance(origin["model"], str)
+        or type(origin["every"]) is not int
+        or not 0 <= origin["every"] < 2**63
+    ):
         raise ValueError(f"an origin that says {origin}")
     if origin["direction"] not in (1.0, -1.0):
         raise ValueError(f"a direction of time that is {origin['direction']}")

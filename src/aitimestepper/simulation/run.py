@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import Reservation, check_output
+from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.archive import check_archive
 from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
@@ -165,6 +165,7 @@ def check_simulation_output(config: Config) -> None:
     if config.output is None:
         return
     check_output(config.output, config.overwrite)
+    check_hdf5_name(config.output)
     if is_archive(config.output):
         check_archive(config.output)
         if config.step_history:

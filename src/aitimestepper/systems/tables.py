@@ -28,7 +28,7 @@ _MEANINGS = {"mass": "m"} | dict.fromkeys(("name", "names", "id", "index", "body
 _KNOWN = {column: column for column in HEADERS[7]} | _MEANINGS
 """What a header may call a column, in lower case, and what it then is."""
 
-_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 """Also as Fortran writes it, 1.0D+00; not the 1_000 that Python takes for one."""
 
 _QUOTED = re.compile(r'"[^"]*"')
