@@ -80,9 +80,10 @@ def bodies_from_text(text: str) -> InitialConditions:
     if len(lines) > begin and not any(map(_is_number, lines[begin].cells)):
         header, begin = lines[begin], begin + 1
     bodies = lines[begin:] if count is None else _counted(lines[begin:], count, lines[0].number)
+    columns = () if header is None else _named(header)
     if not bodies:
         raise InitialConditionsError(f"no body in it: there must be one line for each body, {EXPECTED}")
-    columns = _columns_of(bodies) if header is None else _named(header)
+    columns = columns or _columns_of(bodies)
     for line in bodies:
         if len(line.cells) != len(columns):
             above = "lines above have" if header is None else "header has"
