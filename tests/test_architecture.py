@@ -18,8 +18,8 @@ import aitimestepper
 PACKAGE = Path(aitimestepper.__file__).parent
 
 FLOORS = (
-    {"_version", "arrays", "constants", "cores", "errors", "names"},
-    {"engine", "config", "outputs", "physics"},
+    {"_version", "arrays", "constants", "cores", "errors", "inputs", "names", "processes"},
+    {"engine", "config", "hdf5", "outputs", "physics"},
     {"systems", "features"},
     {"recordings", "weights"},
     {"simulation", "exporting", "model"},

@@ -84,5 +84,13 @@ class NoGradientError(RunError):
             )
 
 
-class RetrainWarning(UserWarning):
+class TrainingWarning(UserWarning):
+    """Base of what a training warns of."""
+
+
+class RetrainWarning(TrainingWarning):
     """The same state has been retrained for very long."""
+
+
+class EmptyTrajectoryWarning(TrainingWarning):
+    """Steps were accepted, and all of them went into the warm-up of the history."""

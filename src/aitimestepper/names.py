@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 FeatureType = Literal["basic", "rich", "delta_mag", "invariant"]
 NormMode = Literal["auto", "manual"]
 OutputScale = Literal["absolute", "physical", "calibrated"]
+Optimiser = Literal["adamw", "adam", "sgd"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
 Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned"]
 Integrator = Literal["leapfrog", "ttl"]
@@ -50,6 +51,7 @@ REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 
 MODEL_FILE, RESUME_FILE = "model.safetensors", "resume.pt"
 CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE = "config.toml", "initial_conditions.npz", "metrics.jsonl"
+STEPS_FILE = "steps.jsonl"
 """Files in the run directory of a training."""
 
 

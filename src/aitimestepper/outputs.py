@@ -16,6 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from aitimestepper.errors import OutputError, OutputExistsError
+from aitimestepper.processes import temporary_for
+
+_OF_OTHER_KINDS = (
+    *(".csv", ".txt", ".dat", ".npy", ".npz", ".json", ".toml", ".html", ".pt", ".safetensors"),
+    *(".png", ".pdf", ".svg", ".gif", ".mp4"),
+)
+"""Suffixes that programs, ours among them, take at their word."""
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
@@ -123,7 +130,7 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
 
     With `create` it takes nothing's place: of two processes only one gets the name, the other an OutputExistsError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         if callable(content):
             content(temporary)
@@ -147,6 +154,17 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
         # The directory itself may be what is missing, or a file.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_hdf5_name(path: Path | str) -> None:
+    """Refuse a name for an HDF5 file, or for the archive of a recording, that says that it is something else.
+
+    Raises:
+        OutputError: its suffix is that of tables, figures or the like.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _OF_OTHER_KINDS:
+        raise OutputError(f"cannot write {path}: what is written is HDF5, so its name cannot end in {suffix}: take .h5")
 
 
 def _linked(temporary: Path, path: Path) -> bool:
@@ -197,6 +215,8 @@ def check_output(path: Path | str, overwrite: bool) -> None:
         OutputExistsError: the file exists, is not empty, and `overwrite` is False.
         OutputError: its directory is missing or read-only, or the name is that of something else than a file.
     """
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        raise OutputError(f"cannot write {path}: it names a directory, not a file in it")
     path = Path(path)
     if os.path.lexists(path):
         if path.exists() and not path.is_file():

@@ -12,8 +12,19 @@ import numpy as np
 import pytest
 from tests.builders import head_on
 
-from aitimestepper import Config, InputError, OutputError, OutputExistsError, SimulationError, simulate
-from aitimestepper.bridges.rebound import to_simulation, write_archive
+from aitimestepper import (
+    Config,
+    InitialConditionsError,
+    InputError,
+    OutputError,
+    OutputExistsError,
+    SimulationError,
+    compare,
+    resume,
+    simulate,
+    simulate_ensemble,
+)
+from aitimestepper.bridges.rebound import from_simulation, to_simulation, write_archive
 from aitimestepper.cli.main import main
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions
@@ -125,3 +136,105 @@ def test_resuming_an_archive_is_refused(tmp_path, capsys):
     write_archive(simulate(Config(ic="kepler", tolerance=1e-4, duration=1.0)), tmp_path / "a.bin")
     assert main(["simulate", "--resume", "a.bin"]) == 2
     assert "cannot read the recording a.bin" in capsys.readouterr().err
+
+
+# --- what an archive says of its physics ------------------------------------------------------------------------
+
+
+def archived(path, bodies, **settings):
+    """An archive of a simulation with these bodies and settings."""
+    simulation = rebound.Simulation()
+    for body in bodies:
+        simulation.add(**body)
+    for name, value in settings.items():
+        setattr(simulation, name, value)
+    simulation.save_to_file(str(path))
+    return simulation
+
+
+def end_of(path, duration, **keys):
+    """Place of the second body relative to the first at the end, in the plane."""
+    run = simulate(Config(ic=str(path), duration=duration, **{"tolerance": 1e-9} | keys))
+    return (run.position[-1, 1] - run.position[-1, 0])[:2], run
+
+
+def test_test_particles_of_an_archive_act_on_no_body(tmp_path):
+    simulation = archived(tmp_path / "tp.bin", [{"m": 1.0}, {"m": 0.1, "a": 10.0}], N_active=1)
+    place, run = end_of(tmp_path / "tp.bin", 100.0)
+    np.testing.assert_allclose(place, [-11.3346, 4.3299], atol=1e-4)
+    np.testing.assert_array_equal(run.mass, [1.0, 0.0])
+    assert "masses of test particles are left out" in run.note
+    system, settings = from_simulation(simulation)
+    both = simulate(Config(**settings, tolerance=1e-9, duration=100.0), system=system)
+    np.testing.assert_array_equal(both.position, run.position)
+
+
+SOFT = [{"m": 1.0}, {"m": 1e-3, "x": 1.0, "vy": 0.7}]
+
+
+def test_a_run_takes_the_softening_of_its_archive(tmp_path, capsys):
+    archived(tmp_path / "soft.bin", SOFT, softening=0.5)
+    place, run = end_of(tmp_path / "soft.bin", 10.0, tolerance=1e-8)
+    # The second body alone, from the origin: the first is a thousand times as heavy.
+    np.testing.assert_allclose(run.position[-1, 1], [-0.74097, -0.50205, 0.0], atol=2e-5)
+    assert run.softening == 0.5
+    np.testing.assert_array_equal(end_of(tmp_path / "soft.bin", 10.0, tolerance=1e-8, softening=0.5)[0], place)
+    words = ["simulate", "--ic", "soft.bin", "--duration", "10", "--tolerance", "1e-8", "--softening", "0.3"]
+    assert main(words) == 2
+    assert "soft.bin: it was made with softening = 0.5, not 0.3: leave softening out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".h5"])
+def test_a_run_takes_the_softening_of_a_recording(tmp_path, suffix):
+    path = tmp_path / f"own{suffix}"
+    simulate(Config(ic="kepler:e=0.5", softening=0.3, duration=1.0, tolerance=1e-8, output=str(path)))
+    run = simulate(Config(ic=str(path), duration=1.0, tolerance=1e-8))
+    assert run.summary.energy_initial == pytest.approx(-0.48705, abs=1e-5)
+    with pytest.raises(InitialConditionsError, match=r"made with softening = 0\.3, not 0\.0"):
+        simulate(Config(ic=str(path), duration=1.0, tolerance=1e-8, softening=0.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gravity": "none"}, "gravity = none"),
+        ({"collision": "direct"}, "collisions cannot be followed"),
+        ({"boundary": "open", "root_size": 10.0}, "boundary = open"),
+        ({"N_active": 1, "testparticle_type": 1}, "testparticle_type = 1"),
+    ],
+)
+def test_an_archive_of_more_than_point_masses_is_refused(tmp_path, settings, message):
+    archived(tmp_path / "more.bin", SOFT, **settings)
+    with pytest.raises(InitialConditionsError, match=message) as caught:
+        read_initial_conditions(tmp_path / "more.bin")
+    assert "more.bin" in str(caught.value)
+
+
+def test_test_particles_of_type_1_without_mass_are_as_those_of_type_0(tmp_path):
+    archived(tmp_path / "light.bin", [{"m": 1.0}, {"m": 0.0, "a": 10.0}], N_active=1, testparticle_type=1)
+    assert read_initial_conditions(tmp_path / "light.bin").n_bodies == 2
+
+
+def test_all_who_read_a_file_take_its_softening(tmp_path, capsys):
+    path = str(tmp_path / "soft.bin")
+    archived(path, SOFT, softening=0.5)
+    ensemble = simulate_ensemble(Config(ic=path, count=1, duration=10.0, tolerance=1e-8))
+    assert ensemble.softening == 0.5
+    np.testing.assert_allclose(ensemble.position[0][1], [-0.74097, -0.50205, 0.0], atol=2e-5)
+    methods = ("leapfrog:fixed", "rebound:leapfrog")
+    result = compare(Config(ic=path, duration=1.0, evaluations=(200,), methods=methods))
+    assert [row.position_error < 1e-4 for row in result.systems[0].rows] == [True, True]
+    assert main(["ic", path, "--output", "soft.h5"]) == 0
+    assert "softening 0.5" in capsys.readouterr().err
+    assert read_initial_conditions("soft.h5").softening == 0.5
+    systems = [read_initial_conditions(path), initial_conditions("kepler")]
+    with pytest.raises(InputError, match="different softenings"):
+        simulate_ensemble(Config(duration=1.0, tolerance=1e-4), systems)
+
+
+def test_a_resumed_run_keeps_the_softening_of_its_file(tmp_path):
+    archived(tmp_path / "soft.bin", SOFT, softening=0.5)
+    keys = {"ic": str(tmp_path / "soft.bin"), "timestep": "free-fall", "eta": 0.01}
+    whole = simulate(Config(**keys, duration=4.0, output=str(tmp_path / "whole.h5")))
+    simulate(Config(**keys, duration=2.0, output=str(tmp_path / "part.h5")))
+    np.testing.assert_array_equal(resume(tmp_path / "part.h5", Config(duration=4.0)).position[-1], whole.position[-1])

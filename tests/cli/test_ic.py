@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.sources import SOURCES
 
@@ -90,3 +91,22 @@ def test_a_mistake_is_explained_in_one_line(call, words, fragment):
 def test_a_place_below_a_file_cannot_be_written_to(call):
     Path("file").touch()
     call("ic", "kepler", "--output", "file/kepler.csv").refuses("cannot write file/kepler.csv")
+
+
+def test_names_of_a_table_go_all_the_way(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dat.10").write_text("Sun 1.0D+00 0 0 0 0\nEarth 3.0D-06 1 0 0 1.0\n")
+    shown = call("ic", "dat.10")
+    assert "no header: columns read as name, m, x, y, vx, vy" in shown.err
+    assert "Sun, Earth" in shown.err
+    assert [line.split(",")[0] for line in shown.out.splitlines()] == ["name", "Sun", "Earth"]
+    (tmp_path / "again.csv").write_text(shown.out)
+    assert call("simulate", "--ic", "again.csv", "--duration", 1, "--tolerance", 1e-4, "--output", "run.h5").code == 0
+    assert Recording.load("run.h5").names == ("Sun", "Earth")
+    assert call("ic", "run.h5").out.splitlines()[1].startswith("Sun,")
+
+
+def test_not_all_names_of_a_cluster_are_shown(call, tmp_path):
+    rows = "".join(f"{body} 1 {body} 0 0 0 0 0\n" for body in range(100))
+    (tmp_path / "cluster").write_text(rows)
+    assert call("ic", tmp_path / "cluster").err.strip().endswith("18, 19, ...")

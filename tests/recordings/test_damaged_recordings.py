@@ -61,7 +61,7 @@ DAMAGES = {
     **{f"slot {slot!r}": with_summary(slot=slot) for slot in (5, None, "a", 1.5, [0], True)},
     **{f"frames {count!r}": with_summary(frames=count) for count in (0, -1, None, "x", 2.0, 10**9)},
     **{f"origin {text}": with_attribute("origin", text) for text in ("{}", "[]", "{", "null", "[" * 10000)},
-    **{f"every {value!r}": with_origin(every=value) for value in (None, "a", -1, 1.5, True)},
+    **{f"every {value!r}": with_origin(every=value) for value in (None, "a", -1, 1.5, True, 10**30)},
     **{f"interval {value!r}": with_origin(interval=value) for value in ("x", -1.0, 0.0, [1])},
     **{f"sample_interval {value!r}": with_origin(sample_interval=value) for value in ("x", -1.0, 0.0)},
     **{f"settings {text}": with_attribute("settings", text) for text in ("[]", "null", "3", '"x"')},

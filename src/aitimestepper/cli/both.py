@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aitimestepper.cli.exit_codes import INTERRUPTED, SUCCESS
+from aitimestepper.cli.exit_codes import INTERRUPTED
 from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.simulate import simulate_and_report
 from aitimestepper.cli.train import train_and_report
@@ -45,8 +45,7 @@ def run(words: Sequence[str]) -> int:
     decided = {"timestep": "learned", "model": str(outcome.model_path)}
     if _config("simulate", parsed).output is None:
         decided["output"] = str(outcome.run_dir / SIMULATION_FILE)  # new like its directory
-    simulate_and_report(_config("simulate", parsed, **decided))
-    return SUCCESS
+    return simulate_and_report(_config("simulate", parsed, **decided))
 
 
 def _config(command: Command, parsed: Parsed, **decided: Any) -> Config:

@@ -65,7 +65,7 @@ COMMANDS = {
         ("output", "list"),
     ),
     "plot": Subcommand("draw a run, several runs, a training or a comparison", _some("overwrite")),
-    "movie": Subcommand("make a movie of a run", _some("overwrite")),
+    "movie": Subcommand("make a movie of a run, or of a training", _some("overwrite")),
     "report": Subcommand(
         "write a page about runs, a training or a comparison, which opens in a browser", _some("overwrite")
     ),

@@ -16,7 +16,7 @@ from aitimestepper.systems.catalogue import describe_systems, initial_conditions
 from aitimestepper.systems.files import write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.sources import SOURCES
-from aitimestepper.systems.tables import rows_from_bodies, text_from_rows
+from aitimestepper.systems.tables import text_from_bodies
 
 _EXAMPLES = """\
 examples:
@@ -29,6 +29,10 @@ systems that have a name, for `ic` and, in the first form, for --ic:
 
 _OPTIONS = tuple(dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"))
 """Options of systems, each once; the seed of a system is the flag of the run."""
+
+
+_MOST_NAMES = 20
+"""That are shown."""
 
 
 def parser() -> CommandParser:
@@ -51,7 +55,7 @@ def run(words: Sequence[str]) -> int:
         return SUCCESS
     config = Config(**parsed.keys)
     spec = _spec(parsed.own, _OPTIONS)
-    system = initial_conditions(spec, G=config.G, softening=config.softening, seed=config.seed)
+    system = initial_conditions(spec, G=config.G, softening=config.given("softening"), seed=config.seed)
     _write(system, parsed.own.get("output"), config)
     _describe(system)
     return SUCCESS
@@ -76,7 +80,7 @@ def _spec(own: dict[str, Any], options: Iterable[str]) -> str:
 
 def _write(system: InitialConditions, output: str | None, config: Config) -> None:
     if output is None:
-        sys.stdout.write(text_from_rows(rows_from_bodies(system), ","))
+        sys.stdout.write(text_from_bodies(system, ","))
         sys.stdout.flush()
     else:
         write_initial_conditions(output, system, config.overwrite, G=config.G)
@@ -86,6 +90,8 @@ def _write(system: InitialConditions, output: str | None, config: Config) -> Non
 def _describe(system: InitialConditions) -> None:
     facts = [f"{system.n_bodies} bodies in {system.n_dims} dimensions"]
     facts += [f"period {system.period:.8g}"] if system.period else []
+    facts += [f"softening {system.softening:g}"] if system.softening else []
     facts += [system.note] if system.note else []
-    facts += [", ".join(system.names)] if system.names else []
+    names = system.names[:_MOST_NAMES] + ("...",) * (len(system.names) > _MOST_NAMES)
+    facts += [", ".join(names)] if names else []
     print("; ".join(facts), file=sys.stderr)

@@ -6,23 +6,27 @@ import contextlib
 import errno
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
+from aitimestepper.cli.interrupt import heard
 from aitimestepper.cli.parser import top_parser
 from aitimestepper.errors import InputError, RunError
 from aitimestepper.names import nearest
 
 _SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
-    *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE),
+    *(errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF),
     getattr(errno, "EDQUOT", errno.ENOSPC),  # not on Windows
 }
 """Errors of the system that are a matter of the path that a user named, not of this program."""
 
+_LONGEST_LINE = 2000
+"""Characters of a message: what is wrong in a file may have as many as the file."""
 
 _SELDOM = (1_000_000, 20, 20)
 """Objects between two collections: importing the compiled engine makes many that stay, and looking through them at the
@@ -32,19 +36,21 @@ usual 700 takes a tenth of a short run."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 130 an interruption. An error that
-    nobody foresaw keeps its traceback.
+    0 is success, 2 a request that cannot be carried out, 3 a run that failed, 4 one that did not keep what was asked of
+    it, 130 an interruption by Ctrl-C and 143 one by SIGTERM. An error that nobody foresaw keeps its traceback.
     """
+    _prepare_streams()
     usual = gc.get_threshold()
     gc.set_threshold(*_SELDOM)
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with heard:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         return _complain(error, BAD_INPUT)
     except RunError as error:
         return _complain(error, RUN_FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+        return _complain("interrupted", heard.exit_code())
     except OSError as error:
         if error.errno not in _SURROUNDINGS:
             raise
@@ -54,13 +60,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         gc.set_threshold(*usual)
 
 
+def _prepare_streams() -> None:
+    """Have three standard streams that take any text.
+
+    One that is closed leads nowhere, lest the next file that is opened gets its number and all that is printed. A name
+    of a file that the encoding has no letters for is printed with escapes.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _dispatch(words: list[str]) -> int:
     try:
         code = _run_command(words)
     except SystemExit as leaving:  # as argparse does after --help and --version
         code = int(leaving.code or SUCCESS)
     sys.stdout.flush()  # here, where a full disk is still answered with a line
-    return code
+    return heard.exit_code() if code == INTERRUPTED else code
 
 
 def _run_command(words: list[str]) -> int:
@@ -79,8 +100,9 @@ def _run_command(words: list[str]) -> int:
 
 
 def _complain(error: object, code: int) -> int:
+    text = " ".join(str(error).split())
     with contextlib.suppress(OSError):
-        print("aitimestepper: error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
+        print("aitimestepper: error:", text[:_LONGEST_LINE], file=sys.stderr, flush=True)
     return code
 
 

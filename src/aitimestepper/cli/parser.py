@@ -216,7 +216,7 @@ def _help(field: FieldInfo) -> str:
         if hasattr(bound, name) and getattr(bound, name) not in _ALWAYS_TRUE
     ]
     remarks = [" and ".join(rules)] if rules else []
-    if field.default is not None:
+    if field.default is not None and field.default_factory is None:
         default = {True: "on", False: "off"}[field.default] if _kind(field) is bool else spelled(field.default)
         remarks.append(f"default: {default}")
     remark = ", ".join(remarks).replace(" ", _UNBROKEN)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.cli.output import is_first_process, note
-from aitimestepper.errors import RetrainWarning
+from aitimestepper.errors import TrainingWarning
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,13 +25,13 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextlib.contextmanager
 def _one_line_warnings() -> Iterator[None]:
-    """Show warnings of a long retraining as one line, every time; others as they are."""
+    """Show the warnings of a training as one line, every time; others as they are."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", RetrainWarning)
+        warnings.simplefilter("always", TrainingWarning)
         usual = warnings.showwarning
 
         def show(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-            if issubclass(category, RetrainWarning):
+            if issubclass(category, TrainingWarning):
                 note(f"aitimestepper: warning: {message}")
             else:
                 usual(message, category, *rest, **more)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aitimestepper.cli.configuration import changes_beside_resume, configured
-from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.exit_codes import EXCEEDED, SUCCESS
 from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
@@ -54,34 +54,32 @@ def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper simulate ...`; returns the exit code."""
     parsed = parser().parse(words)
     if "resume" in parsed.own:
-        _resume(parsed)
-    else:
-        simulate_and_report(configured("simulate", parsed))
-    return SUCCESS
+        return _resume(parsed)
+    return simulate_and_report(configured("simulate", parsed))
 
 
-def _resume(parsed: Parsed) -> None:
+def _resume(parsed: Parsed) -> int:
     """Go on with a recording, to its own end or another."""
     from aitimestepper.simulation.run import RESUMABLE, resume_in_output
 
     path, wishes = parsed.own["resume"], changes_beside_resume(parsed, RESUMABLE)
-    _watched(lambda progress: resume_in_output(path, wishes, progress), path, in_json=parsed.json)
+    return _watched(lambda progress: resume_in_output(path, wishes, progress), path, in_json=parsed.json)
 
 
-def simulate_and_report(config: Config) -> None:
-    """Simulate with progress on standard error and print the summary on standard output.
+def simulate_and_report(config: Config) -> int:
+    """Simulate with progress on standard error and print the summary on standard output; returns the exit code.
 
     Raises:
         SimulationError: the run could not go on; the summary of what was reached is printed all the same.
     """
     from aitimestepper.simulation.run import simulate_to_output
 
-    _watched(lambda progress: simulate_to_output(config, progress), config.output, in_json=config.json_summary)
+    return _watched(lambda progress: simulate_to_output(config, progress), config.output, in_json=config.json_summary)
 
 
 def _watched(
     run: Callable[[Callable[[float], None]], tuple[RunInfo, Summary]], output: str | None, *, in_json: bool
-) -> None:
+) -> int:
     from aitimestepper.recordings.recording import SimulationError
 
     try:
@@ -96,6 +94,7 @@ def _watched(
             note(f"go on with:     aitimestepper simulate --resume {shlex.quote(output)}")
         raise
     _report(info, summary, output, in_json=in_json)
+    return EXCEEDED if summary.exceeded else SUCCESS
 
 
 def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: bool) -> None:
@@ -106,6 +105,11 @@ def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: boo
         known = {name: value for name, value in numbers.items() if value is not None}
         print_table(_title(info), [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()])
     _say_where(output)
+    if summary.step_error_asked is not None and summary.outside_training:
+        note(
+            f"aitimestepper: warning: {100 * summary.outside_training:.3g} % of the states are unlike any that these "
+            "weights were trained on, and the steps there are guesses"
+        )
 
 
 def _say_where(output: str | None) -> None:

@@ -97,7 +97,8 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
 def _same_system(run_dir: Path) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
     config = read_config(run_dir / CONFIG_FILE, "train")
-    flags = [f"--ic {shlex.quote(config.ic or 'kepler:e=0.8')}", "--steps 1000"]
+    own = str(run_dir) + ":system=0" * (config.num_orbits > 1)
+    flags = [f"--ic {shlex.quote(config.ic or own)}", "--steps 1000"]
     for key, field in PhysicsKeys.model_fields.items():
         value = getattr(config, key)
         if value != field.default:

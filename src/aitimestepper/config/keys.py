@@ -6,7 +6,7 @@ A field says its type, default, bounds and meaning once; the group that it stand
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,10 @@ _ENSEMBLE: tuple[Command, ...] = ("ensemble",)
 _COMPARE: tuple[Command, ...] = ("compare",)
 _RUN: tuple[Command, ...] = ("simulate", "ensemble")
 _REPORT: tuple[Command, ...] = ("simulate", "ensemble", "compare")
+
+
+Guard = Annotated[float, Field(ge=1e-15)]
+"""Below rounding a guard would refuse every step."""
 
 
 class KeyGroup(BaseModel):
@@ -44,7 +48,8 @@ class SystemKeys(KeyGroup):
 
     ic: str | None = Field(
         None,
-        description="initial conditions: a name with options (kepler:e=0.6,a=1) or a file; see 'ic --list'",
+        description="initial conditions: a name with options (kepler:e=0.6,a=1; see 'ic --list'), a file, or a system "
+        "of a training (runs/first:system=0)",
         json_schema_extra={"metavar": "SPEC"},
     )
 
@@ -91,12 +96,13 @@ class StepKeys(KeyGroup):
     reversible: bool | None = Field(
         None,
         description="choose variable steps the same both ways in time, which removes the drift of the energy "
-        "(default: on, but for learned steps, whose network was trained on the steps that it predicts)",
+        "(default: on, but for weights that look back at earlier states)",
     )
-    guard: float | None = Field(
+    guard: Guard | Literal["off"] | None = Field(
         None,
-        ge=1e-15,
-        description="relative energy error above which a step is undone and retried with a shorter one",
+        description="relative energy error above which a step is undone and retried with a shorter one, or off "
+        "(default: the threshold of the training, or the tolerance, for weights of your own; off else)",
+        json_schema_extra={"metavar": "{X,off}"},
     )
 
 
@@ -125,8 +131,8 @@ class SimulationKeys(KeyGroup):
     """Length of the run"""
 
     commands = _REPORT
-    duration: float | None = Field(None, gt=0, description="time to simulate")
-    periods: float | None = Field(None, gt=0, description="orbital periods to simulate")
+    duration: float | None = Field(None, description="time to simulate, not 0; below 0 the run goes back in time")
+    periods: float | None = Field(None, description="orbital periods to simulate, likewise")
     steps: int | None = Field(None, ge=1, description="steps to simulate")
 
 
@@ -151,6 +157,12 @@ class FrameKeys(KeyGroup):
     )
     samples: int | None = Field(
         None, ge=1, description="keep N states at exactly equal intervals of time, at a few more force evaluations"
+    )
+    times: str | None = Field(
+        None,
+        description="file with times at which a state is kept, exactly: one a line, or a .npy; the run ends with the "
+        "last one unless a length is set",
+        json_schema_extra={"metavar": "FILE"},
     )
     step_history: bool = Field(False, description="keep time, step and energy of every step too")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,13 +10,20 @@ from typing import Any
 
 from aitimestepper.config.schema import Config, all_keys, fields_of
 from aitimestepper.errors import ConfigError
+from aitimestepper.inputs import TEXT, content_of
 from aitimestepper.names import COMMANDS, Command, nearest
 
 SWEEP_TABLE = "sweep"
 
+SHIPPED = ("specification",)
+"""Configurations that come with the package, by the name that stands for a path."""
+
+_MOST_PARTS = 20
+"""Of a dotted key; ours have three."""
+
 
 def read_config(path: Path | str | None, command: Command, flags: Mapping[str, Any] | None = None) -> Config:
-    """Merge a TOML file and flags into the configuration of one subcommand.
+    """Merge a TOML file, or one of `SHIPPED`, and flags into the configuration of one subcommand.
 
     Shared keys stand at the top of the file, a table for each subcommand (`[train]`, `[simulate]`, ...) over them,
     the flags over both. A key at the top that only another subcommand takes is checked and left out.
@@ -50,10 +58,35 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing, or no TOML.
     """
+    if str(path) in SHIPPED and not path.exists():
+        path = Path(__file__).parent / f"{path}.toml"
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        text = content_of(path, TEXT).decode()
+        _check_keys_are_short(text)
+        table = tomllib.loads(text)
+        _check_integers(table)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid TOML: its lists or tables stand too deep in each other") from None
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    return table
+
+
+def _check_keys_are_short(text: str) -> None:
+    """Refuse dotted keys of so many parts that tomllib, whose work grows with their square, would never end."""
+    for line in text.splitlines():
+        if line.count(".") > _MOST_PARTS and not line.lstrip().startswith("#"):
+            parts = max(piece.count(".") for piece in re.split(r"[=,\[\]{}]", line))
+            if parts > _MOST_PARTS:
+                raise ValueError(f"a key of {parts} parts")
+
+
+def _check_integers(value: Any) -> None:
+    """Refuse an integer that 64 bits do not hold, as TOML asks."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("an integer does not fit into 64 bits")
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_integers(part)

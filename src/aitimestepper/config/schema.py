@@ -68,12 +68,20 @@ class Config(  # the last base comes first in the help
         """A validated copy with some keys changed."""
         return Config(**{**self.explicit(), **changes})
 
+    def given(self, key: str) -> Any:
+        """The value of a key, or None where it was not set and has its default."""
+        return getattr(self, key) if key in self.model_fields_set else None
+
     def explicit(self) -> dict[str, Any]:
         """The keys that were set, by the name that a user types."""
         return self.model_dump(by_alias=True, include=set(self.model_fields_set))
 
 
 def _conflicts(config: Config) -> Iterable[str]:
+    for name in sorted(config.model_fields_set):
+        value = getattr(config, name)
+        if any(type(number) is int and number >= 2**63 for number in (value if isinstance(value, tuple) else [value])):
+            yield f"{name} = {value} must be < 2^63"
     if not config.E_lower < config.E_upper:
         yield f"E_lower = {config.E_lower:g} must be < E_upper = {config.E_upper:g}"
     if not config.E_upper < config.energy_threshold:
@@ -98,6 +106,8 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated and draw = mixed go together"
     if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
         yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
+    if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
+        yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)
@@ -105,7 +115,9 @@ def _conflicts(config: Config) -> Iterable[str]:
     drawn = {
         name
         for name, field in trainings.TrainingSystemKeys.model_fields.items()
-        if name != "stop_at_period" and getattr(config, name) != field.default
+        if name != "stop_at_period"
+        and getattr(config, name) != field.default
+        and (name, getattr(config, name)) != ("num_orbits", 1)  # a system that is named is one
     }
     if config.ic is not None and drawn:
         yield f"ic = {config.ic!r} names the system, so {', '.join(sorted(drawn))} cannot be set beside it"
@@ -117,8 +129,12 @@ def _simulation_conflicts(config: Config) -> Iterable[str]:
         yield f"timestep = {config.timestep!r} is none of {', '.join(known)}{nearest(config.timestep, known)}"
     if config.dt_min is not None and config.dt_max is not None and config.dt_min > config.dt_max:
         yield f"dt_min = {config.dt_min:g} must be <= dt_max = {config.dt_max:g}"
-    if config.every is not None and config.samples is not None:
-        yield "every and samples are two ways to choose the states that are kept: set one of them"
+    kept = [name for name in ("every", "samples", "times") if getattr(config, name) is not None]
+    if len(kept) > 1:
+        yield f"{' and '.join(kept)} are {len(kept)} ways to choose the states that are kept: set one of them"
+    for name in ("duration", "periods"):
+        if getattr(config, name) == 0:
+            yield f"{name} = 0 is not allowed: it should be above 0, or below 0 to go back in time"
     if config.omega != "pair-norm" and "omega_q" in config.model_fields_set:
         yield f"omega_q does nothing with omega = {config.omega}"
     if config.omega == "log-h" and "omega_weight" in config.model_fields_set:
@@ -162,16 +178,25 @@ def sentences(error: ValidationError, known: Iterable[str]) -> list[str]:
     """What is wrong with the values of some keys, one sentence each; `known` are the keys that there are."""
     sentences = []
     for item in error.errors():
+        if item["type"] == "default_factory_not_called":  # the key that it follows is wrong, which is said
+            continue
         key = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown key {key!r}{nearest(key, known)}")
         elif not key:
             sentences.append(str(item["ctx"]["error"]) if "ctx" in item else item["msg"])
         else:
-            sentences.append(f"{key} = {item['input']!r} is not allowed: it should {_rule(key, item)}")
+            sentences.append(f"{key} = {_shown(item['input'])} is not allowed: it should {_rule(key, item)}")
     return list(dict.fromkeys(sentences))
 
 
+def _shown(value: Any) -> str:
+    """A value in a message of one line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LONGEST_SHOWN = 200
 _RULES_BY_TYPE = {
     "int_parsing": "be a whole number",
     "int_from_float": "be a whole number",

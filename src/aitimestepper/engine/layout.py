@@ -92,6 +92,10 @@ _FIELDS = (
     "excused_error",  # an error that shorter steps did not cure, doubled: none up to it is taken back
     "tolerance_promised",  # for the whole run; 0 if nothing was asked of it
     "last_setback_time",
+    # Of steps that were each promised to stay below an energy error.
+    "step_error_promised",  # relative, as the next; 0 if nothing was asked of a single step
+    "max_step_error",  # of one step so far
+    "steps_above",  # steps with a larger error than promised
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 

@@ -13,13 +13,13 @@ from aitimestepper.ensembles.members import NO_SEED
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, origin_of
 from aitimestepper.ensembles.result import EnsembleResult, result_of
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import Reservation, check_output
+from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.parts import FINISHED
-from aitimestepper.simulation.request import request_of, settings_of
+from aitimestepper.simulation.request import request_of, settings_of, with_softening
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 
-_ONE_RUN_ONLY = ("every", "samples", "step_history")
+_ONE_RUN_ONLY = ("every", "samples", "times", "step_history")
 _LARGEST_SEED = 2**63 - 1
 
 RESUMABLE = ("threads", "scheduler")
@@ -49,6 +49,7 @@ def simulate_ensemble(
     """
     if config.output is not None:
         check_output(config.output, config.overwrite)
+        check_hdf5_name(config.output)
     request, members = _request(config, systems)
     if config.output is None:
         return carry_out(request, members, Keeper(None, request, members), progress)
@@ -108,12 +109,15 @@ def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tup
             raise InputError(f"count = {config.count} does not fit the {len(systems)} systems that were passed")
         if not systems:
             raise InputError("an ensemble needs at least one system, and none were passed")
+        if len({system.softening for system in systems}) > 1:
+            raise InputError("the systems were made with different softenings: simulate those of one at a time")
+        settings = settings._replace(config=with_softening(settings.config, systems[0]))
         return EnsembleRequest(settings, None), [Member(index, NO_SEED, system) for index, system in enumerate(systems)]
     spec, first = _drawn(config)
     request = EnsembleRequest(settings, spec)
     members = [Member(index, NO_SEED if first is None else first + index, None) for index in range(config.count)]
-    request_of(settings, request.system_of(members[0]))
-    return request, members
+    settings = request_of(settings, request.system_of(members[0])).settings
+    return request._replace(settings=settings), members
 
 
 def _check_settings(config: Config) -> None:

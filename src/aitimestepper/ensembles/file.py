@@ -16,6 +16,7 @@ from aitimestepper._version import __version__
 from aitimestepper.arrays import Floats
 from aitimestepper.ensembles.members import COUNTS, NUMBERS, MemberResult
 from aitimestepper.errors import InputError
+from aitimestepper.hdf5 import Content
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.growing import GrowingFile
 from aitimestepper.recordings.layout import check_format
@@ -184,7 +185,7 @@ def read_ensemble(path: Path | str) -> StoredEnsemble:
     return read_file(Path(path), "ensemble", _stored_in)
 
 
-def _stored_in(path: Path, file: Any) -> StoredEnsemble:
+def _stored_in(path: Path, file: Content) -> StoredEnsemble:
     check_format(path, file, "ensemble", FORMAT, VERSION)
     state = json.loads(file["summary"][()])
     extent = extent_in(state, TABLES)
@@ -203,6 +204,8 @@ def _members_in(columns: Mapping[str, NDArray[Any]], count: int) -> list[MemberR
     index, dims = columns["index"], columns["n_dims"]
     ends = {name: np.cumsum([0, *columns[name]]) for name in ("n_bodies", "n_characters")}
     wanted = (len(columns["mass"]), len(columns["outcome"]))
+    if not all(np.isfinite(columns[name]).all() for name in _BODIES):
+        raise ValueError("a number that is not finite")
     if (ends["n_bodies"][-1], ends["n_characters"][-1]) != wanted or any((np.diff(e) < 0).any() for e in ends.values()):
         raise ValueError("members that do not fit their bodies or outcomes")
     allowed = (index >= 0) & (index < count) & (dims > 0) & (dims <= _DIMS)

@@ -54,7 +54,7 @@ class EnsembleRequest(NamedTuple):
             return member.system
         assert self.spec is not None
         config = self.settings.config
-        return initial_conditions(self.spec, G=config.G, softening=config.softening, seed=max(member.seed, 0))
+        return initial_conditions(self.spec, G=config.G, softening=config.given("softening"), seed=max(member.seed, 0))
 
 
 def origin_of(request: EnsembleRequest, members: Sequence[Member]) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,11 +19,11 @@ UNFINISHED = "unfinished: the run was ended from outside before it could say how
 
 
 class Frames(NamedTuple):
-    """Consecutive states of one run: S of them, in the order of time.
+    """Consecutive states of one run: S of them, in the order in which it came through them.
 
     Attributes:
-        time: (S,).
-        dt: (S,), the step that led to each frame; 0 for the initial state.
+        time: (S,); it falls where the run goes back.
+        dt: (S,), the step that led to each frame, below 0 where the run goes back; 0 for the initial state.
         position: (S, N, D).
         velocity: (S, N, D).
         energy: (S,), kinetic + potential, the external field included.
@@ -35,6 +36,20 @@ class Frames(NamedTuple):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+
+    def turned(self, direction: float) -> Frames:
+        """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
+        if direction > 0:
+            return self
+        # 0 - x and not -x: no time is -0.
+        return Frames(
+            0.0 - self.time,
+            0.0 - self.dt,
+            self.position,
+            0.0 - self.velocity,
+            self.energy,
+            0.0 - self.angular_momentum,
+        )
 
     @classmethod
     def joined(cls, blocks: Sequence[Frames]) -> Frames:
@@ -54,6 +69,10 @@ class StepHistory(NamedTuple):
     time: Floats
     dt: Floats
     energy: Floats
+
+    def turned(self, direction: float) -> StepHistory:
+        """The steps as they are seen, as for `Frames`."""
+        return self if direction > 0 else StepHistory(0.0 - self.time, 0.0 - self.dt, self.energy)
 
     @classmethod
     def joined(cls, blocks: Sequence[StepHistory]) -> StepHistory:
@@ -124,7 +143,11 @@ class Summary:
             again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their
             training; the step was then a careful one by the pairs' own time scale.
-        energy_verdict, position_verdict: 'kept' or 'exceeded'; None if nothing was asked.
+        step_error_asked: what the relative energy error of every single step was to stay below: with weights of one's
+            own the threshold of their training, or the tolerance; None of other runs.
+        step_error_max: the largest of a step.
+        steps_above: steps with a larger error than that.
+        energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked.
     """
 
     steps: int
@@ -143,6 +166,9 @@ class Summary:
     position_error_asked: float | None = None
     position_error_max: float | None = None
     outside_training: float | None = None
+    step_error_asked: float | None = None
+    step_error_max: float | None = None
+    steps_above: int | None = None
 
     @property
     def energy_verdict(self) -> str | None:
@@ -154,24 +180,37 @@ class Summary:
         """The same of its places."""
         return _verdict(self.position_error_max, self.position_error_asked)
 
+    @property
+    def step_verdict(self) -> str | None:
+        """The same of its single steps."""
+        return _verdict(self.step_error_max, self.step_error_asked)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether anything that was asked of the run was not kept."""
+        return "exceeded" in (self.energy_verdict, self.position_verdict, self.step_verdict)
+
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The same as JSON has it, with the verdicts at the end."""
         return {
             **asdict(self),
             "energy_verdict": self.energy_verdict,
             "position_verdict": self.position_verdict,
+            "step_verdict": self.step_verdict,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The summary of a dictionary that has all of its keys, and perhaps more; numbers of any kind fit.
+        """The summary of a dictionary that has its keys, and perhaps more; numbers of any kind fit.
 
         Raises:
             KeyError: one is missing.
+            TypeError, ValueError: one is no number, or not a finite one.
         """
-        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
-        kinds["float | None"] = _float_or_none
-        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in fields(cls)})
+        kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": _finite, "str": str}
+        kinds |= {"float | None": _optional(_finite), "int | None": _optional(int)}
+        there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
+        return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
 
 
 def _verdict(achieved: float | None, asked: float | None) -> str | None:
@@ -180,5 +219,12 @@ def _verdict(achieved: float | None, asked: float | None) -> str | None:
     return "kept" if achieved <= asked else "exceeded"
 
 
-def _float_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _optional(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else kind(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a number that is not finite: {number}")
+    return number

@@ -14,11 +14,13 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
+from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
     LAYOUT_ATTRIBUTE,
     STEP_DATASETS,
+    TABLES,
     VERSION,
     check_format,
     recorded_extent,
@@ -28,12 +30,6 @@ from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.tables import SLOTS
 
 T = TypeVar("T")
-
-_DAMAGED = (
-    *(OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
-    *(RuntimeError, ArithmeticError, MemoryError),
-)
-"""What h5py, json and our own conversions raise over bytes that are not what they should be."""
 
 _READ_PAUSES = (0.01, 0.02, 0.04)
 """Seconds before a file that a writer was just changing is read again."""
@@ -88,7 +84,7 @@ def read_parts(path: Path | str) -> Parts:
     return read_file(Path(path), "recording", _parts_in)
 
 
-def read_file(path: Path, what: str, look: Callable[[Path, Any], T]) -> T:
+def read_file(path: Path, what: str, look: Callable[[Path, Content], T]) -> T:
     """What a look into a file gives, which may be growing.
 
     Args:
@@ -109,27 +105,30 @@ def read_file(path: Path, what: str, look: Callable[[Path, Any], T]) -> T:
         return _read_patiently(path, look)
     except InputError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(f"cannot read the {what} {path}: it is damaged or incomplete ({error})") from None
 
 
-def _read_patiently(path: Path, look: Callable[[Path, Any], T]) -> T:
+def _read_patiently(path: Path, look: Callable[[Path, Content], T]) -> T:
     """Read, and read again where a writer was just changing the file."""
-    import h5py
-
     for pause in _READ_PAUSES:
-        with contextlib.suppress(OSError), h5py.File(path, "r", locking=False) as file:
+        with contextlib.suppress(OSError), opened(path) as file:
             return look(path, file)
         time.sleep(pause)
-    with h5py.File(path, "r", locking=False) as file:
+    with opened(path) as file:
         return look(path, file)
 
 
-def _stored_run_in(path: Path, file: Any) -> StoredRun:
+def _stored_run_in(path: Path, file: Content) -> StoredRun:
     info, state = _info_in(path, file)
     extent = recorded_extent(state)
     if extent.slot < 0:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
+    for table, names in TABLES.items():
+        count = extent.rows[table]
+        for name in names:  # which will be copied
+            if len(file[name]) < count:
+                raise ValueError(f"{name} has fewer rows than the {count} that it counts")
     frames = rows_in(file, 0, 1)
     _check_shapes(info, frames, 1)
     table = file["state"]
@@ -141,21 +140,28 @@ def _stored_run_in(path: Path, file: Any) -> StoredRun:
         Summary.from_dict(state),
         float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
-        str(table.attrs.get(LAYOUT_ATTRIBUTE, "")),
-        _checked_origin(json.loads(file.attrs["origin"])),
+        str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
+        _checked_origin(json.loads(file.attrs["origin"]), file["sample_times"][()] if "sample_times" in file else None),
     )
 
 
-def _checked_origin(origin: Any) -> dict[str, Any]:
+def _checked_origin(origin: Any, times: Floats | None) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
-    if not sound or not isinstance(origin["model"], str) or type(origin["every"]) is not int or origin["every"] < 0:
+    if (
+        not sound
+        or not isinstance(origin["model"], str)
+        or type(origin["every"]) is not int
+        or not 0 <= origin["every"] < 2**63
+    ):
         raise ValueError(f"an origin that says {origin}")
-    return dict(origin)
+    if origin["direction"] not in (1.0, -1.0):
+        raise ValueError(f"a direction of time that is {origin['direction']}")
+    return {**origin, "times": times}
 
 
-def _parts_in(path: Path, file: Any) -> Parts:
+def _parts_in(path: Path, file: Content) -> Parts:
     info, state = _info_in(path, file)
     extent = recorded_extent(state)
     count = extent.rows["frames"]
@@ -165,27 +171,44 @@ def _parts_in(path: Path, file: Any) -> Parts:
     return Parts(info, frames, Summary.from_dict(state), history)
 
 
-def _info_in(path: Path, file: Any) -> tuple[RunInfo, dict[str, Any]]:
+def _info_in(path: Path, file: Content) -> tuple[RunInfo, dict[str, Any]]:
     """What was known before the run, and the text of `summary`."""
     check_format(path, file, "recording", FORMAT, VERSION)
-    names = file["names"].asstr()[()] if "names" in file else ()
     settings = json.loads(file.attrs["settings"])
     if not isinstance(settings, dict):
         raise ValueError(f"settings that say {settings!r}")
     info = RunInfo(
         mass=file["mass"][()],
-        names=tuple(str(name) for name in names),
+        names=file.texts("names"),
         settings=settings,
-        **{name: file.attrs[name] for name in INFO_ATTRIBUTES},
+        note=str(file.attrs["note"]),
+        **{name: float(file.attrs[name]) for name in INFO_ATTRIBUTES if name != "note"},
     )
+    _check_info(info)
     return info, json.loads(file["summary"][()])
 
 
+def _check_info(info: RunInfo) -> None:
+    if not np.isfinite(info.mass).all():
+        raise ValueError("a mass that is not finite")
+    positive = {"G": info.G, "energy_scale": info.energy_scale}
+    for name, number in (positive | {"softening": info.softening, "period": info.period}).items():
+        if not (0.0 <= number < math.inf) or (name in positive and number == 0.0):
+            raise ValueError(f"{name} = {number}")
+    if info.mass.ndim != 1 or (info.mass < 0.0).any():
+        raise ValueError("masses that are not >= 0, one for each body")
+    if len(info.names) not in (0, len(info.mass)):
+        raise ValueError(f"{len(info.names)} names of {len(info.mass)} bodies")
+
+
 def _check_shapes(info: RunInfo, frames: Frames, n_frames: int) -> None:
-    if not all(np.isfinite(array).all() for array in (info.mass, *frames)):
+    if not all(np.isfinite(array).all() for array in frames):
         raise ValueError("a number that is not finite")
     n_bodies = len(info.mass)
     if any(len(array) != n_frames for array in frames):
         raise ValueError(f"fewer rows than the {n_frames} that it counts")
-    if frames.position.shape != frames.velocity.shape or frames.position.shape[1] != n_bodies:
-        raise ValueError(f"positions {frames.position.shape} do not fit {n_bodies} masses")
+    dims = frames.position.shape[-1] if frames.position.ndim == 3 else 0
+    vectors, spin = (n_frames, n_bodies, dims), (n_frames, 3)[: 1 + (dims == 3)]
+    shapes = [array.shape for array in frames]
+    if dims not in (1, 2, 3) or shapes != [(n_frames,), (n_frames,), vectors, vectors, (n_frames,), spin]:
+        raise ValueError(f"arrays of {shapes} do not fit {n_bodies} masses")

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from aitimestepper.arrays import Floats
+from aitimestepper.errors import InputError, OutputError
+from aitimestepper.hdf5 import DAMAGED
 from aitimestepper.outputs import Reservation, check_output
 from aitimestepper.recordings.growing import GrowingFile
 from aitimestepper.recordings.layout import TABLES, values_of, write_rest
@@ -63,10 +65,18 @@ class RecordingWriter:
             output: the file.
             info: replaces what it says of the run.
             state_size, state_layout, origin: as they are in it.
+
+        Raises:
+            OutputError: the place cannot be written to, or the file is damaged.
         """
         writer = cls.__new__(cls)
         writer._begin(info, origin, state_size, state_layout)
-        writer._file.reopen(output)
+        try:
+            writer._file.reopen(output)
+        except InputError:
+            raise
+        except DAMAGED as error:
+            raise OutputError(f"cannot go on with {output.path}: it is damaged ({error})") from None
         return writer
 
     def _begin(self, info: RunInfo, origin: dict[str, Any], state_size: int, state_layout: str) -> None:

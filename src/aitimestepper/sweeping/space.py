@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _OF_THE_SWEEP = ("runs_dir", "save_name", "overwrite")
 """Keys by which the sweep itself sets the trainings apart."""
 
+MOST_POINTS = 100_000
+"""Of a grid: trials, each of which is a training."""
+
 _RANGE = {"low", "high", "log", "step"}
 
 
@@ -96,8 +99,10 @@ class Dimension:
         step = self.step if self.step is not None else 1 if self.integer and not self.log else None
         if step is None:
             raise ConfigError(f"[sweep.space] {self.key}: a grid needs a list of choices, or a range with a step")
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self.low + k * step for k in range(count)]
+        count = (self.high - self.low) / step + 1e-9
+        if not count < MOST_POINTS:
+            raise ConfigError(f"[sweep.space] {self.key}: a grid of {count:.3g} values has more than {MOST_POINTS}")
+        return [self.low + k * step for k in range(math.floor(count) + 1)]
 
 
 def dimensions(space: Mapping[str, Any], config: Config, *, grid: bool) -> list[Dimension]:
@@ -121,8 +126,16 @@ def dimensions(space: Mapping[str, Any], config: Config, *, grid: bool) -> list[
 
 
 def points(space: list[Dimension]) -> list[dict[str, Any]]:
-    """Every combination, the last key changing fastest."""
-    return [dict(zip((d.key for d in space), values, strict=True)) for values in product(*(d.grid() for d in space))]
+    """Every combination, the last key changing fastest.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    grids = [dimension.grid() for dimension in space]
+    count = math.prod(map(len, grids))
+    if count > MOST_POINTS:
+        raise ConfigError(f"[sweep.space] a grid of {count} combinations has more than {MOST_POINTS}")
+    return [dict(zip((d.key for d in space), values, strict=True)) for values in product(*grids)]
 
 
 def _kind(field: FieldInfo) -> Any:

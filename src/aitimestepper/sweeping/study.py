@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aitimestepper.config.schema import Config
-from aitimestepper.errors import CheckpointError, InputError
+from aitimestepper.errors import InputError
 from aitimestepper.sweeping import claims
+from aitimestepper.sweeping.journal import check_journal
 from aitimestepper.sweeping.settings import SweepSettings
 from aitimestepper.sweeping.space import Dimension, points
 
@@ -36,7 +37,16 @@ _REPEATS, _DEATHS = "repeats", "deaths"
 _CLAIMS = "claims"
 _MOST_DEATHS = 3
 """Deaths of its process after which a trial has failed: it may be what kills them (memory, the end of a job's time)."""
-_NOT_COMPARED = ("runs_dir", "save_name", "overwrite", "log_every", "checkpoint_every", "tensorboard", "wandb")
+_NOT_COMPARED = (
+    "runs_dir",
+    "save_name",
+    "overwrite",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "tensorboard",
+    "wandb",
+)
 
 
 def optuna() -> Any:
@@ -84,11 +94,9 @@ class SharedStudy:
     def _open(self, path: str, lock: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls some of this experimental
+            check_journal(Path(path), self._optuna, _NAME)
             backend = self._optuna.storages.journal.JournalFileBackend(path, lock_obj=lock(path))
-            try:
-                self._storage = self._optuna.storages.JournalStorage(backend)
-            except (ValueError, KeyError) as error:
-                raise CheckpointError(f"{path} is damaged, or no study: {error}") from None
+            self._storage = self._optuna.storages.JournalStorage(backend)
         self.study = self._begun()
         identity = _identity(self._config, self._settings)
         before = self.study.user_attrs.get("identity", identity)
@@ -205,8 +213,10 @@ class SharedStudy:
     def _repeat(self, trial: FrozenTrial, reason: str, *, deaths: int) -> None:
         # One that died between these lines has repeated the trial already, and not ended it.
         if trial.number not in _repeated(self._all()):
-            parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            self.study.enqueue_trial(parameters, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
+            known = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            # One that died while it drew draws anew, from the beginning of its sampler's stream.
+            drawn = known.keys() >= {dimension.key for dimension in self._space}
+            self.study.enqueue_trial(known if drawn else {}, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
         self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 

@@ -11,9 +11,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aitimestepper.errors import InitialConditionsError
+from aitimestepper.errors import InitialConditionsError, InputError
+from aitimestepper.inputs import ARCHIVE, check_size
+
+if TYPE_CHECKING:
+    from aitimestepper.systems.rebound_bodies import SimulationBodies
 
 SUFFIXES = (".bin", ".rebound", ".archive")
 """Of files that hold a REBOUND archive."""
@@ -22,35 +26,20 @@ SECONDS = 60
 """How long the other process may take before the archive counts as damaged; chosen, not measured."""
 
 
-class Snapshot(NamedTuple):
-    """The last whole snapshot of an archive; numbers keep every bit."""
-
-    mass: list[float]
-    position: list[list[float]]
-    velocity: list[list[float]]
-    time: float
-    G: float
-    softening: float
-    names: list[str]
-    """one for each body, or none"""
-    snapshots: int
-    """how many the archive holds"""
-    complaints: list[str]
-    """what REBOUND warned of"""
-
-
-def read_archive(path: Path) -> Snapshot:
-    """The last whole snapshot of a REBOUND archive.
+def read_archive(path: Path) -> SimulationBodies:
+    """The bodies of the last whole snapshot of a REBOUND archive; numbers keep every bit.
 
     Raises:
-        InitialConditionsError: rebound is not installed, or the file is damaged or no archive.
+        InitialConditionsError: rebound is not installed; the file is damaged or no archive; its physics is more than
+            that of point masses which attract each other.
     """
-    from aitimestepper.systems.rebound_bodies import rebound_installed
+    from aitimestepper.systems.rebound_bodies import SimulationBodies, rebound_installed
 
     if not rebound_installed():
         raise InitialConditionsError(
             "a REBOUND archive needs the package rebound: pip install 'aitimestepper[rebound]'"
         )
+    check_size(path, ARCHIVE)
     with path.open("rb"):  # a file that cannot be read is reported as every other one
         pass
     try:
@@ -62,12 +51,16 @@ def read_archive(path: Path) -> Snapshot:
         raise InitialConditionsError("it is damaged: REBOUND fails over it") from None
     if "error" in answer:
         raise InitialConditionsError(f"it is not a readable REBOUND archive ({answer['error']})")
-    return Snapshot(**answer)
+    if "refused" in answer:
+        raise InitialConditionsError(answer["refused"])
+    return SimulationBodies.of(answer)
 
 
 def _last_snapshot(content: bytes) -> dict[str, Any]:
-    """Snapshot as a dictionary, or one with the key `error`."""
+    """The bodies as a dictionary, or one with the key `error`, or `refused`."""
     import rebound
+
+    from aitimestepper.systems.rebound_bodies import bodies_in
 
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
@@ -75,23 +68,15 @@ def _last_snapshot(content: bytes) -> dict[str, Any]:
             archive = rebound.Simulationarchive(content)
             # Unlike archive[-1], this reads the bodies of one whose integrator is not known here.
             simulation = rebound.Simulation(archive, -1)
-            if not simulation.is_synchronized:
-                simulation.synchronize()
         except (RuntimeError, ValueError) as error:
             return {"error": str(error)}
-    bodies = list(simulation.particles)
-    names = [body.name for body in bodies if body.name]
-    return Snapshot(
-        mass=[body.m for body in bodies],
-        position=[body.xyz for body in bodies],
-        velocity=[body.vxyz for body in bodies],
-        time=simulation.t,
-        G=simulation.G,
-        softening=simulation.softening,
-        names=names if len(names) == len(bodies) else [],
-        snapshots=len(archive),
-        complaints=[str(complaint.message) for complaint in complaints],
-    )._asdict()
+        try:
+            bodies = bodies_in(simulation)
+        except InputError as error:
+            return {"refused": str(error)}
+    count = f"REBOUND archive, snapshot {len(archive)} of {len(archive)}"
+    remarks = (count, *bodies.remarks, *(str(complaint.message) for complaint in complaints))
+    return bodies._replace(remarks=remarks)._asdict()
 
 
 def is_archive(path: Path | str) -> bool:
@@ -100,4 +85,4 @@ def is_archive(path: Path | str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_last_snapshot(Path(sys.argv[1]).read_bytes())))
+    sys.stdout.write(json.dumps(_last_snapshot(Path(sys.argv[1]).read_bytes()), default=lambda array: array.tolist()))

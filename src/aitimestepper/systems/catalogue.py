@@ -12,9 +12,9 @@ from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
 from aitimestepper.outputs import spelled
 from aitimestepper.systems.files import read_initial_conditions
-from aitimestepper.systems.initial import InitialConditions, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.systems.orbits import osculating_period
-from aitimestepper.systems.sources import SOURCES, Option
+from aitimestepper.systems.sources import CHOICE, SOURCES, Option
 
 DRAWING = tuple(name for name, source in SOURCES.items() if any(option.name == "seed" for option in source.options))
 """The named systems that are drawn."""
@@ -29,13 +29,15 @@ def seeded(spec: str, seed: int) -> tuple[str, int | None]:
     name, colon, text = spec.partition(":")
     if name not in DRAWING:
         return spec, None
-    values = _parse_options(name, text) if colon else {}
+    values = _parse_options(name, SOURCES[name].options, text) if colon else {}
     rest = ",".join(part for part in text.split(",") if part.partition("=")[0].strip() != "seed")
     return f"{name}:{rest}".removesuffix(":"), values.get("seed", seed)
 
 
-def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, seed: int = 0) -> InitialConditions:
-    """Build or read what `--ic` names: `NAME`, `NAME:KEY=VALUE,...`, or a file.
+def initial_conditions(
+    spec: str, *, G: float = 1.0, softening: float | None = None, seed: int = 0
+) -> InitialConditions:
+    """Build or read what `--ic` names: `NAME`, `NAME:KEY=VALUE,...`, a file, or `RUN_DIR:system=K` of a training.
 
     A named system is scaled to `G` (velocities by sqrt(G)); a file is in the user's units already. Two bodies that
     are bound always have a period.
@@ -43,7 +45,8 @@ def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, see
     Args:
         spec: the specification.
         G: gravitational constant of the run.
-        softening: Plummer softening of the run; with 0 no two bodies may be at one point.
+        softening: Plummer softening of the run; None for that of the file, or 0. With 0 no two bodies may be at one
+            point.
         seed: of the systems that are drawn, unless `spec` gives one itself.
 
     Raises:
@@ -55,15 +58,17 @@ def initial_conditions(spec: str, *, G: float = 1.0, softening: float = 0.0, see
         if "seed" in values:
             values["seed"] = seed
         if colon:
-            values |= _parse_options(name, text)
+            values |= _parse_options(name, SOURCES[name].options, text)
         system = SOURCES[name].build(values).with_gravity(G)
     elif _looks_like_path(spec):
-        system = read_initial_conditions(spec, G=G)
+        path, options = _path_and_options(spec)
+        system = read_initial_conditions(path, G=G, softening=softening, number=options.get("system"))
     else:
         raise InitialConditionsError(
             f"unknown initial conditions {name!r}{nearest(name, SOURCES)} (known: {', '.join(SOURCES)}, or a file)"
         )
-    check_apart(system, softening)
+    system = replace(system, softening=agreed_softening(system, softening))
+    check_apart(system, system.softening)
     return _with_period(system, G)
 
 
@@ -88,11 +93,20 @@ def _with_period(system: InitialConditions, G: float) -> InitialConditions:
 
 def _looks_like_path(spec: str) -> bool:
     """Only the part before a colon may give a suffix: the last point of `keplr:e=0.6` does not."""
-    return os.path.exists(spec) or os.sep in spec or bool(Path(spec.partition(":")[0]).suffix)
+    exists = os.path.exists(spec) or os.path.exists(spec.rpartition(":")[0])
+    return exists or os.sep in spec or bool(Path(spec.partition(":")[0]).suffix)
 
 
-def _parse_options(name: str, text: str) -> dict[str, Any]:
-    known = {option.name: option for option in SOURCES[name].options}
+def _path_and_options(spec: str) -> tuple[str, dict[str, Any]]:
+    """A path, which may have colons in it, and the options behind it."""
+    path, _, text = spec.rpartition(":")
+    if os.path.exists(spec) or not os.path.exists(path):
+        return spec, {}
+    return path, _parse_options(path, (CHOICE,), text)
+
+
+def _parse_options(name: str, options: Iterable[Option], text: str) -> dict[str, Any]:
+    known = {option.name: option for option in options}
     values: dict[str, Any] = {}
     for part in text.split(","):
         key, _, value = (piece.strip() for piece in part.partition("="))

@@ -1,4 +1,4 @@
-"""Initial conditions in files: rows as .npy, .txt and .csv, HDF5 (also a recording's), REBOUND archives.
+"""Initial conditions in files: tables, rows as .npy, HDF5 (also a recording's), REBOUND archives, trainings.
 
 What is written is read back to the last bit.
 """
@@ -17,27 +17,48 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.hdf5 import DAMAGED, Content, opened
+from aitimestepper.inputs import ARRAY, TABLE, check_size, content_of
+from aitimestepper.names import SYSTEMS_FILE
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
-from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.tables import bodies_from_rows, rows_from_bodies, rows_from_text, text_from_rows
+from aitimestepper.systems.initial import InitialConditions, agreed_softening
+from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
+from aitimestepper.systems.trainings import read_training_system
 
 
-def read_initial_conditions(path: Path | str, *, G: float = 1.0) -> InitialConditions:
+def read_initial_conditions(
+    path: Path | str, *, G: float = 1.0, softening: float | None = None, number: int | None = None
+) -> InitialConditions:
     """Read bodies from a file, whose kind follows from its suffix, and otherwise from its first bytes.
 
     Args:
-        path: .npy, .txt, .csv, .h5, .bin, .rebound or .archive; of several frames the last one is taken.
+        path: .npy, .h5, .bin, .rebound, .archive, or a table with any other suffix or none; of several frames the last
+            one is taken. The run directory of a training, or `initial_conditions.npz` in it, is the system that it
+            began with.
         G: gravitational constant of the run that asks. A file that was made with another one is refused.
+        softening: of the run that asks; None for that of the file. A file that was made with another one is refused.
+        number: which of the systems of a training, counted from 0; None where there is but one.
 
     Raises:
         InitialConditionsError: names the file, what is wrong in it, and the line if it has lines.
     """
     path = Path(path)
+    if (path / SYSTEMS_FILE).exists():
+        path = path / SYSTEMS_FILE
     try:
         if path.exists() and not path.is_file():
-            raise InitialConditionsError("it is not a regular file")
-        return _reader_of(path)(path, G)
+            raise InitialConditionsError("it is not a regular file, nor the run directory of a training")
+        if path.suffix.lower() == TRAINING_SUFFIX:
+            found = read_training_system(path, number)
+            _check_gravity(found.G, G)
+            system = found.system
+        elif number is not None:
+            raise InitialConditionsError(f"only a training has several systems: leave :system={number} out")
+        else:
+            system = _reader_of(path)(path, G)
+        agreed_softening(system, softening)
+        return system
     except InitialConditionsError as error:
         raise InitialConditionsError(f"cannot read the initial conditions {path}: {error}") from None
     except OSError as error:
@@ -50,7 +71,7 @@ def write_initial_conditions(
 ) -> None:
     """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
 
-    Only .h5 keeps the period, the time, the names, the note and, if given, G.
+    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names either.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is False.
@@ -72,15 +93,31 @@ def write_initial_conditions(
 # --- readers: (path, G) -> bodies -------------------------------------------------------------------------------
 
 
-def _read_text(path: Path, G: float) -> InitialConditions:
+def text_in(path: Path) -> str:
+    """The text of a table.
+
+    Raises:
+        InitialConditionsError: it is no text.
+        OSError: it cannot be read, or is too large.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return content_of(path, TABLE).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InitialConditionsError("it is not a text file in UTF-8") from None
-    return bodies_from_rows(rows_from_text(text))
 
 
-def _read_npy(path: Path, G: float) -> InitialConditions:
+def _read_text(path: Path, G: float) -> InitialConditions:
+    return bodies_from_text(text_in(path))
+
+
+def array_in(path: Path) -> np.ndarray[Any, Any]:
+    """The array of a .npy file.
+
+    Raises:
+        InitialConditionsError: it is none of plain numbers.
+        OSError: it cannot be read, or is too large.
+    """
+    check_size(path, ARRAY)
     try:
         # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -88,14 +125,17 @@ def _read_npy(path: Path, G: float) -> InitialConditions:
         raise InitialConditionsError("it is not a NumPy array of plain numbers") from None
     if not isinstance(rows, np.ndarray):
         raise InitialConditionsError("it is a NumPy archive of several arrays, not one array")
-    return bodies_from_rows(rows)
+    return rows
+
+
+def _read_npy(path: Path, G: float) -> InitialConditions:
+    return bodies_from_rows(array_in(path))
 
 
 def _read_hdf5(path: Path, G: float) -> InitialConditions:
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
+            _check_shapes(file)
             _check_gravity(_scalar(file, "G", G), G)
             return InitialConditions(
                 mass=_last_frame(file, "mass", rank=1),
@@ -105,36 +145,47 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
                 time=_scalar(file, "time", 0.0),
                 names=_texts(file, "names"),
                 note=" ".join(_texts(file, "note")),
+                softening=_scalar(file, "softening", 0.0),
             )
     except InitialConditionsError:
         raise
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
+    except DAMAGED as error:
         raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
 
 
-def _last_row(file: Any) -> int:
+def _check_shapes(file: Content) -> None:
+    """Compare the numbers of bodies before any of them is read."""
+    shapes = [_dataset(file, name).shape for name in ("mass", "position", "velocity")]
+    bodies = {shape[-1 - is_vector :][:1] for shape, is_vector in zip(shapes, (0, 1, 1), strict=True)}
+    if len(bodies) > 1:
+        raise InitialConditionsError(f"mass, position and velocity in it, of shapes {shapes}, do not fit")
+
+
+def _last_row(file: Content) -> int:
     """Index of the last frame. A recording says how many it has; a killed run may leave half a block behind them."""
     return int(json.loads(file["summary"][()])["frames"]) - 1 if "summary" in file else -1
 
 
-def _last_frame(file: Any, name: str, *, rank: int) -> Any:
-    """The dataset, or its last frame if it has one more axis, that of the times."""
-    import h5py
-
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset):
+def _dataset(file: Content, name: str) -> Any:
+    if name not in file:
         raise InitialConditionsError(f"there is no dataset {name!r} in it; mass, position and velocity are needed")
+    return file[name]
+
+
+def _last_frame(file: Content, name: str, *, rank: int) -> Any:
+    """The dataset, or its last frame if it has one more axis, that of the times."""
+    dataset = _dataset(file, name)
     if dataset.ndim == rank + 1 and len(dataset):
         return dataset[_last_row(file)]
     return dataset[()]
 
 
-def _stored(file: Any, name: str) -> Any:
+def _stored(file: Content, name: str) -> Any:
     """The dataset or the attribute of that name, None if there is neither."""
     return file[name][()] if name in file else file.attrs.get(name)
 
 
-def _scalar(file: Any, name: str, default: float) -> float:
+def _scalar(file: Content, name: str, default: float) -> float:
     """A number, that of the last frame if there is one for each, or the default if there is none of that name."""
     value = _stored(file, name)
     if value is None or not np.size(value):
@@ -145,7 +196,9 @@ def _scalar(file: Any, name: str, default: float) -> float:
         raise InitialConditionsError(f"{name} in it must be a number") from None
 
 
-def _texts(file: Any, name: str) -> tuple[str, ...]:
+def _texts(file: Content, name: str) -> tuple[str, ...]:
+    if name in file and file[name].ndim:
+        return file.texts(name)
     stored = _stored(file, name)
     if stored is None:
         return ()
@@ -153,18 +206,16 @@ def _texts(file: Any, name: str) -> tuple[str, ...]:
 
 
 def _read_archive(path: Path, G: float) -> InitialConditions:
-    snapshot = read_archive(path)
-    _check_gravity(snapshot.G, G)
-    note = f"REBOUND archive, snapshot {snapshot.snapshots} of {snapshot.snapshots}"
-    if snapshot.softening:
-        note += f", made with softening {snapshot.softening:g}"
+    bodies = read_archive(path)
+    _check_gravity(bodies.G, G)
     return InitialConditions(
-        mass=np.array(snapshot.mass),
-        position=np.array(snapshot.position),
-        velocity=np.array(snapshot.velocity),
-        time=snapshot.time,
-        names=tuple(snapshot.names),
-        note="; ".join([note, *snapshot.complaints]),
+        mass=bodies.mass,
+        position=bodies.position,
+        velocity=bodies.velocity,
+        time=bodies.time,
+        names=bodies.names,
+        note="; ".join(bodies.remarks),
+        softening=bodies.softening,
     )
 
 
@@ -172,6 +223,8 @@ def _check_gravity(found: float, asked: float) -> None:
     if not math.isclose(found, asked, rel_tol=1e-12):
         raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
 
+
+TRAINING_SUFFIX = Path(SYSTEMS_FILE).suffix
 
 Reader = Callable[[Path, float], InitialConditions]
 
@@ -197,8 +250,12 @@ def _reader_of(path: Path) -> Reader:
         with path.open("rb") as stream:
             start = stream.read(32)
         reader = next((known for mark, known in _READERS_BY_FIRST_BYTES.items() if start.startswith(mark)), None)
+    if reader is None and b"\0" not in start:
+        return _read_text
     if reader is None:
-        raise InitialConditionsError(f"its kind is not known; the suffix must be one of {', '.join(_READERS)}")
+        raise InitialConditionsError(
+            f"its kind is not known; the suffix must be one of {', '.join((*_READERS, TRAINING_SUFFIX))}"
+        )
     return reader
 
 
@@ -206,11 +263,11 @@ def _reader_of(path: Path) -> Reader:
 
 
 def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), ",").encode()
+    return text_from_bodies(system, ",").encode()
 
 
 def _encode_txt(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_rows(rows_from_bodies(system), " ", header_mark="# ").encode()
+    return text_from_bodies(system, " ", header_mark="# ").encode()
 
 
 def _encode_npy(system: InitialConditions, G: float | None) -> bytes:
@@ -225,7 +282,7 @@ def _encode_hdf5(system: InitialConditions, G: float | None) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["mass"], file["position"], file["velocity"] = system.mass, system.position, system.velocity
-        file.attrs.update({"period": system.period, "time": system.time, "note": system.note})
+        file.attrs.update({name: getattr(system, name) for name in ("period", "time", "note", "softening")})
         if system.names:
             file["names"] = list(system.names)
         if G is not None:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
 
-LARGEST = 1e150
-"""Larger numbers are refused: their squares, and with them every energy, would overflow."""
+LARGEST = 1e100
+"""Larger numbers are refused: their cubes, and with them every force, would overflow."""
 
 FRAME_TOLERANCE = 1e-14
 """A system whose total momentum is below this part of sum |p| is in the centre-of-mass frame (likewise positions)."""
@@ -24,19 +24,21 @@ class InitialConditions:
     """N bodies at one time, validated and at rest in the centre-of-mass frame as soon as they are built.
 
     Positions and velocities are shifted so that the total momentum is zero to round-off and the centre of mass is the
-    origin; a system that is there already keeps every bit. The arrays are read-only copies.
+    origin; a system that is there already keeps every bit, and so does one without any mass. The arrays are read-only
+    copies.
 
     Attributes:
-        mass: (N,), >= 0, at least one > 0.
+        mass: (N,), >= 0.
         position: (N, D), D = 1, 2 or 3.
         velocity: (N, D).
         period: orbital period of the system (the innermost one of a hierarchy), 0 if it has none.
         time: of the initial state.
-        names: one for each body, or empty.
+        names: one for each body, no two alike, or empty.
         note: units and source, one line.
+        softening: Plummer length that their source says belongs to them; 0 if it says none.
 
     Raises:
-        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass, no mass at all.
+        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass.
     """
 
     mass: Floats
@@ -46,6 +48,7 @@ class InitialConditions:
     time: float = 0.0
     names: tuple[str, ...] = ()
     note: str = ""
+    softening: float = 0.0
 
     def __post_init__(self) -> None:
         arrays = {name: _floats(name, getattr(self, name)) for name in ("mass", "position", "velocity")}
@@ -57,6 +60,8 @@ class InitialConditions:
             raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
         if not math.isfinite(self.time):
             raise InitialConditionsError(f"time must be finite, got {self.time}")
+        if not (math.isfinite(self.softening) and self.softening >= 0):
+            raise InitialConditionsError(f"softening must be >= 0 and finite, got {self.softening}")
         for name in ("position", "velocity"):
             arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
         for name, array in arrays.items():
@@ -73,6 +78,16 @@ class InitialConditions:
     def n_dims(self) -> int:
         """Number of dimensions D."""
         return self.position.shape[1]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no body attracts another, so that all of them move uniformly."""
+        return self.n_bodies < 2 or not self.mass.any()
+
+    @property
+    def turned(self) -> InitialConditions:
+        """The same bodies with time turned round: what comes is what was."""
+        return replace(self, velocity=0.0 - self.velocity, time=0.0 - self.time)
 
     def with_gravity(self, G: float) -> InitialConditions:
         """The same orbits under the constant `G`, for a system that was built with G = 1.
@@ -94,8 +109,11 @@ class InitialConditions:
 def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
     """Shift vectors (N, D) so that their mean, weighted by mass (N,), is zero to round-off.
 
-    A mean that is zero to round-off already leaves the vectors untouched, so that shifting twice changes nothing.
+    A mean that is zero to round-off already leaves the vectors untouched, so that shifting twice changes nothing; so
+    does no mass at all.
     """
+    if not mass.any():
+        return vectors
     weight = mass / mass.max()
     # The first shift leaves the rounding of a mean that may be far larger than the vectors around it; the second
     # removes that.
@@ -106,6 +124,18 @@ def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
             break
         vectors = vectors - moment / math.fsum(weight)
     return vectors
+
+
+def agreed_softening(system: InitialConditions, asked: float | None) -> float:
+    """The softening of a run of these bodies: what was asked for, None for nothing, or else what belongs to them.
+
+    Raises:
+        InitialConditionsError: both are there, and differ.
+    """
+    own = system.softening
+    if asked is not None and own > 0 and not math.isclose(own, asked, rel_tol=1e-12):
+        raise InitialConditionsError(f"it was made with softening = {own!r}, not {asked!r}: leave softening out")
+    return own if asked is None else asked
 
 
 def check_apart(system: InitialConditions, softening: float) -> None:
@@ -153,6 +183,13 @@ def _check_shapes(mass: Floats, position: Floats, velocity: Floats, names: Seque
         raise InitialConditionsError(f"there must be one mass for each body: {len(mass)} for {len(position)} bodies")
     if len(names) not in (0, len(mass)):
         raise InitialConditionsError(f"there must be one name for each body: {len(names)} for {len(mass)} bodies")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen or not name or not name.isprintable():
+            raise InitialConditionsError(
+                f"names must be printable, no two alike, got {name[:40]!r}{' twice' * (name in seen)}"
+            )
+        seen.add(name)
 
 
 def _check_finite(name: str, array: Floats) -> None:
@@ -169,5 +206,3 @@ def _check_mass(mass: Floats) -> None:
     if mass.min() < 0:
         body = int(np.argmin(mass))
         raise InitialConditionsError(f"mass of body {body} (counting from 0) must be >= 0, got {mass[body]:g}")
-    if mass.max() == 0:
-        raise InitialConditionsError("at least one mass must be > 0: all of them are 0")

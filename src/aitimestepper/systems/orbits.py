@@ -135,6 +135,16 @@ def sample_orbits(
     return orbits
 
 
+def eccentricity(system: InitialConditions, G: float) -> float:
+    """Of the orbit of two bodies, from their energy and angular momentum about each other."""
+    separation, speed = (vectors[1] - vectors[0] for vectors in (system.position, system.velocity))
+    gravity = G * float(system.mass.sum())
+    distance, squared, along = (float(np.dot(*pair)) for pair in ((separation,) * 2, (speed,) * 2, (separation, speed)))
+    distance = math.sqrt(distance)
+    vector = ((squared - gravity / distance) * separation - along * speed) / gravity
+    return float(np.linalg.norm(vector))
+
+
 COMET_MASS = 2.2e14 / 1.98841e30
 """Comet 1P/Halley in solar masses (2.2e14 kg: Cevolani, Bortolotti & Hajduk 1987)."""
 
@@ -183,4 +193,7 @@ def osculating_period(mass: Floats, position: Floats, velocity: Floats, G: float
     v = velocity[1] - velocity[0]
     gm = G * float(mass.sum())
     binding = 2.0 * gm - r * float(v @ v) if r > 0 else 0.0  # r GM / a, from the vis-viva equation
-    return math.tau * math.sqrt((r * gm / binding) ** 3 / gm) if binding > 0 else 0.0
+    if not binding > 0:
+        return 0.0
+    a = r * (gm / binding)
+    return math.tau * a * math.sqrt(a / gm)  # a^3 alone may overflow

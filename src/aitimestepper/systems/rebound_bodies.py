@@ -1,10 +1,10 @@
-"""Bodies in a REBOUND simulation: the package itself, if it is there, and how bodies get in and out."""
+"""Bodies in a REBOUND simulation, in memory or from an archive: the package itself, and how bodies get in and out."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -55,16 +55,76 @@ def set_state(simulation: Any, position: Floats, velocity: Floats) -> None:
     simulation.set_serialized_particle_data(xyz=positions, vxvyvz=velocities)
 
 
+class SimulationBodies(NamedTuple):
+    """What a simulation says of its bodies and their physics.
+
+    Attributes:
+        mass: (N,), zero for test particles, whose masses no other body feels.
+        position, velocity: (N, 3).
+        time: of this state.
+        names: one for each body, or none.
+        G, softening: the simulation's.
+        remarks: what a reader has to know.
+    """
+
+    mass: Floats
+    position: Floats
+    velocity: Floats
+    time: float
+    names: tuple[str, ...]
+    G: float
+    softening: float
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """From what JSON made of them."""
+        arrays = {name: np.array(values[name]) for name in ("mass", "position", "velocity")}
+        texts = {name: tuple(values[name]) for name in ("names", "remarks")}
+        return cls(**values | arrays | texts)
+
+
+def bodies_in(simulation: Any) -> SimulationBodies:
+    """The bodies of a simulation as they are now, without variational particles, which act on nothing.
+
+    Raises:
+        InputError: its physics is more than that of point masses which attract each other.
+    """
+    check_physics(simulation)
+    if not simulation.is_synchronized:
+        simulation.synchronize()
+    names = [particle.name for particle in simulation.particles]
+    named = all(names) and len(set(names)) == len(names)
+    weightless = simulation.particles[active_bodies(simulation) : simulation.N]
+    return SimulationBodies(
+        *state_of(simulation),
+        time=float(simulation.t),
+        names=tuple(names) if named else (),
+        G=float(simulation.G),
+        softening=float(simulation.softening),
+        remarks=("masses of test particles are left out",) if any(body.m for body in weightless) else (),
+    )
+
+
 def check_plain(simulation: Any) -> None:
-    """Refuse a simulation that is more than point masses which attract each other.
+    """Refuse a simulation that is more than point masses which attract each other, or has variational particles.
+
+    Raises:
+        InputError: says what is too much, and what to do.
+    """
+    check_physics(simulation)
+    if simulation.N_var_config:
+        raise InputError("variational particles cannot be followed: take a simulation without them")
+
+
+def check_physics(simulation: Any) -> None:
+    """Refuse a simulation whose particles are more than point masses which attract each other.
 
     Raises:
         InputError: says what is too much, and what to do.
     """
     if simulation.N == 0:
         raise InputError("the simulation has no particles")
-    if simulation.N_var_config:
-        raise InputError("variational particles cannot be followed: take a simulation without them")
     if simulation.gravity not in ("basic", "compensated", "tree"):
         raise InputError(f"gravity = {simulation.gravity} is not the bodies' own gravity: set sim.gravity = 'basic'")
     if simulation.boundary != "none":
@@ -73,7 +133,7 @@ def check_plain(simulation: Any) -> None:
         raise InputError("collisions cannot be followed: set sim.collision = 'none'")
     if simulation._additional_forces:
         raise InputError("additional forces are not known here: take a simulation without them")
-    if simulation.testparticle_type and active_bodies(simulation) < simulation.N:
+    if simulation.testparticle_type and any(body.m for body in simulation.particles[active_bodies(simulation) :]):
         raise InputError(
             "test particles that act on the others but not on each other (testparticle_type = 1) cannot be followed: "
             "set it to 0, or N_active to the number of all"

@@ -76,6 +76,15 @@ _SEED = _whole("seed", None, "seed of the draw (default: that of the run)", 0, 2
 _VIRIAL = Option(
     "virial", float, 0.5, "kinetic over |potential| energy", ">= 0 and <= 1000", lambda value: 0.0 <= value <= 1e3
 )
+CHOICE = Option(
+    "system",
+    int,
+    None,
+    "which of a training's systems",
+    "a whole number >= 0, counted from 0",
+    lambda value: value >= 0,
+)
+"""The option behind the path of a training."""
 _DATE = Option(
     "date",
     datetime.date.fromisoformat,

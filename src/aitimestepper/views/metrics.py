@@ -10,6 +10,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
+from aitimestepper.inputs import RECORDS, content_of
 from aitimestepper.names import METRICS_FILE
 
 TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
@@ -49,14 +50,14 @@ def read_metrics(path: Path) -> dict[str, Floats]:
     """
     path = path / METRICS_FILE if path.is_dir() else path
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = content_of(path, RECORDS).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the metrics {path}: {getattr(error, 'strerror', None) or error}") from None
     records = []
     for number, line in enumerate(lines, start=1):
         try:
             records.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             if number < len(lines):
                 raise InputError(f"cannot read the metrics {path}: line {number} is not a JSON object") from None
     if not records or "epoch" not in records[0]:

@@ -86,7 +86,7 @@ def report(
     share = _FIGURE_BYTES // len(found)
     sections = [_section(source, share) for source in found]
     title = title or ", ".join(Path(name).resolve().name for name in named)
-    write_atomically(Path(path), _page(title, sections).encode())
+    write_atomically(Path(path), _page(title, sections).encode(errors="backslashreplace"))
 
 
 def check_page(path: Path | str, overwrite: bool) -> None:
@@ -169,6 +169,7 @@ def _verdict(summary: Summary) -> Table:
             "position error for each dynamical time",
             *(summary.position_error_asked, summary.position_error_max, summary.position_verdict),
         ),
+        ("energy error of a step", summary.step_error_asked, summary.step_error_max, summary.step_verdict),
     )
     return Table(
         ("", "asked", "achieved", "verdict"),

@@ -11,7 +11,9 @@ from aitimestepper.comparison.result import Comparison
 from aitimestepper.ensembles.file import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE
+from aitimestepper.hdf5 import DAMAGED, opened
+from aitimestepper.inputs import RECORDS, TEXT, content_of
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, STEPS_FILE
 from aitimestepper.recordings.layout import FORMAT as RECORDING
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import read_metrics
@@ -38,7 +40,7 @@ def read_source(path: Path | str) -> Source:
         InputError: it is missing, damaged, or nothing that can be shown.
     """
     path = Path(path)
-    if path.is_dir() or path.name == METRICS_FILE:
+    if path.is_dir() or path.name in (METRICS_FILE, STEPS_FILE):
         return Source(path, _training(path))
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file or directory")
@@ -78,18 +80,18 @@ def read_sources(path: Path | str) -> list[Source]:
 def _training(path: Path) -> Training:
     directory = path if path.is_dir() else path.parent
     try:
-        config = (directory / CONFIG_FILE).read_text(encoding="utf-8")
+        config = content_of(directory / CONFIG_FILE, TEXT).decode()
     except (OSError, UnicodeDecodeError):
         config = ""
-    return Training(read_metrics(path), config)
+    return Training(read_metrics(directory if path.name == STEPS_FILE else path), config)
 
 
 def _comparison(path: Path) -> Comparison:
     try:
-        return Comparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return Comparison.from_dict(json.loads(content_of(path, RECORDS)))
     except OSError as error:
         raise InputError(f"cannot read the comparison {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise InputError(f"cannot read the comparison {path}: it is not what compare --output writes") from None
 
 
@@ -103,10 +105,8 @@ def _is_comparison(path: Path) -> bool:
 
 def _hdf5_format(path: Path) -> str:
     """What a file says of itself; empty if it says nothing."""
-    import h5py
-
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with opened(path) as file:
             return str(file.attrs.get("format", ""))
-    except OSError:
+    except DAMAGED:
         return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from aitimestepper.arrays import Floats
@@ -17,9 +19,15 @@ from aitimestepper.engine.run.plan import Control, Learner
 from aitimestepper.errors import CheckpointError
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.calibrated import HEADS
-from aitimestepper.weights.file import ModelFile
+from aitimestepper.weights.file import RANGES, ModelFile
 
 _LEAST_CORRECTION = 0.01
+
+_ALIKE = 0.1
+"""Part of a feature's largest value by which states differ that count as alike for weights of one's own: on one orbit
+some features are conserved, and the energy error of a long run moves them out of a range without width. Chosen."""
+_OUTPUTS = 2
+"""Of a network on single steps: the step, and its predicted error."""
 
 
 def control_of(model: ModelFile, config: Config) -> Control:
@@ -76,9 +84,27 @@ def learner_of(model: ModelFile, system: InitialConditions, law: Law, tolerance:
         scales = scales_of(system.mass, system.position, system.velocity, law)
     sight = Sight(kind, config.history_len, system.n_dims, *(float(scale) for scale in scales))
     ratio = 1.0 if tolerance is None else tolerance / config.energy_threshold
-    return Learner(
-        sight, network_of(model), config.output_scale == "physical", float(ratio ** (1.0 / ENERGY_ERROR_ORDER))
-    )
+    factor = float(ratio ** (1.0 / ENERGY_ERROR_ORDER))
+    low, high = _ranges_of(model, WIDTHS[kind])
+    return Learner(sight, network_of(model), config.output_scale == "physical", factor, low, high)
+
+
+def _ranges_of(model: ModelFile, width: int) -> tuple[Floats, Floats]:
+    """Lowest and highest values of each feature in the training; empty where the file does not say.
+
+    Raises:
+        CheckpointError: they are not those of this many features.
+    """
+    if RANGES not in model.about:
+        return np.zeros(0), np.zeros(0)
+    try:
+        ranges = np.array(model.about[RANGES], dtype=np.float64)
+    except (TypeError, ValueError):
+        ranges = np.zeros(0)
+    if ranges.shape != (2, width) or not np.isfinite(ranges).all():
+        raise CheckpointError(f"the model file is damaged: {RANGES} are not two finite numbers for each feature")
+    alike = _ALIKE * np.abs(ranges).max(0)
+    return ranges[0] - alike, ranges[1] + alike
 
 
 def network_of(model: ModelFile, head: int = 0) -> Network:
@@ -96,11 +122,16 @@ def network_of(model: ModelFile, head: int = 0) -> Network:
         )
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.weights.items()}
     frequencies = arrays.pop("layers.0.frequencies", np.zeros((n_features, 0)))
-    numbers = sorted({int(name.split(".")[1]) for name in arrays})
-    layers = [(arrays[f"layers.{number}.weight"], arrays[f"layers.{number}.bias"]) for number in numbers]
-    if config.fourier_dim != frequencies.shape[1] or len(layers) != len(config.hidden_dims) + 1:
-        raise _other_size(len(layers), len(config.hidden_dims) + 1)
-    units = [n_features + 2 * config.fourier_dim, *config.hidden_dims, len(layers[-1][1])]
+    found = (re.fullmatch(r"layers\.(\d{1,9})\.(weight|bias)", name) for name in arrays)
+    numbers = sorted({int(match[1]) for match in found if match})
+    parts = [(f"layers.{number}.weight", f"layers.{number}.bias") for number in numbers]
+    if arrays.keys() != {name for pair in parts for name in pair} or len(parts) != len(config.hidden_dims) + 1:
+        raise _other_size(", ".join(sorted(arrays)) or "nothing", f"{len(config.hidden_dims) + 1} layers")
+    layers = [(arrays[weight], arrays[bias]) for weight, bias in parts]
+    if frequencies.shape != (n_features, config.fourier_dim):
+        raise _other_size(frequencies.shape, (n_features, config.fourier_dim))
+    n_outputs = len(HEADS) if model.calibrated else _OUTPUTS
+    units = [n_features + 2 * config.fourier_dim, *config.hidden_dims, n_outputs]
     for (weight, bias), shape in zip(layers, zip(units[1:], units[:-1], strict=True), strict=True):
         if weight.shape != shape or bias.shape != shape[:1]:
             raise _other_size(weight.shape, shape)

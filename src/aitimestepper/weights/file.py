@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +21,24 @@ from aitimestepper._version import __version__
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.errors import CheckpointError, ConfigError
+from aitimestepper.inputs import WEIGHTS, content_of
 from aitimestepper.names import MODEL_FILE
 from aitimestepper.outputs import write_atomically
+from aitimestepper.weights.calibrated import HEADS
 
 FORMAT = "aitimestepper-model"
 VERSION = 1
 DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
 """The calibrated weights that come with the package."""
 
+RANGES = "ranges"
+"""Entry of `about`, of weights that learned single steps: lowest and highest value of each feature of the current state
+(or of the newest interval) among the states that they were trained on."""
+
 _SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
+_DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+"""What is raised over a header that is not what it should be."""
+
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, a little-endian integer."""
 
@@ -94,34 +104,66 @@ def read_model(path: Path | str | None) -> ModelFile:
     from safetensors.numpy import load
 
     path = model_path(path)
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"no model file at {path}")
     try:
-        content = path.read_bytes()
+        content = content_of(path, WEIGHTS)
+        header = _header_in(content)
         weights = load(content)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read the model file {path}: {error.strerror}") from None
+    except (SafetensorError, *_DAMAGED) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
-    header = _header_in(content)
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a safetensors file, but not a model of this package")
     if header.get("version") != str(VERSION):
         raise CheckpointError(f"{path} has format version {header.get('version')}, this package reads {VERSION}")
-    return _decoded(path, weights, header)._replace(digest=hashlib.sha256(content).hexdigest())
+    try:
+        return _decoded(weights, header)._replace(digest=hashlib.sha256(content).hexdigest())
+    except (ConfigError, *_DAMAGED) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
 def _header_in(content: bytes) -> dict[str, str]:
-    """The texts in the header of a safetensors file that has been found to be one."""
+    """The texts in the header of a safetensors file, whose arrays have been found to be weights.
+
+    Raises:
+        ValueError, and others of `_DAMAGED`: it is none, or has other arrays.
+    """
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
-    return dict(json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__") or {})
+    header = dict(json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]))
+    texts = dict(header.pop("__metadata__", None) or {})
+    for name, entry in header.items():
+        if entry["dtype"] not in ("F32", "F64"):
+            raise ValueError(f"{name} is of type {entry['dtype']}; weights are F32 or F64")
+    return texts
 
 
-def _decoded(path: Path, weights: dict[str, NDArray[Any]], header: Mapping[str, str]) -> ModelFile:
-    try:
-        config = Config(**json.loads(header["config"]))
-        scales = json.loads(header["scales"])
-        about = json.loads(header["about"])
-    except (KeyError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{path} has a damaged header: {error}") from None
-    if scales is not None and not (isinstance(scales, list) and len(scales) == _SCALES[config.output_scale]):
-        raise CheckpointError(f"{path} has a damaged header: scales must be numbers, got {scales!r}")
-    return ModelFile(weights, config, None if scales is None else tuple(scales), about)
+def _decoded(weights: dict[str, NDArray[Any]], header: Mapping[str, str]) -> ModelFile:
+    """The contents, if they are what a training leaves.
+
+    Raises:
+        ConfigError, ValueError, and others of `_DAMAGED`: they are not.
+    """
+    config = Config(**json.loads(header["config"]))
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has a number that is not finite")
+    scales, about = json.loads(header["scales"]), dict(json.loads(header["about"]))
+    if scales is not None:
+        scales = tuple(_numbers("scales", scales, _SCALES[config.output_scale]))
+    if config.output_scale != "calibrated":
+        if scales is not None and not min(scales) > 0.0:
+            raise ValueError(f"scales must be > 0, got {min(scales):g}")
+    elif scales is None or not all(low < high for low, high in zip(scales[:TRAITS], scales[TRAITS:], strict=True)):
+        raise ValueError("scales must be lowest and highest values that differ")
+    elif not min(_numbers("fallback", about["fallback"], len(HEADS))) > 0.0:
+        raise ValueError("fallback must be > 0")
+    return ModelFile(weights, config, scales, about)
+
+
+def _numbers(name: str, values: Any, count: int) -> list[float]:
+    sound = isinstance(values, list) and len(values) == count
+    if not sound or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        raise ValueError(f"{name} must be {count} finite numbers")
+    return [float(value) for value in values]

@@ -11,6 +11,7 @@ from tests.engine.run.builders import books_with, constant_model, control
 
 from aitimestepper import Config, simulate
 from aitimestepper.constants import TRAITS
+from aitimestepper.engine.features.ranges import is_familiar
 from aitimestepper.engine.layout import BOOKS
 from aitimestepper.engine.physics.criteria import CALIBRATED, Rule
 from aitimestepper.engine.physics.gravity import forces
@@ -37,7 +38,7 @@ def test_states_are_familiar_a_little_beyond_those_of_training():
         ([0.5, 0.0], True), ([1.09, 0.0], True), ([-0.09, 2.39], True),
         ([1.11, 0.0], False), ([0.5, -2.41], False), ([math.nan, 0.0], False), ([0.5, math.inf], False),
     ):  # fmt: skip
-        assert rules.is_familiar(np.array(traits), known) is familiar
+        assert is_familiar(np.array(traits), known.low, known.high) is familiar
 
 
 def consulted(factors) -> list[float]:

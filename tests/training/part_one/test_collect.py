@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import json
+import warnings
 
 import pytest
 import torch
-from tests.conftest import kepler, parts
+from tests.conftest import kepler, parts, specified
 
 from aitimestepper import (
-    Config,
+    EmptyTrajectoryWarning,
     FullyConnectedNN,
     HistoryBuffer,
     ModelAdapter,
@@ -18,8 +20,10 @@ from aitimestepper import (
     collect_trajectory,
     collect_trajectory_step,
     stack_particles,
+    train_epoch_two_phase,
 )
 from aitimestepper.physics.conserved import relative_energy_error
+from aitimestepper.training.steps.trajectory import Trajectory
 
 
 def test_a_refused_step_is_learned_from_until_it_passes():
@@ -105,7 +109,7 @@ def test_the_newest_history_interval_was_always_zero():
     state, dt = trajectory[-1]
     features = trajectory.histories[-1].features_for(state)
     assert features[10] > 0  # mean |dx| of the newest interval
-    assert features[19].item() == pytest.approx(float(dt))
+    assert features[19].item() == pytest.approx(dt)
     simulated = ModelAdapter(config)
     particle = kepler(e=0.4)
     for _ in range(4):
@@ -116,8 +120,32 @@ def test_the_newest_history_interval_was_always_zero():
     assert torch.allclose(simulated.build_feature_tensor(particle), features, rtol=1e-12)
 
 
+def test_the_step_of_a_single_system_is_a_float_which_json_takes():
+    model, optimizer, config, adapter = parts(0.001, steps_per_epoch=3)
+    trajectory, _ = collect_trajectory(model, kepler(e=0.4), optimizer, config, adapter)
+    steps = [dt for _, dt in trajectory]
+    assert json.loads(json.dumps(steps)) == steps == [dt for _, dt in trajectory.samples]
+    assert steps == [state.dt.item() for state, _ in trajectory]
+    again = Trajectory.from_pairs(trajectory)
+    assert [dt for _, dt in again] == steps  # no detour through single precision
+    both, _ = collect_trajectory(model, stack_particles([kepler(), kepler(e=0.4)]), optimizer, config, adapter)
+    assert both[0][1].shape == (2,)
+
+
+@pytest.mark.parametrize("function", [collect_trajectory, train_epoch_two_phase])
+def test_a_trajectory_of_which_the_warm_up_leaves_nothing_is_warned_of(function):
+    keys = {"history_len": 3, "feature_type": "delta_mag"}
+    model, optimizer, config, adapter = parts(0.001, steps_per_epoch=2, **keys)
+    with pytest.warns(EmptyTrajectoryWarning, match="all 2 accepted steps went into the warm-up") as caught:
+        function(model, kepler(e=0.4), optimizer, config, adapter, HistoryBuffer(3, "delta_mag"))
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        function(model, kepler(e=0.4), optimizer, config.replace(steps_per_epoch=4), adapter)
+
+
 def test_a_state_is_never_pushed_twice():
-    adapter = ModelAdapter(Config(history_len=3))
+    adapter = ModelAdapter(specified(history_len=3))
     for token in (1, 1, 2):
         adapter.update_history(kepler(), token=token)
     assert len(adapter.history_buffer) == 2
@@ -132,7 +160,7 @@ def test_missing_history_is_zero_states_and_not_the_oldest_repeated():
 
 def test_the_whole_loop_with_a_real_network_and_gradients_through_every_feature_type():
     for feature_type, history_len in (("rich", 0), ("delta_mag", 2), ("invariant", 1)):
-        config = Config(feature_type=feature_type, history_len=history_len, steps_per_epoch=3, lr=0.01)
+        config = specified(feature_type=feature_type, history_len=history_len, steps_per_epoch=3, lr=0.01)
         adapter = ModelAdapter(config)
         batch = stack_particles([kepler(e=0.3), kepler(e=0.8)])
         model = FullyConnectedNN(adapter.input_dim_from_state(batch), generator=torch.Generator().manual_seed(0))

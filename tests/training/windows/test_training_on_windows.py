@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.engine.features.test_description import described
+from tests.training.stopping import check_that_stopping_changes_nothing
 from torch import nn
 
 from aitimestepper import Config, ConfigError, ParticleTorch, simulate, train
@@ -225,6 +226,10 @@ def same(first: str, second: str) -> bool:
     about, other = ({k: v for k, v in file.about.items() if k != "commit"} for file in (one, two))
     alike = all(np.array_equal(one.weights[name], two.weights[name]) for name in one.weights)
     return alike and one.scales == two.scales and about == other
+
+
+def test_a_training_stopped_after_every_epoch_ends_with_the_bits_of_one_that_never_was():
+    check_that_stopping_changes_nothing({**SMALL, "redraw_every": 2, "lr_final": 1e-3}, epochs=5)
 
 
 def test_a_training_can_be_repeated_resumed_and_used():

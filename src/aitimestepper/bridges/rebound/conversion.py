@@ -7,7 +7,7 @@ from typing import Any
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.rebound_bodies import add_bodies, check_plain, require_rebound, set_state, state_of
+from aitimestepper.systems.rebound_bodies import add_bodies, bodies_in, check_plain, require_rebound, set_state
 
 _SAME_G = 1e-6
 """Units give REBOUND's G in the seven digits of a measurement."""
@@ -27,7 +27,7 @@ def to_simulation(
         bodies: initial conditions, or a recording; in one or two dimensions the others are zero.
         frame: which state of a recording.
         G: gravitational constant; left out, 1 for initial conditions, that of a recording, or that of `units`.
-        softening: Plummer length; left out, 0 or that of a recording.
+        softening: Plummer length; left out, that of the bodies.
         units: names of the units of the numbers as REBOUND knows them, ('yr', 'au', 'msun') for instance. They set G,
             and nothing is converted.
 
@@ -40,10 +40,10 @@ def to_simulation(
             raise InputError(f"there is no frame {frame}: the recording has {len(bodies.time)}")
         position, velocity, time = bodies.position[frame], bodies.velocity[frame], bodies.time[frame]
         G = bodies.G if G is None else G
-        softening = bodies.softening if softening is None else softening
     else:
         position, velocity, time = bodies.position, bodies.velocity, bodies.time
     simulation = rebound.Simulation()
+    softening = bodies.softening if softening is None else softening
     _set_constants(simulation, G, softening, units)
     simulation.t = float(time)
     add_bodies(simulation, bodies.mass, bodies.names)
@@ -51,9 +51,7 @@ def to_simulation(
     return simulation
 
 
-def _set_constants(
-    simulation: Any, G: float | None, softening: float | None, units: tuple[str, str, str] | None
-) -> None:
+def _set_constants(simulation: Any, G: float | None, softening: float, units: tuple[str, str, str] | None) -> None:
     if units is not None:
         try:
             simulation.units = units
@@ -62,7 +60,7 @@ def _set_constants(
         if G is not None and abs(simulation.G / G - 1.0) > _SAME_G:
             raise InputError(f"in the units {units} G is {simulation.G:.9g}, not {G:.9g}: leave one of the two out")
     simulation.G = G if G is not None else simulation.G
-    simulation.softening = softening or 0.0
+    simulation.softening = softening
 
 
 def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float]]:
@@ -88,18 +86,15 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
     if not isinstance(simulation, rebound.Simulation):
         raise InputError(f"a rebound.Simulation is needed, got {type(simulation).__name__}")
     check_plain(simulation)
-    if not simulation.is_synchronized:
-        simulation.synchronize()
-    mass, position, velocity = state_of(simulation)
-    names = [particle.name for particle in simulation.particles]
-    named = all(names) and len(set(names)) == len(names)
+    bodies = bodies_in(simulation)
     units = ", ".join(f"{what} in {unit}" for what, unit in simulation.units.items() if unit)
     system = InitialConditions(
-        mass,
-        position,
-        velocity,
-        time=simulation.t,
-        names=tuple(names) if named else (),
-        note="; ".join(["from a REBOUND simulation", *filter(None, [units])]),
+        bodies.mass,
+        bodies.position,
+        bodies.velocity,
+        time=bodies.time,
+        names=bodies.names,
+        note="; ".join(["from a REBOUND simulation", *bodies.remarks, *filter(None, [units])]),
+        softening=bodies.softening,
     )
-    return system, {"G": float(simulation.G), "softening": float(simulation.softening)}
+    return system, {"G": bodies.G, "softening": bodies.softening}

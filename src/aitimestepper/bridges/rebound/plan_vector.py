@@ -73,8 +73,8 @@ def plan_from(vector: Floats) -> Plan:
     return Plan(
         Method(p.kind, vector[_N_SCALARS:low], Weights(p.q, p.unit, p.by_sum, p.by_product)),
         law_from(vector),
-        Rule(p.criterion, p.per_step, p.shortest, p.longest, p.reversible != 0, p.guard),
-        Learner(Sight(0, 0, 3, 1.0, 1.0, 1.0, 1.0), nothing, False, 1.0),
+        Rule(p.criterion, p.per_step, p.shortest, p.longest, p.reversible != 0, p.guard, p.promise),
+        Learner(Sight(0, 0, 3, 1.0, 1.0, 1.0, 1.0), nothing, False, 1.0, vector[:0], vector[:0]),
         Control(
             network, vector[low:high], vector[high:shape],
             p.fallback, p.tolerance, p.order, p.scale, p.governed != 0, p.promises != 0, p.least_correction,

@@ -38,7 +38,8 @@ class Rule(NamedTuple):
             time scale.
         shortest, longest: bounds of the step in time.
         reversible: whether steps follow the reversible recursion.
-        guard: largest relative energy error of one step; infinite for no guard.
+        guard: largest relative energy error of one step, above which it is undone; infinite for no guard.
+        promise: relative energy error that no step is to exceed, guarded or not; 0 if that is not counted.
     """
 
     criterion: int
@@ -47,6 +48,7 @@ class Rule(NamedTuple):
     longest: float
     reversible: bool
     guard: float
+    promise: float = 0.0
 
 
 @compiled

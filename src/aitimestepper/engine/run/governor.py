@@ -21,6 +21,7 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.description import describe
+from aitimestepper.engine.features.ranges import is_familiar
 from aitimestepper.engine.layout import Books
 from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.gravity import forces
@@ -44,9 +45,6 @@ worst run exceeds its tolerance 8,400-fold, not 190-fold; at 0.95 19-fold, evalu
 
 _MOST_CHECKS_BETWEEN = 16
 """Answers of the network in a row that must want a longer step."""
-
-_FAMILIAR_MARGIN = 0.1
-"""Part of the range of training by which a description may lie outside. Chosen, not measured."""
 
 _LEAST_ROOM = 0.1
 """Error that is allowed beyond that of an anchor above the tolerance, over what is allowed."""
@@ -97,7 +95,7 @@ def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Fl
     reference = describe(traits, system, books.free_fall_rate_squared, law)
     books.states_asked += 1.0
     factor = control.fallback
-    if is_familiar(traits, control):
+    if is_familiar(traits, control.low, control.high):
         n_traits = traits.shape[0]
         layers[0, :n_traits] = traits
         layers[0, n_traits] = demand(control.tolerance, control.order)
@@ -113,16 +111,6 @@ def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Fl
 def demand(tolerance: float, order: float) -> float:
     """log10(tolerance^(1/order)), what the network is told of the tolerance, within the range of its training."""
     return min(max(math.log10(tolerance) / order, LOWEST_DEMAND), HIGHEST_DEMAND)
-
-
-@compiled
-def is_familiar(traits: Floats, control: Control) -> bool:
-    """Whether a state is like those that the network was trained on, with a margin of a tenth of their range."""
-    for k in range(traits.shape[0]):
-        margin = _FAMILIAR_MARGIN * (control.high[k] - control.low[k])
-        if not control.low[k] - margin <= traits[k] <= control.high[k] + margin:
-            return False
-    return True
 
 
 @compiled

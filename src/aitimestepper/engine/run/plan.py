@@ -22,12 +22,15 @@ class Learner(NamedTuple):
         network: the weights.
         physical: whether the output counts shortest pair times.
         factor: scales every step, to the tolerance that is asked for.
+        low, high: (F,), range of each feature in the training; (0,) where that is not known.
     """
 
     sight: Sight
     network: Network
     physical: bool
     factor: float
+    low: Floats
+    high: Floats
 
 
 class Control(NamedTuple):
@@ -77,6 +80,6 @@ def plan_of(
         method,
         law,
         rule,
-        learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0),
+        learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0, nothing, nothing),
         control or Control(empty, nothing, nothing, 1.0, 1.0, 2.0, 1.0, False, False, 0.0),
     )

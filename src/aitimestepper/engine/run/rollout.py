@@ -25,6 +25,7 @@ from aitimestepper.engine.run.step import (
     GUARDED,
     NOT_FINITE,
     RUNNING,
+    judge,
     learned_rate,
     move,
     next_rate,
@@ -138,6 +139,7 @@ def reach(run: Run, plan: Plan, target: float) -> int:
             books.last_dt = target - begin
             books.steps += 1.0
             tally(books)
+            judge(books, error)
             return RUNNING
     return GUARDED
 
@@ -149,6 +151,7 @@ def note_sample(run: Run, look: Run) -> None:
     books.samples += 1.0
     books.force_evaluations = seen.force_evaluations
     books.max_energy_error = seen.max_energy_error
+    books.max_step_error, books.steps_above = seen.max_step_error, seen.steps_above
     books.max_momentum_error_squared = seen.max_momentum_error_squared
     books.max_angular_momentum_error_squared = seen.max_angular_momentum_error_squared
     books.momentum_scale, books.angular_momentum_scale = seen.momentum_scale, seen.angular_momentum_scale

@@ -7,6 +7,7 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import DT_FLOOR, ENERGY_ERROR_ORDER, SLOWEST_TURN
 from aitimestepper.engine.compilation import compiled, inlined
+from aitimestepper.engine.features.ranges import is_familiar
 from aitimestepper.engine.features.summary import fill_features
 from aitimestepper.engine.layout import EARLIER, GX, SAVED, Books, X, n_bodies
 from aitimestepper.engine.networks import first_output
@@ -60,6 +61,7 @@ def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law
             books.last_rate = rate
             books.steps += 1.0
             tally(books)
+            judge(books, error)
             return RUNNING
         restore(system, books)
         if rule.guard == math.inf:
@@ -108,6 +110,10 @@ def learned_rate(run: Run, plan: Plan, layers: Floats, row: Floats) -> float:
     """
     books, past, learner = run.books[0], run.past, plan.learner
     fill_features(row, run.system, books.free_fall_rate_squared, books.last_dt, plan.law, learner.sight)
+    if learner.low.shape[0] > 0:
+        books.states_asked += 1.0
+        if not is_familiar(row, learner.low, learner.high):
+            books.states_outside_training += 1.0
     width = row.shape[0]
     for k in range(past.shape[0]):
         layers[0, k * width : (k + 1) * width] = past[k]
@@ -214,6 +220,16 @@ def tally(books: Books) -> None:
     books.max_angular_momentum_error_squared = _larger(angular, books.max_angular_momentum_error_squared)
     books.momentum_scale = _larger(books.absolute_momentum, books.momentum_scale)
     books.angular_momentum_scale = _larger(books.absolute_angular_momentum, books.angular_momentum_scale)
+
+
+@inlined
+def judge(books: Books, error: float) -> None:
+    """Hold the energy error of one step against what was promised of each."""
+    if books.step_error_promised > 0.0:
+        relative = error / books.energy_scale
+        books.max_step_error = _larger(relative, books.max_step_error)
+        if relative > books.step_error_promised:
+            books.steps_above += 1.0
 
 
 @inlined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.training import progress
+from aitimestepper.errors import EmptyTrajectoryWarning
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.networks import FullyConnectedNN
@@ -87,7 +89,20 @@ def collect_trajectory(
         warmup_steps = config.history_len if history_buffer is not None else 0
     learned = SingleSteps(config, adapter)
     given = particle, adapter.history(history_buffer), warmup_steps
-    return collect_epoch(model, optimizer, learned, *given, spent=spent, resting=resting, on_attempt=on_attempt)
+    found = collect_epoch(model, optimizer, learned, *given, spent=spent, resting=resting, on_attempt=on_attempt)
+    warn_of_an_empty_trajectory(found[1])
+    return found
+
+
+def warn_of_an_empty_trajectory(metrics: dict[str, Any]) -> None:
+    """Warn of an epoch, whose metrics are given, that leaves nothing to learn from."""
+    if metrics["total_steps"] and not metrics["trajectory_length"]:
+        warnings.warn(
+            f"the trajectory is empty: all {metrics['total_steps']:.0f} accepted steps went into the warm-up of the "
+            "history; raise steps_per_epoch above history_len",
+            EmptyTrajectoryWarning,
+            stacklevel=3,
+        )
 
 
 def collect_epoch(

@@ -68,7 +68,7 @@ def collect_by_torch(
             n_accepted += _learn(model, optimizer, tried, failed, rows[failed], spent, learned.config)
             if on_attempt is not None:
                 most = int(spent[:, progress.ITERATIONS].max())
-                on_attempt(float(tried.error.max()), float(tried.dt.detach().mean()), most, len(passed))
+                on_attempt(float(tried.error.detach().max()), float(tried.dt.detach().mean()), most, len(passed))
     return _collected(state, start.history, rounds)
 
 

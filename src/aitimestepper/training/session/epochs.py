@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +20,29 @@ from aitimestepper.engine.training.progress import SPENT
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.part_one.collect import collect_epoch
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.training.part_one.collect import collect_epoch, warn_of_an_empty_trajectory
 from aitimestepper.training.part_one.torch_loop import OnAttempt
-from aitimestepper.training.part_two.generalize import generalize
+from aitimestepper.training.part_two.generalize import SKIPPED, generalize
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in this thread alone; bits must not depend on how many share an array.
+
+    Networks are small: on two cores one thread was as fast or faster.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def train_epoch_two_phase(
@@ -64,7 +80,10 @@ def train_epoch_two_phase(
         model, optimizer, particle, particle, learned, generator, replay, adapter.history(history_buffer)
     )
     state.spent = state.spent if spent is None else spent
-    return _train_epoch(state, warmup_steps, resting, on_attempt)
+    with one_thread():
+        result = _train_epoch(state, warmup_steps, resting, on_attempt)
+    warn_of_an_empty_trajectory(result["trajectory_metrics"])
+    return result
 
 
 @dataclass
@@ -81,6 +100,7 @@ class TrainingState:
         history: the running history; None without one.
         spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
             for nothing.
+        systems: the same as they were drawn or read, for the run directory; none where the caller built `initial`.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
@@ -96,6 +116,7 @@ class TrainingState:
     replay: ReplayMemory
     history: HistoryBuffer | None = None
     spent: Floats = field(default_factory=lambda: np.zeros((0, SPENT)))
+    systems: Sequence[InitialConditions] = ()
     redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
@@ -115,9 +136,11 @@ def _train_epoch(
     )  # fmt: skip
     final = collected.pop("final_particle")
     state.replay.extend(trajectory)
-    converged, iterations, generalised = generalize(
-        model, state.replay, optimizer, learned, history, generator=state.generator
-    )
+    converged, iterations, generalised = False, 0, dict(SKIPPED)
+    if learned.config.replay_steps > 0:
+        converged, iterations, generalised = generalize(
+            model, state.replay, optimizer, learned, history, generator=state.generator
+        )
     return {
         "trajectory_metrics": collected,
         "generalization_metrics": generalised,
@@ -212,6 +235,7 @@ def _all_covered(state: TrainingState) -> bool:
 def _record(state: TrainingState, config: Config, result: dict[str, Any], skipped: bool) -> EpochRecord:
     collected, generalised = result["trajectory_metrics"], result["generalization_metrics"]
     numbers = {key: float(value) for part in (collected, generalised) for key, value in part.items()}
+    numbers["epoch_time"] = result["epoch_time"]
     numbers = ranks.combined({**numbers, "min_time": float(state.particle.current_time.min())})
     time = numbers.pop("min_time")
     return EpochRecord(

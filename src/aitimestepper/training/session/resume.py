@@ -6,9 +6,8 @@ is complete by itself, weights included, so that it never has to match another f
 
 from __future__ import annotations
 
-import copy
-import pickle
-import zipfile
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,18 @@ from aitimestepper.model.loading import load_weights
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.outputs import write_atomically
 from aitimestepper.physics.bodies import Bodies
+from aitimestepper.training.session.checkpoint_file import DAMAGED, check_file, tensors_in
 from aitimestepper.training.session.epochs import TrainingState
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 2
+VERSION = 3
 
 Contents = dict[str, Any]
+
+_SCALARS, _VECTORS = ("dt", "current_time", "period"), ("position", "velocity", "acceleration")
+"""Of a packed particle, beside `mass`."""
 
 _COUNTERS = ("epoch", "converged_epochs", "part2_epochs", "wall_seconds")
 
@@ -42,8 +45,8 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
         "version": VERSION,
         "config": config.model_dump_json(by_alias=True),
         "counters": {name: getattr(state, name) for name in _COUNTERS},
-        "model": copy.deepcopy(state.model.state_dict()),
-        "optimizer": copy.deepcopy(state.optimizer.state_dict()),
+        "model": _copied(state.model.state_dict()),
+        "optimizer": _copied(state.optimizer.state_dict()),
         "scales": None if scales is None else list(scales),
         "parts": [
             {
@@ -53,9 +56,24 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
                 "history": None if state.history is None else [list(s) for s in state.history.snapshots()],
                 "spent": torch.from_numpy(state.spent.copy()),
                 "replay": _packed_samples(state.replay.samples),
+                "prepared": state.learned.packed(state.replay),
             }
         ],
     }
+
+
+def _copied(contents: Any) -> Any:
+    """An independent copy of nested dictionaries and lists of tensors, numbers and texts.
+
+    `copy.deepcopy` takes twenty times as long, as much as an epoch of one step.
+    """
+    if isinstance(contents, torch.Tensor):
+        return contents.detach().clone()
+    if isinstance(contents, Mapping):
+        return {key: _copied(value) for key, value in contents.items()}
+    if isinstance(contents, (list, tuple)):
+        return type(contents)(_copied(value) for value in contents)
+    return contents
 
 
 def with_all_parts(contents: Contents) -> Contents:
@@ -86,10 +104,14 @@ def read_resume(path: Path) -> Contents:
         CheckpointError: it is missing, damaged, foreign, or of another version.
     """
     if not path.is_file():
-        raise CheckpointError(f"nothing to resume: there is no {path}")
+        raise CheckpointError(
+            f"nothing to resume: there is no {path}; a training that ended before its first checkpoint is started "
+            "again with the same command"
+        )
     try:
+        check_file(path)
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError):
+    except DAMAGED:
         raise CheckpointError(f"{path} is damaged, or no checkpoint of this package") from None
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this package")
@@ -106,7 +128,7 @@ def config_of(contents: Contents) -> Config:
     """
     try:
         return Config.model_validate_json(contents["config"])
-    except (ConfigError, ValueError, KeyError) as error:
+    except (ConfigError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"the configuration in the checkpoint is damaged: {error}") from None
 
 
@@ -116,29 +138,77 @@ def restore(state: TrainingState, contents: Contents, path: Path) -> None:
     Raises:
         CheckpointError: the snapshot does not fit the training.
     """
-    parts = contents.get("parts", [])
+    try:
+        _restore(state, contents, path)
+    except CheckpointError:
+        raise
+    except DAMAGED as error:
+        raise CheckpointError(f"{path} does not fit this training, or is damaged: {error}") from None
+
+
+def _restore(state: TrainingState, contents: Contents, path: Path) -> None:
+    parts = contents["parts"]
     if len(parts) != ranks.count():
         raise CheckpointError(
             f"{path} is of a training in {len(parts)} process(es), this one has {ranks.count()}: resume it with "
             f"torchrun --nproc-per-node {len(parts)}"
         )
+    part = parts[ranks.rank()]
+    # What has been spent on a state may have an infinite error in it, and a body alone an infinite pair time.
+    others = [contents["model"], contents["optimizer"], {**part, "spent": None, "prepared": None}]
+    if not all(tensor.isfinite().all() for tensor in tensors_in(others)):
+        raise ValueError("a number that is not finite")
     load_weights(state.model, contents["model"], path)  # type: ignore[arg-type]
-    try:
-        part = parts[ranks.rank()]
-        state.optimizer.load_state_dict(contents["optimizer"])
-        state.generator.set_state(part["generator"])
-        for name in _COUNTERS:
-            setattr(state, name, contents["counters"][name])
-        state.initial = _unpacked(part["initial"], state.particle)
-        if contents["scales"] is not None:
-            state.learned.scales = tuple(contents["scales"])
-        state.particle = _unpacked(part["particle"], state.particle)
-        if state.history is not None:
-            state.history.restore([Snapshot(*tensors) for tensors in part["history"]])
-        state.spent = part["spent"].numpy().copy()
-        state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path} does not fit this training: {error}") from None
+    _restore_optimizer(state.optimizer, contents["optimizer"])
+    state.generator.set_state(part["generator"])
+    for name in _COUNTERS:
+        setattr(state, name, _checked_counter(name, contents["counters"][name], getattr(state, name)))
+    state.initial = _unpacked(part["initial"], state.particle)
+    if contents["scales"] is not None:
+        state.learned.scales = tuple(map(_finite, contents["scales"]))
+    state.particle = _unpacked(part["particle"], state.particle)
+    if state.history is not None:
+        state.history.restore(_snapshots(part["history"], state.particle.snapshot()))
+    _check_shapes({"spent": part["spent"]}, {"spent": part["spent"].shape[:1] + state.spent.shape[1:]})
+    state.spent = part["spent"].numpy().copy()
+    state.replay.samples = _unpacked_samples(part["replay"], state.particle, state.history)
+    for name, tensor in part["prepared"].items():
+        width = (state.model.input_dim,) if name == "features" else ()
+        _check_shapes({name: tensor}, {name: (*tensor.shape[:1], *width)})
+    state.learned.unpack(state.replay, part["prepared"])
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, stored: Contents) -> None:
+    """Set the moments of Adam, which the compiled loop takes for arrays of the shapes of the weights."""
+    for group, own in zip(stored["param_groups"], optimizer.param_groups, strict=True):
+        if group.keys() != own.keys() or any(type(group[key]) is not type(own[key]) for key in own):
+            raise ValueError("settings of another optimiser")
+    optimizer.load_state_dict(stored)
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape != (() if name == "step" else parameter.shape):
+                raise ValueError(f"{name} of shape {tuple(value.shape)} for weights {tuple(parameter.shape)}")
+
+
+def _checked_counter(name: str, value: Any, like: float) -> Any:
+    if type(value) is not type(like) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} = {value!r}")
+    return value
+
+
+def _finite(number: Any) -> float:
+    if not isinstance(number, float) or not math.isfinite(number):
+        raise ValueError(f"{number!r} should be a finite number")
+    return number
+
+
+def _check_shapes(found: Contents, expected: dict[str, tuple[int, ...]]) -> None:
+    """Compiled code will take the tensors for arrays of these shapes."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes != expected:
+        raise ValueError(f"shapes {shapes}, expected {expected}")
+    if any(tensor.dtype not in (torch.float32, torch.float64) for tensor in found.values()):
+        raise ValueError("a tensor of another type")
 
 
 def _packed(particle: ParticleTorch) -> Contents:
@@ -152,10 +222,21 @@ def _packed(particle: ParticleTorch) -> Contents:
     }
 
 
-def _unpacked(contents: Contents, like: ParticleTorch) -> ParticleTorch:
-    there = {name: tensor.to(like.position.device) for name, tensor in contents.items()}
+def _unpacked(contents: Contents, like: ParticleTorch, batch: tuple[int, ...] | None = None) -> ParticleTorch:
+    batch = tuple(like.batch_shape) if batch is None else batch
+    n_bodies, n_dims = like.position.shape[-2:]
+    scalars, vectors = dict.fromkeys(_SCALARS, batch), dict.fromkeys(_VECTORS, (*batch, n_bodies, n_dims))
+    _check_shapes(contents, {**scalars, **vectors, "mass": (*batch, n_bodies)})
+    there = {name: tensor.to(like.position) for name, tensor in contents.items()}
     bodies = Bodies(there["mass"], there["position"], there["velocity"])
     return like.with_state(bodies, there["dt"], there["current_time"], there["period"], there["acceleration"])
+
+
+def _snapshots(contents: list[list[torch.Tensor]], like: Snapshot) -> list[Snapshot]:
+    found = [Snapshot(*tensors) for tensors in contents]
+    for state in found:
+        _check_shapes(state._asdict(), {name: tuple(tensor.shape) for name, tensor in like._asdict().items()})
+    return found
 
 
 def _packed_samples(samples: Samples | None) -> Contents | None:
@@ -168,7 +249,9 @@ def _packed_samples(samples: Samples | None) -> Contents | None:
 def _unpacked_samples(contents: Contents | None, like: ParticleTorch, history: HistoryBuffer | None) -> Samples | None:
     if contents is None:
         return None
+    state = _unpacked(contents["state"], like, tuple(contents["dt"].shape[:1]))
+    _check_shapes({"dt": contents["dt"]}, {"dt": tuple(state.dt.shape)})
     past = None
     if history is not None and contents["window"] is not None:
-        past = history.holding([Snapshot(*tensors) for tensors in contents["window"]])
-    return Samples(_unpacked(contents["state"], like), contents["dt"], past)
+        past = history.holding(_snapshots(contents["window"], state.snapshot()))
+    return Samples(state, contents["dt"], past)

@@ -16,14 +16,15 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.names import MODEL_FILE, RESUME_FILE
-from aitimestepper.training.part_one.collect import why_torch
-from aitimestepper.training.session.epochs import TrainingState, epochs
+from aitimestepper.training.part_one.collect import warn_of_an_empty_trajectory, why_torch
+from aitimestepper.training.session.directory import keep_checkpoint
+from aitimestepper.training.session.epochs import TrainingState, epochs, one_thread
 from aitimestepper.training.session.observers import Checkpoints, Observer
 from aitimestepper.training.session.resume import Contents, snapshot, with_all_parts, write_resume
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
 from aitimestepper.weights.file import ModelFile, write_model
 
 
@@ -63,6 +64,7 @@ def run_two_phase_training(
     return run_training(state, config, save_dir=None if save_dir is None else Path(save_dir), observers=observers)
 
 
+@one_thread()
 def run_training(
     state: TrainingState,
     config: Config,
@@ -95,6 +97,8 @@ def run_training(
                 for observer in watching:
                     observer.epoch(record)
             keeper.write()
+            if record is not None and not len(state.replay):
+                warn_of_an_empty_trajectory(record.metrics)
         except KeyboardInterrupt:
             interrupted = True
             keeper.write()
@@ -150,11 +154,11 @@ class _Keeper:
         scales = self.contents["scales"]
         weights = {name: tensor.cpu().numpy() for name, tensor in self.contents["model"].items()}
         epoch = self.contents["counters"]["epoch"]
-        samples = self._state.replay.samples
-        seen = self._state.particle if samples is None else samples.state
+        seen = self._state.replay.samples or Samples(self._state.particle.as_batch(), torch.zeros(1), None)
         own = self._state.learned.about(self.contents["model"], seen, final=epoch == self._config.epochs)
         about = {"epoch": epoch, **self._about, **own}
         write_model(
             save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
         )
+        keep_checkpoint(save_dir, epoch, self._config.keep_checkpoints)

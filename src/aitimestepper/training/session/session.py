@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 import torch
+from torch.optim import SGD, Adam, AdamW
 
-from aitimestepper.config.schema import Config, fields_of
-from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.config.schema import Config
+from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
+from aitimestepper.names import METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
+from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
-from aitimestepper.training.session.epochs import TrainingState
+from aitimestepper.training.session.directory import begun, taken_up
+from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
+from aitimestepper.training.session.scope import scope_of
 from aitimestepper.training.session.systems import external_field, particle_of, torch_device
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
@@ -40,7 +44,16 @@ _MEASURED = 10_000
 """Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(
-    {"epochs", "log_every", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "wandb_mode"}
+    {
+        "epochs",
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "tensorboard",
+        "wandb",
+        "wandb_project",
+        "wandb_mode",
+    }
 )
 """Keys that may change when a training is taken up again: none of them changes what an epoch does."""
 
@@ -73,37 +86,61 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         observers: told of steps and epochs, beside the metrics files.
 
     Raises:
-        OutputExistsError: the run directory exists, and neither `overwrite` nor `resume` is given.
+        OutputExistsError: the run directory exists with a checkpoint, and neither `overwrite` nor `resume` is given; or
+            another process trains in it.
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
-    with ranks.processes(torch_device(config)):
-        return _train(config, resume, observers)
+    with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
+        return _train(config, resume, observers, held)
 
 
-def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -> TrainingOutcome:
+def _train(config: Config, resume: Path | None, observers: Sequence[Observer], held: ExitStack) -> TrainingOutcome:
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
+    if resume is not None:
+        ranks.by_first(lambda: taken_up(run_dir, held))
     contents = None if resume is None else read_resume(run_dir / RESUME_FILE)
     if contents is not None:
         kept = config_of(contents)
         config = kept.replace(**{key: value for key, value in config.explicit().items() if key in RESUMABLE})
+    else:
+        _check_texts(config)
     state = build_training(config)
     if config.wandb:
         require_wandb()  # before the run directory is made, which would be in the way of the next try
     if contents is None:
-        ranks.by_first(lambda: _create_run_directory(run_dir, config, state.particle))
+        ranks.by_first(lambda: begun(run_dir, config, state.systems, held))
     else:
         restore(state, contents, run_dir / RESUME_FILE)
     watching = [*observers]
     if ranks.rank() == 0:
         watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
-    about = {"ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
+        if config.output_scale != "calibrated":
+            watching.append(OrbitSteps(run_dir / STEPS_FILE, state, config))
+    scope = scope_of(state.systems, config)
+    for observer in watching:
+        observer.begin(scope)
+    about = {"scope": scope, "ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
     summary = {**result["final_metrics"], "total_time": result["total_time"]}
     summary["convergence_rate"] = result["convergence_rate"]
     return TrainingOutcome(
         run_dir, run_dir / MODEL_FILE, result["epochs_completed"], bool(result["interrupted"]), summary
     )
+
+
+def _check_texts(config: Config) -> None:
+    """Refuse what the files of a training, which are in UTF-8, cannot say.
+
+    Raises:
+        InputError: the name of a file has other bytes.
+    """
+    for key, value in config.explicit().items():
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{key} = {value!r} is not in UTF-8, as the configuration of a training is") from None
 
 
 def build_training(config: Config) -> TrainingState:
@@ -119,7 +156,8 @@ def build_training(config: Config) -> TrainingState:
 def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingState:
     _refuse_processes(config.ic is not None)
     device = torch_device(config)
-    particle = training_systems(config, device)
+    systems = _systems(config)
+    particle = _batch_of_equals(systems, config, device)
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
     learned = SingleSteps(config, adapter)
     learned.check(particle)
@@ -130,7 +168,7 @@ def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingS
         ranks.share_weights(model)
         if ranks.rank() > 0:
             generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
-    state = _before_the_first_epoch(config, model, particle, learned, generator)
+    state = _before_the_first_epoch(config, model, particle, learned, generator, systems)
     state.history = adapter.history_buffer
     return state
 
@@ -141,12 +179,14 @@ def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
     rng = np.random.default_rng([config.seed, 0])
     learned.measure([mixed_system(rng) for _ in range(_MEASURED)])
 
-    def draw(epoch: int) -> ParticleTorch:
+    def draw(epoch: int) -> list[InitialConditions]:
         rng = np.random.default_rng([config.seed, epoch])
-        return batch_of([mixed_system(rng) for _ in range(config.num_orbits)], MOST_BODIES, config)
+        return [mixed_system(rng) for _ in range(config.num_orbits)]
 
-    state = _before_the_first_epoch(config, learned.network(), draw(1), learned, generator)
-    state.redraw = draw
+    systems = draw(1)
+    particle = batch_of(systems, MOST_BODIES, config)
+    state = _before_the_first_epoch(config, learned.network(), particle, learned, generator, systems)
+    state.redraw = lambda epoch: batch_of(draw(epoch), MOST_BODIES, config)
     return state
 
 
@@ -164,6 +204,7 @@ def _before_the_first_epoch(
     particle: ParticleTorch,
     learned: Learned[Any],
     generator: torch.Generator,
+    systems: list[InitialConditions],
 ) -> TrainingState:
     return TrainingState(
         model=model,
@@ -173,24 +214,42 @@ def _before_the_first_epoch(
         learned=learned,
         generator=generator,
         replay=ReplayMemory(config.replay_capacity),
+        systems=systems,
     )
 
 
-def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.AdamW:
+def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
     # Fused where torch can: for a small network the many small operations cost more than their arithmetic.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+    kind: type[torch.optim.Optimizer] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}[config.optimizer]
+    settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
+    if kind is SGD:
+        settings["momentum"] = config.momentum
+    return kind(model.parameters(), **settings)
 
 
 def training_systems(config: Config, device: torch.device | None = None) -> ParticleTorch:
     """The system that `ic` names, or a batch of drawn ones: orbits of two bodies, random systems of more."""
+    return _batch_of_equals(_systems(config), config, device)
+
+
+def _batch_of_equals(systems: list[InitialConditions], config: Config, device: torch.device | None) -> ParticleTorch:
     field = external_field(config)
     if config.ic is not None:
-        system = initial_conditions(config.ic, G=config.G, softening=config.softening, seed=config.seed)
-        return particle_of(system, config, field, device)
+        config = config.replace(softening=systems[0].softening)
+    particles = [particle_of(system, config, field, device) for system in systems]
+    return particles[0] if config.ic is not None else stack_particles(particles)
+
+
+def _systems(config: Config) -> list[InitialConditions]:
+    if config.ic is not None:
+        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        if system.is_free:
+            raise InputError("a training needs two bodies that attract each other")
+        return [system]
     rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
-        systems = sample_orbits(
+        return sample_orbits(
             rng,
             count=config.num_orbits,
             e_range=(config.e_min, config.e_max),
@@ -198,39 +257,9 @@ def training_systems(config: Config, device: torch.device | None = None) -> Part
             dim=config.dim,
             G=config.G,
         )
-    else:
-        systems = [
-            random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G)
-            for _ in range(config.num_orbits)
-        ]
-    return stack_particles([particle_of(system, config, field, device) for system in systems])
-
-
-def _create_run_directory(run_dir: Path, config: Config, particle: ParticleTorch) -> None:
-    """Make the run directory with the configuration as used and the initial conditions.
-
-    Raises:
-        OutputExistsError: it exists, and `overwrite` is not set, or it is no run directory.
-        OutputError: it cannot be made.
-    """
-    if run_dir.exists():
-        if not config.overwrite:
-            raise OutputExistsError(
-                f"{run_dir} exists already: choose another --save-name, continue it with --resume {run_dir}, or "
-                "replace it with --overwrite"
-            )
-        if not (run_dir / CONFIG_FILE).is_file():
-            raise OutputExistsError(f"{run_dir} is not a run directory, so --overwrite does not replace it")
-        shutil.rmtree(run_dir)
-    try:
-        run_dir.mkdir(parents=True)
-        settings = config.model_dump(by_alias=True, exclude_none=True, mode="json")
-        used = {key: value for key, value in settings.items() if key in fields_of("train")}
-        (run_dir / CONFIG_FILE).write_text(tomli_w.dumps(used), encoding="utf-8")
-        arrays = {name: tensor.cpu().numpy() for name, tensor in particle.bodies._asdict().items()}
-        np.savez(run_dir / SYSTEMS_FILE, **arrays, period=particle.period.cpu().numpy())
-    except OSError as error:
-        raise OutputError(f"cannot create the run directory {run_dir}: {error.strerror}") from None
+    return [
+        random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G) for _ in range(config.num_orbits)
+    ]
 
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:

@@ -39,16 +39,15 @@ class CompiledStates(NamedTuple):
     gate: Gate
 
     @classmethod
-    def of(cls, state: ParticleTorch, energy: Tensor, config: Config) -> CompiledStates | None:
+    def of(cls, state: ParticleTorch, energy: Tensor, pair_time: Tensor, config: Config) -> CompiledStates | None:
         """A detached batch; None where the engine does not know what moves it, or what is asked."""
         if why_not_compiled(state, config) is not None:
             return None
-        pair_time = state.shortest_pair_time(config.G)
         unit = pair_time if config.output_scale == "physical" else torch.ones_like(pair_time)
         return cls(
             rows_of(state.snapshot()),
             energy.numpy(),
-            (pair_time**-2.0).numpy(),
+            (1.0 / (pair_time * pair_time)).numpy(),
             unit.numpy(),
             law_of(state, config),
             gate_of(config),
@@ -95,29 +94,40 @@ class Before(NamedTuple):
 
     Attributes:
         energy: (S,).
+        pair_time: (S,), the shortest of each.
         compiled: the states as the engine takes them; None where only the torch step can.
     """
 
     energy: Tensor
+    pair_time: Tensor
     compiled: CompiledStates | None
+
+    @classmethod
+    def of(cls, state: ParticleTorch, energy: Tensor, pair_time: Tensor, config: Config) -> Before:
+        """What is known of a detached batch."""
+        return cls(energy, pair_time, CompiledStates.of(state, energy, pair_time, config))
 
     def select(self, index: Tensor) -> Before:
         """The states at `index` (S,)."""
-        return Before(self.energy[index], None if self.compiled is None else self.compiled.select(index))
+        known = None if self.compiled is None else self.compiled.select(index)
+        return Before(self.energy[index], self.pair_time[index], known)
 
     def since(self, first: int) -> Before:
         """The states from the one at `first` on."""
-        return Before(self.energy[first:], None if self.compiled is None else self.compiled.since(first))
+        known = None if self.compiled is None else self.compiled.since(first)
+        return Before(self.energy[first:], self.pair_time[first:], known)
 
     def then(self, later: Before) -> Before:
         """These states followed by those of `later`."""
         both = None if self.compiled is None or later.compiled is None else self.compiled.then(later.compiled)
-        return Before(torch.cat([self.energy, later.energy]), both)
+        energy, pair_time = (torch.cat(pair) for pair in zip(self[:2], later[:2], strict=True))
+        return Before(energy, pair_time, both)
 
     def replaced(self, index: Tensor, by: Before) -> Before:
         """These states with those at `index` (S,) as in `by`."""
         known = None if self.compiled is None or by.compiled is None else self.compiled.replaced(index, by.compiled)
-        return Before(self.energy.index_copy(0, index, by.energy), known)
+        energy, pair_time = (old.index_copy(0, index, new) for old, new in zip(self[:2], by[:2], strict=True))
+        return Before(energy, pair_time, known)
 
 
 def attempt_compiled(

@@ -173,6 +173,17 @@ class Learned(ABC, Generic[K]):
     def replayed(self, memory: ReplayMemory) -> Start[K]:
         """Every state of a memory as a start for Part 2."""
 
+    def packed(self, memory: ReplayMemory) -> dict[str, Tensor]:
+        """What has been computed of the states of a memory and is not to be computed anew: (S, ...) each."""
+        return {}
+
+    def unpack(self, memory: ReplayMemory, numbers: Mapping[str, Tensor]) -> None:
+        """Give a memory what `packed` gave for the same states.
+
+        Raises:
+            KeyError, ValueError: it is not of these states.
+        """
+
     @abstractmethod
     def attempt(self, model: nn.Module, start: Start[K], chosen: Tensor | None = None, *, n_steps: int = 1) -> Attempt:
         """Try what the network chooses from the starts at `chosen`, or from all, in the mode that the model is in."""
@@ -189,6 +200,6 @@ class Learned(ABC, Generic[K]):
     def shares(self, start: Start[K], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Steps over the largest that pass, and whether they passed, of some or all states."""
 
-    def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
+    @abstractmethod
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
         """What a model file says of its weights beside where they come from; `seen` are states of the training."""
-        return {}

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.features.summary import CODES, Sight
+from aitimestepper.engine.features.summary import CODES, WIDTHS, Sight
 from aitimestepper.engine.training.progress import ORBIT
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.training.steps.compiled import Before, CompiledStates, attempt_compiled
+from aitimestepper.training.steps.compiled import Before, attempt_compiled
 from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy_error, lost_losses, passes
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
 from aitimestepper.training.steps.losses import evaluation_mode, log_band_loss
 from aitimestepper.training.steps.rows import rank_within
-from aitimestepper.training.steps.trajectory import ReplayMemory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples
+from aitimestepper.weights.file import RANGES
 
 _SMALLEST_ENERGY = 1e-10
 """A hundred times the floor of the relative energy error: below, the floor would hide errors from the gate."""
@@ -77,7 +79,8 @@ class SingleSteps(Learned[Before]):
             history = None if history is None else history.as_batch()
             features = self.adapter.build_feature_tensor(state, history)
             energy = state.total_energy_batch(self.config.G)
-            return Start(state, history, features, Before(energy, CompiledStates.of(state, energy, self.config)))
+            pair_time = state.shortest_pair_time(self.config.G)
+            return Start(state, history, features, Before.of(state, energy, pair_time, self.config))
 
     def attempt(
         self, model: nn.Module, start: Start[Before], chosen: Tensor | None = None, *, n_steps: int = 1
@@ -119,7 +122,33 @@ class SingleSteps(Learned[Before]):
     def replayed(self, memory: ReplayMemory) -> Start[Before]:
         """States look the same every time, so they are prepared once."""
         assert memory.samples is not None
-        return Start(memory.samples.state, memory.samples.history, *memory.prepared(self.start))
+        return Start(memory.samples.state, memory.samples.history, *memory.prepare(self.start))
+
+    def packed(self, memory: ReplayMemory) -> dict[str, Tensor]:
+        """Features, energies and pair times."""
+        if memory.prepared is None:
+            return {}
+        features, known = memory.prepared
+        return {"features": features, "energy": known.energy, "pair_time": known.pair_time}
+
+    def unpack(self, memory: ReplayMemory, numbers: Mapping[str, Tensor]) -> None:
+        """Take features, energies and pair times as they were."""
+        if memory.samples is None or not numbers:
+            return
+        features, energy, pair_time = (numbers[name] for name in ("features", "energy", "pair_time"))
+        state = memory.samples[: len(features)].state
+        if not energy.shape == pair_time.shape == features.shape[:1] == state.batch_shape:
+            raise ValueError("what is known of the accepted states is not of their number")
+        memory.prepared = features, Before.of(state, energy, pair_time, self.config)
+
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
+        """The range of each feature of the states."""
+        if seen.history is None and self.adapter.history_enabled:
+            return {}  # nothing has been accepted yet
+        with torch.no_grad():
+            features = self.adapter.build_feature_tensor(seen.state, seen.history)
+        current = features[:, -WIDTHS[CODES[self.config.feature_type]] :]
+        return {RANGES: [current.amin(0).tolist(), current.amax(0).tolist()]}
 
     def shares(self, start: Start[Before], dt: Tensor, error: Tensor, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Of at most 64 states spread evenly."""

@@ -13,7 +13,8 @@ from aitimestepper.model.batches import concatenate_particles
 from aitimestepper.model.history_buffer import HistoryBuffer, concatenate_histories
 from aitimestepper.model.particle import ParticleTorch
 
-Pair = tuple[ParticleTorch, Tensor]
+Pair = tuple[ParticleTorch, float | Tensor]
+"""A state and the step that led to it: of a single system a float, of a batch (B,)."""
 
 
 class Samples(Sequence[Pair]):
@@ -40,7 +41,7 @@ class Samples(Sequence[Pair]):
             return self.select(torch.arange(len(self))[index])
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        return self.state.select(index), self.dt[index]
+        return self.state.select(index), self.dt[index].item()
 
     def select(self, index: Tensor) -> Samples:
         """The rows at `index` (S,), each with its own history."""
@@ -88,7 +89,7 @@ class Trajectory(Sequence[Pair]):
             single = not state.batch_shape
             batch = state.as_batch()
             states.append(batch)
-            steps.append(torch.as_tensor(dt).reshape(-1).expand(batch.batch_shape))
+            steps.append(torch.as_tensor(dt, dtype=batch.position.dtype).reshape(-1).expand(batch.batch_shape))
             if past is not None:
                 histories.append(past.clone().as_batch())
                 past.push(state)
@@ -110,7 +111,7 @@ class Trajectory(Sequence[Pair]):
             return [self[i] for i in range(len(self))[index]]
         assert self.samples is not None
         rows = self._rows(index)
-        return self.samples.state.select(rows), self.samples.dt[rows]
+        return self.samples[rows] if isinstance(rows, int) else (self.samples.state.select(rows), self.samples.dt[rows])
 
     @property
     def histories(self) -> list[HistoryBuffer | None]:
@@ -129,12 +130,14 @@ class ReplayMemory:
 
     Attributes:
         samples: the states; None while there are none.
+        prepared: features of the first rows, and what else is known of them; None while nothing is. Computed anew, they
+            could differ in the last bit: torch rounds some functions of a number by where it stands in its array.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.samples: Samples | None = None
-        self._prepared: tuple[Tensor, Any] | None = None  # features of the first rows, and what else is known of them
+        self.prepared: tuple[Tensor, Any] | None = None
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -147,23 +150,23 @@ class ReplayMemory:
         joined = new if self.samples is None else self.samples.then(new)
         lost = max(len(joined) - self.capacity, 0)
         self.samples = joined[lost:] if lost else joined
-        if lost and self._prepared is not None:
-            features, known = self._prepared
-            self._prepared = features[lost:], known.since(lost)
+        if lost and self.prepared is not None:
+            features, known = self.prepared
+            self.prepared = features[lost:], known.since(lost)
 
-    def prepared(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
+    def prepare(self, prepare: Callable[[ParticleTorch, HistoryBuffer | None], Any]) -> tuple[Tensor, Any]:
         """Features of every state, and what else is known of them; what has been prepared once is kept.
 
         Args:
             prepare: gives a `Start` whose `known` can be cut and joined.
         """
         assert self.samples is not None
-        done = 0 if self._prepared is None else len(self._prepared[0])
+        done = 0 if self.prepared is None else len(self.prepared[0])
         if done < len(self.samples):
             new = self.samples[done:]
             *_, features, known = prepare(new.state, new.history)
-            if self._prepared is not None:
-                features, known = torch.cat([self._prepared[0], features]), self._prepared[1].then(known)
-            self._prepared = features, known
-        assert self._prepared is not None
-        return self._prepared
+            if self.prepared is not None:
+                features, known = torch.cat([self.prepared[0], features]), self.prepared[1].then(known)
+            self.prepared = features, known
+        assert self.prepared is not None
+        return self.prepared

@@ -19,7 +19,7 @@ from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.training.steps.learned import Attempt, Batch, Collected, Learned, Loop, Start, Task, detached_batch
-from aitimestepper.training.steps.trajectory import ReplayMemory, Trajectory
+from aitimestepper.training.steps.trajectory import ReplayMemory, Samples, Trajectory
 from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of, orders
 from aitimestepper.training.windows.measuring import measure_windows, padded, traits_of
 from aitimestepper.training.windows.scores import about_weights
@@ -115,9 +115,9 @@ class Windows(Learned[Targets]):
         """The errors of windows follow the law of their order nearly enough."""
         return error ** (1.0 / orders(start.known.head)), passed
 
-    def about(self, weights: Mapping[str, Tensor], seen: ParticleTorch, *, final: bool) -> dict[str, Any]:
+    def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
         """Of the weights: `fallback` factors, `commit`, and at the end of a training `scores` on fresh systems."""
         model = build_network(self.config, TRAITS + 1, output_dim=len(HEADS))
         model.load_state_dict(dict(weights))
         with torch.no_grad():
-            return about_weights(model, self._known(), seen, self.config, final=final)
+            return about_weights(model, self._known(), seen.state, self.config, final=final)
