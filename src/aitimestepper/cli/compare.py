@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import write_atomically
+from aitimestepper.outputs import Reservation
 
 if TYPE_CHECKING:
     from aitimestepper.comparison.result import Comparison, Reference, Row, SystemComparison
@@ -60,9 +61,10 @@ def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper compare ...`; returns the exit code."""
     config = configured("compare", parser().parse(words))
     _check_files(config)
-    comparison = _compared(config)
-    if config.output is not None:
-        write_atomically(Path(config.output), (json.dumps(comparison.as_dict(), indent=1) + "\n").encode())
+    with _reserved(config.output, config) as output, _reserved(config.figure, config):
+        comparison = _compared(config)
+        if output is not None:
+            output.write((json.dumps(comparison.as_dict(), indent=1) + "\n").encode())
     if config.figure is not None:
         from aitimestepper.views.work_precision import plot_work_precision
 
@@ -86,6 +88,11 @@ def _check_files(config: Config) -> None:
         from aitimestepper.views.page import check_figure
 
         check_figure(config.figure, config.overwrite)
+
+
+def _reserved(path: str | None, config: Config) -> AbstractContextManager[Reservation | None]:
+    """A file that is kept from other processes while methods are compared, if it is wanted."""
+    return nullcontext() if path is None else Reservation(path, config.overwrite)
 
 
 def _compared(config: Config) -> Comparison:

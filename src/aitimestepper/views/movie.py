@@ -11,7 +11,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.outputs import Reservation, check_output
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.encoding import Picture, check_encoder, encode, frame_rate
 from aitimestepper.views.framing import in_dimensions, view_box, within
@@ -97,7 +97,8 @@ def movie(
     drawing = _Drawing(recording, motion, in_space=in_space, size=size, title=title)
     shown = Movie(times, trail_time, fps, float(motion.cut.any(axis=1).mean()) if len(motion.time) > 1 else 0.0)
     suffix = Path(path).suffix.lower()
-    write_atomically(Path(path), lambda temporary: encode(_pictures(drawing, shown, progress), temporary, fps, suffix))
+    with Reservation(path, overwrite) as output:
+        output.write(lambda temporary: encode(_pictures(drawing, shown, progress), temporary, fps, suffix))
     return shown
 
 

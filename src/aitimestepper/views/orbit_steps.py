@@ -12,10 +12,10 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.names import STEPS_FILE
-from aitimestepper.outputs import write_atomically
+from aitimestepper.outputs import Reservation
 from aitimestepper.views.encoding import Picture, encode, frame_rate
 from aitimestepper.views.movie import DEFAULT_SIZE, check_movie
-from aitimestepper.views.page import BLACK, COLOURS, PAGE_WIDTH, STYLE, check_figure, page_style, save_figure
+from aitimestepper.views.page import BLACK, COLOURS, PAGE_WIDTH, STYLE, figure_file, page_style, save_figure
 
 _CURVES = 6
 """Epochs in a figure, the first and the last among them; chosen by eye."""
@@ -117,9 +117,8 @@ def plot_orbit_steps(steps_path: Path | str, path: Path | str, *, title: str = "
     Raises:
         InputError: the steps cannot be read, a suffix is not known, or the file cannot be written.
     """
-    check_figure(path, overwrite)
     steps = read_orbit_steps(steps_path)
-    with page_style():
+    with figure_file(path, overwrite) as output, page_style():
         from matplotlib import colormaps
         from matplotlib.figure import Figure
 
@@ -135,7 +134,7 @@ def plot_orbit_steps(steps_path: Path | str, path: Path | str, *, title: str = "
             for row, pair in enumerate(panels):
                 _draw(pair, steps, index, row, line)
         _legend(figure, panels, title)
-        save_figure(figure, path)
+        save_figure(figure, output)
 
 
 def _some_epochs(epochs: Floats) -> list[int]:
@@ -255,7 +254,8 @@ def orbit_steps_movie(
     shown = np.minimum(np.linspace(0, len(steps.epochs), count).astype(int), len(steps.epochs) - 1)
     pictures = _pictures(steps, shown, size, title, progress)
     suffix = Path(path).suffix.lower()
-    write_atomically(Path(path), lambda temporary: encode(pictures, temporary, fps, suffix))
+    with Reservation(path, overwrite) as output:
+        output.write(lambda temporary: encode(pictures, temporary, fps, suffix))
 
 
 def _pictures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_output, write_atomically
+from aitimestepper.outputs import Reservation, check_output
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -46,10 +47,20 @@ def check_figure(path: Path | str, overwrite: bool) -> None:
     Raises:
         InputError: a suffix that is not known, no matplotlib, or a path that cannot be written to.
     """
-    if Path(path).suffix.lower() not in SUFFIXES:
+    if Path(os.path.realpath(path)).suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot draw {path}: its suffix must be one of {', '.join(SUFFIXES)}")
     check_matplotlib()
     check_output(path, overwrite)
+
+
+def figure_file(path: Path | str, overwrite: bool) -> Reservation:
+    """The file of a figure, reserved while it is drawn.
+
+    Raises:
+        InputError: as for `check_figure`; another process is writing it.
+    """
+    check_figure(path, overwrite)
+    return Reservation(path, overwrite)
 
 
 def check_matplotlib() -> None:
@@ -103,8 +114,8 @@ def legend_above(figure: Any, title: str, styles: Mapping[str, dict[str, Any]]) 
     )
 
 
-def save_figure(figure: Any, path: Path | str) -> None:
+def save_figure(figure: Any, output: Reservation) -> None:
     """Write the figure, completely or not at all."""
     content = io.BytesIO()
-    figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=200)
-    write_atomically(Path(path), content.getvalue())
+    figure.savefig(content, format=output.path.suffix.lower()[1:], dpi=200)
+    output.write(content.getvalue())

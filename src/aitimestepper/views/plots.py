@@ -19,7 +19,7 @@ from aitimestepper.views.page import (
     PAGE_WIDTH,
     STYLE,
     at_least_a_decade,
-    check_figure,
+    figure_file,
     legend_above,
     line_style,
     page_style,
@@ -66,11 +66,10 @@ def plot_comparison(
     Raises:
         InputError: there is no run, a suffix is not known, or the file cannot be written.
     """
-    check_figure(path, overwrite)
     if not recordings:
         raise InputError("plot_comparison needs at least one recording")
     units = _units(next(iter(recordings.values())), length_unit, time_unit)
-    with page_style():
+    with figure_file(path, overwrite) as output, page_style():
         figure, (orbit, step, error) = _panels()
         styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(recordings)}
         for depth, (name, recording) in enumerate(reversed(list(recordings.items())), start=3):
@@ -82,7 +81,7 @@ def plot_comparison(
         label_orbit(orbit, units)
         _label_over_time(figure, (step, error), units)
         legend_above(figure, title, styles)
-        save_figure(figure, path)
+        save_figure(figure, output)
 
 
 def plot_run(
@@ -101,11 +100,10 @@ def plot_run(
 
     Args and errors: as for `plot_comparison`.
     """
-    check_figure(path, overwrite)
     n_bodies = len(recording.mass)
     units = _units(recording, length_unit, time_unit)
     in_space = recording.position.shape[-1] == 3
-    with page_style():
+    with figure_file(path, overwrite) as output, page_style():
         figure, orbit, space, over_time = _run_panels(in_space)
         styles = [line_style(body) for body in range(n_bodies)]
         paths = paths_of(recording)
@@ -126,7 +124,7 @@ def plot_run(
         _label_over_time(figure, over_time, units)
         names = body_names(recording)
         legend_above(figure, title, dict(zip(names, styles, strict=True)) if n_bodies <= MOST_NAMES else {})
-        save_figure(figure, path)
+        save_figure(figure, output)
 
 
 def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = "", overwrite: bool = False) -> None:
@@ -141,9 +139,8 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
     Raises:
         InputError: the metrics cannot be read, a suffix is not known, or the file cannot be written.
     """
-    check_figure(path, overwrite)
     metrics = read_metrics(Path(metrics_path))
-    with page_style():
+    with figure_file(path, overwrite) as output, page_style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
@@ -164,7 +161,7 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
         axes[1, 1].set_ylim(bottom=0.0)
         for axis in axes[1]:
             axis.set_xlabel("epoch")
-        save_figure(figure, path)
+        save_figure(figure, output)
 
 
 _SPIN_LABEL = r"$|L - L_0| \,/\, \max\, \Sigma m|x||v|$"

@@ -12,7 +12,7 @@ from aitimestepper._version import __version__
 from aitimestepper.comparison.result import Comparison, SystemComparison
 from aitimestepper.ensembles.result import SHOWN, EnsembleResult, quantiles
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_output, spelled, write_atomically
+from aitimestepper.outputs import Reservation, check_output, spelled
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.series import units_of
@@ -84,9 +84,10 @@ def report(
     if not 0 < len(found) <= MOST_SOURCES:
         raise InputError(f"a report shows 1 to {MOST_SOURCES} files, got {len(found)}: name those that it is to show")
     share = _FIGURE_BYTES // len(found)
-    sections = [_section(source, share) for source in found]
     title = title or ", ".join(Path(name).resolve().name for name in named)
-    write_atomically(Path(path), _page(title, sections).encode(errors="backslashreplace"))
+    with Reservation(path, overwrite) as output:
+        sections = [_section(source, share) for source in found]
+        output.write(_page(title, sections).encode(errors="backslashreplace"))
 
 
 def check_page(path: Path | str, overwrite: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from aitimestepper.comparison.result import Comparison, SystemComparison
 from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
-from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, check_figure, line_style, page_style, save_figure
+from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, figure_file, line_style, page_style, save_figure
 
 SYSTEMS_IN_A_BAND = 3
 _PANEL_HEIGHT = 1.75
@@ -36,13 +36,12 @@ def plot_work_precision(comparison: Comparison, path: Path | str, *, title: str 
     Raises:
         InputError: there is nothing to draw, a suffix is not known, or the file cannot be written.
     """
-    check_figure(path, overwrite)
     methods = list(dict.fromkeys(row.method for row in comparison.rows))
     if not methods:
         raise InputError("there is nothing to draw: the comparison has no rows")
     styles = {method: _style(number) for number, method in enumerate(methods)}
     columns = 2 if len(comparison.systems) in (2, 4) else min(len(comparison.systems), SYSTEMS_IN_A_BAND)
-    with page_style():
+    with figure_file(path, overwrite) as output, page_style():
         figure, axes = _grid(len(comparison.systems), columns, len(methods))
         for number, system in enumerate(comparison.systems):
             band, column = divmod(number, columns)
@@ -53,7 +52,7 @@ def plot_work_precision(comparison: Comparison, path: Path | str, *, title: str 
                     axis.set_ylabel(label)
         _legend(figure, title, styles, missed=any(not row.met for row in comparison.rows))
         figure.align_ylabels()
-        save_figure(figure, path)
+        save_figure(figure, output)
 
 
 def _style(number: int) -> dict[str, Any]:
