@@ -85,6 +85,6 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         plot_work_precision(Comparison(()), tmp_path / "f.png")
     with pytest.raises(InputError, match="suffix"):
         plot_work_precision(Comparison((made_up("a"),)), tmp_path / "f.gif")
-    (tmp_path / "f.png").write_text("")
+    (tmp_path / "f.png").write_text("precious")
     with pytest.raises(OutputExistsError, match="exists already"):
         plot_work_precision(Comparison((made_up("a"),)), tmp_path / "f.png")
