@@ -359,7 +359,16 @@ def test_a_journal_with_a_broken_line_is_not_touched(tmp_path, capsys):
     assert main(["sweep", "--config", "c.toml"]) == 0
     journal = tmp_path / "runs" / "s" / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
-    for number, broken in ((1, b"\xd5" + lines[1][1:]), (2, b"{\n"), (1, b"[]\n"), (3, lines[3][:9]), (0, b"")):
+    last = next(k for k, line in enumerate(lines) if b'"values":[' in line)
+    texts = lines[last].replace(b'"values":[', b'"values":["x"],"more":[')
+    for number, broken in (
+        (1, b"\xd5" + lines[1][1:]),
+        (2, b"{\n"),
+        (1, b"[]\n"),
+        (3, lines[3][:9]),
+        (0, b""),
+        (last, texts),
+    ):
         content = b"".join([*lines[:number], broken, *lines[number + 1 :]])
         journal.write_bytes(content)
         refused(capsys, "sweep", "--config", "c.toml", saying="is damaged, or no study")
