@@ -115,7 +115,10 @@ class Content:
             raise ValueError(f"{name} stands in another file")
         if found.shape is None:
             raise ValueError(f"{name} is empty")
-        self._take(name, max(math.prod(found.shape), math.prod(found.chunks or ())) * found.dtype.itemsize)
+        size = max(math.prod(found.shape), math.prod(found.chunks or ())) * found.dtype.itemsize
+        if size > ROOM + RATIO * found.id.get_storage_size():  # the file may have been made long by a hole in it
+            raise ValueError(f"{name} is larger than what is stored of it")
+        self._take(name, size)
         return found
 
     def _take(self, name: str, size: int) -> None:

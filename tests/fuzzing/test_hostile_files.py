@@ -92,7 +92,7 @@ def virtual(file):
 BODIES = {
     "a mass of 3e8 numbers in 2 kB": (huge_mass, "larger than"),
     "a mass too many": (lambda file: hostile_mass(file, data=np.ones(3)), "do not fit"),
-    "1e8 bodies in 2 kB": (many_bodies, "larger than what a file of this size holds"),
+    "1e8 bodies in 2 kB": (many_bodies, "larger than"),
     "2e8 names in 4 kB": (many_names, "larger than"),
     "a chunk of 240 MB": (large_chunk, "larger than"),
     "zeros that were packed a thousandfold": (zeros, "larger than"),
@@ -116,16 +116,35 @@ def test_bodies_that_take_gigabytes_or_stand_elsewhere(make, saying, capsys):
     refused(capsys, "simulate", "--ic", "bodies.h5", *STEPS, saying=saying)
 
 
-@pytest.mark.parametrize("damage", [slice(251, 254), slice(240, 256)])
-def test_a_damaged_heap_of_texts_ended_never(damage, tmp_path):
-    """HDF5 goes round in it for ever; where the heap stands, depends on the version of HDF5."""
+@pytest.mark.parametrize("suffix", ["h5", "csv", "npy", "bin", "txt", "toml", "safetensors"])
+def test_a_file_that_is_long_by_a_hole(suffix, tmp_path, capsys):
+    name = tmp_path / f"hole.{suffix}"
+    if suffix == "h5":
+        with h5py.File(name, "w") as file:
+            huge_mass(file)
+    elif suffix == "npy":
+        np.save(name, np.ones((2, 5)))
+        name.write_bytes(name.read_bytes().replace(b"(2, 5), }         ", b"(400000000, 5), } "))
+    else:
+        name.touch()
+    os.truncate(name, 20_000_000_000)
+    if suffix in ("toml", "safetensors"):
+        words = {"toml": ["--config"], "safetensors": ["--ic", "kepler", "--tolerance", "1e-4", "--model"]}[suffix]
+        refused(capsys, "simulate", "--steps", "3", *words, str(name), saying="it has more than")
+    else:
+        saying = "than what is stored of it" if suffix == "h5" else "it has more than"
+        refused(capsys, "simulate", "--ic", str(name), *STEPS, saying=saying)
+
+
+def test_a_damaged_heap_of_texts_ended_never(tmp_path):
+    """HDF5 goes round in it for ever: 16 bytes of zeros are free space of no size."""
     config = Config(ic="random:n=3", timestep="fixed", dt=0.01, steps=2, count=4)
     simulate_ensemble(config).save("e.h5")
     content = bytearray((tmp_path / "e.h5").read_bytes())
     heap = content.index(b"GCOL")
-    for place in (heap + 16, heap + 24):
+    for begin, end in ((heap + 16, heap + 32), (heap + 24, heap + 32), (heap + 8, heap + 16)):
         broken = bytearray(content)
-        broken[place : place + 8] = bytes(8)
+        broken[begin:end] = bytes(end - begin)
         (tmp_path / "broken.h5").write_bytes(broken)
         with pytest.raises(InputError, match="a text in it is damaged"):
             EnsembleResult.load("broken.h5")

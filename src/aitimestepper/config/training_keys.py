@@ -150,6 +150,9 @@ class RecordKeys(KeyGroup):
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
     checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints; the last is always kept")
+    keep_checkpoints: int = Field(
+        1, ge=1, description="newest checkpoints to keep; above 1 each in a directory of its own, checkpoints/epoch-N"
+    )
     tensorboard: bool = Field(True, description="write TensorBoard events")
     wandb: bool = Field(False, description="log to Weights & Biases")
     wandb_project: str = Field("aitimestepper", min_length=1, description="W&B project")

@@ -37,7 +37,16 @@ _REPEATS, _DEATHS = "repeats", "deaths"
 _CLAIMS = "claims"
 _MOST_DEATHS = 3
 """Deaths of its process after which a trial has failed: it may be what kills them (memory, the end of a job's time)."""
-_NOT_COMPARED = ("runs_dir", "save_name", "overwrite", "log_every", "checkpoint_every", "tensorboard", "wandb")
+_NOT_COMPARED = (
+    "runs_dir",
+    "save_name",
+    "overwrite",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "tensorboard",
+    "wandb",
+)
 
 
 def optuna() -> Any:

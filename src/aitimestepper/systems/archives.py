@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.errors import InitialConditionsError, InputError
+from aitimestepper.inputs import ARCHIVE, check_size
 
 if TYPE_CHECKING:
     from aitimestepper.systems.rebound_bodies import SimulationBodies
@@ -38,6 +39,7 @@ def read_archive(path: Path) -> SimulationBodies:
         raise InitialConditionsError(
             "a REBOUND archive needs the package rebound: pip install 'aitimestepper[rebound]'"
         )
+    check_size(path, ARCHIVE)
     with path.open("rb"):  # a file that cannot be read is reported as every other one
         pass
     try:

@@ -18,7 +18,7 @@ import numpy as np
 
 from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
-from aitimestepper.inputs import TABLE, content_of, size_of
+from aitimestepper.inputs import ARRAY, TABLE, check_size, content_of
 from aitimestepper.names import SYSTEMS_FILE
 from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
@@ -115,9 +115,9 @@ def array_in(path: Path) -> np.ndarray[Any, Any]:
 
     Raises:
         InitialConditionsError: it is none of plain numbers.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is too large.
     """
-    size_of(path)
+    check_size(path, ARRAY)
     try:
         # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
         rows = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import kepler, parts
-from tests.training.stopping import Stop, check_that_stopping_changes_nothing
+from tests.training.stopping import Stop, check_that_stopping_changes_nothing, left_by
 
 from aitimestepper import (
     CheckpointError,
@@ -248,6 +248,25 @@ def test_overwrite_never_deletes_a_directory_that_is_no_run():
     with pytest.raises(OutputExistsError, match="not a run directory"):
         train(Config(epochs=1, save_name="precious", overwrite=True, **SMALL))
     assert Path("runs/precious/thesis.tex").exists()
+
+
+def test_the_newest_checkpoints_are_kept_and_each_is_a_run_directory():
+    keys = {**SMALL, "keep_checkpoints": 3, "checkpoint_every": 2}
+    train(Config(epochs=9, save_name="run", **keys))
+    kept = Path("runs/run/checkpoints")
+    assert sorted(path.name for path in kept.iterdir()) == ["epoch-00006", "epoch-00008", "epoch-00009"]
+    assert same(kept / "epoch-00009", "runs/run")
+    assert not same(kept / "epoch-00006", "runs/run")
+    assert read_model(kept / "epoch-00006").about["epoch"] == 6
+    assert load_stepper(kept / "epoch-00006").model is not None
+    outcome = train(Config(), resume=kept / "epoch-00006")
+    assert (outcome.epochs_completed, outcome.run_dir) == (9, kept / "epoch-00006")
+    assert same(kept / "epoch-00006", "runs/run")
+    assert left_by("runs/run/checkpoints/epoch-00006")[1] == left_by("runs/run")[1]
+    assert train(Config(epochs=12, keep_checkpoints=2), resume=Path("runs/run")).epochs_completed == 12
+    assert sorted(path.name for path in kept.iterdir()) == ["epoch-00010", "epoch-00012"]
+    train(Config(epochs=4, save_name="one", **SMALL))
+    assert not Path("runs/one/checkpoints").exists()
 
 
 def test_a_training_that_was_killed_before_its_first_checkpoint_is_started_again():

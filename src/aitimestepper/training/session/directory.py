@@ -13,11 +13,16 @@ import tomli_w
 
 from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import OutputError, OutputExistsError
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, SYSTEMS_FILE
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
 from aitimestepper.outputs import Reservation
 from aitimestepper.processes import is_temporary, temporary_for
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.trainings import write_training_systems
+
+CHECKPOINTS = "checkpoints"
+
+_KEPT = (CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, RESUME_FILE, MODEL_FILE)
+"""What makes a checkpoint a run directory by itself."""
 
 _BEFORE_A_CHECKPOINT = {CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, "tensorboard", "wandb"}
 """What may be in a run directory that has no checkpoint."""
@@ -67,6 +72,36 @@ def taken_up(run_dir: Path, held: ExitStack) -> None:
             held.enter_context(Reservation.of_existing(run_dir / CONFIG_FILE))
         except OutputExistsError:
             raise OutputExistsError(f"another process trains in {run_dir}: wait for its end") from None
+
+
+def keep_checkpoint(run_dir: Path, epoch: int, count: int) -> None:
+    """Give the newest checkpoint a directory of its own beside the last ones, and remove all but `count` of them.
+
+    Each is a run directory: it can be resumed, and simulated with. One alone is that of the run itself.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if count == 1:
+        return
+    kept = run_dir / CHECKPOINTS / f"epoch-{epoch:05d}"
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        temporary = temporary_for(kept)
+        try:
+            temporary.mkdir()
+            for name in _KEPT:
+                if (run_dir / name).is_file():
+                    shutil.copyfile(run_dir / name, temporary / name)
+            shutil.rmtree(kept, ignore_errors=True)
+            temporary.rename(kept)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        numbers = {int(path.name[6:]): path for path in kept.parent.glob("epoch-*") if path.name[6:].isdecimal()}
+        for number in sorted(numbers)[:-count]:
+            shutil.rmtree(numbers[number])
+    except OSError as error:
+        raise OutputError(f"cannot write {kept}: {error.strerror}") from None
 
 
 def _fill(directory: Path, config: Config, systems: Sequence[InitialConditions]) -> None:

@@ -44,7 +44,16 @@ _MEASURED = 10_000
 """Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(
-    {"epochs", "log_every", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "wandb_mode"}
+    {
+        "epochs",
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "tensorboard",
+        "wandb",
+        "wandb_project",
+        "wandb_mode",
+    }
 )
 """Keys that may change when a training is taken up again: none of them changes what an epoch does."""
 
