@@ -65,8 +65,8 @@ class PartTwoKeys(KeyGroup):
 
     commands = _TRAIN
     replay_steps: int = Field(1000, ge=0, description="most iterations of Part 2 in an epoch; 0 turns it off")
-    replay_patience: int | None = Field(
-        None, ge=0, description="iterations of Part 2 in which its loss must fall by a hundredth; none or 0: no limit"
+    replay_patience: int | None = Field(  # 50: fewest iterations on 8 orbits, see docs/training.md
+        50, ge=0, description="iterations of Part 2 in which its loss must fall by a hundredth; none or 0: no limit"
     )
     replay_batch_size: int = Field(512, ge=1, description="accepted states in a minibatch")
     min_replay_size: int = Field(2, ge=1, description="accepted states below which Part 2 is skipped")

@@ -58,7 +58,9 @@ def test_a_resumed_training_notes_what_an_uninterrupted_one_does():
     keys = {**SMALL, "num_orbits": 5, "history_len": 2, "feature_type": "delta_mag"}
     train(Config(epochs=9, save_name="whole", **keys))
     train(Config(epochs=4, save_name="cut", **keys))
-    Path("runs/cut/steps.jsonl").write_text(Path("runs/cut/steps.jsonl").read_text() + '{"epoch": 5, "dt"')
+    Path("runs/cut/steps.jsonl").write_text(
+        Path("runs/cut/steps.jsonl").read_text() + '{"epoch": 5, "dt": []}\n{"epoch": 6'
+    )
     train(Config(epochs=9), resume=Path("runs/cut"))
     assert Path("runs/whole/steps.jsonl").read_bytes() == Path("runs/cut/steps.jsonl").read_bytes()
     assert len(noted("cut")[0]["systems"]) == 3
