@@ -202,7 +202,7 @@ def test_both_takes_a_table_of_the_file_for_each(call):
         (["--ic", "random:n=3", "--periods", 3], "needs a system with an orbital period"),
         (
             ["--ic", "kepler", "--steps", 3, "--resume", "runs/a"],
-            "--resume is a flag of 'train' and 'simulate', not of 'both'",
+            "--resume is a flag of 'train', 'simulate' and 'ensemble', not of 'both'",
         ),
     ],
 )
