@@ -85,7 +85,7 @@ def test_systems_without_a_period_and_of_any_size_have_steps_too(ic):
     train(Config(epochs=1, ic=ic, **SMALL))
     first, lines = noted()
     assert np.isfinite(lines[-1]["dt"]).all()
-    assert np.all(np.diff(first["systems"][0]["time"]) > 0)
+    assert np.all(np.diff(first["systems"][0]["time"]) >= 0)  # equal in a deep encounter, to the digits that are kept
 
 
 def test_looking_at_the_steps_does_not_change_the_training(monkeypatch):
