@@ -149,6 +149,7 @@ class RecordKeys(KeyGroup):
     )
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
+    log_steps: bool = Field(False, description="keep every accepted step in accepted_steps.jsonl")
     checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints; the last is always kept")
     keep_checkpoints: int = Field(
         1, ge=1, description="newest checkpoints to keep; above 1 each in a directory of its own, checkpoints/epoch-N"
