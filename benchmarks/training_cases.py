@@ -12,6 +12,10 @@ from aitimestepper import Config, FullyConnectedNN, ModelAdapter, ParticleTorch
 from aitimestepper.training.session.session import training_systems
 
 SETTINGS: dict[str, Any] = {"hidden_dims": (64, 64), "energy_threshold": 2e-4, "e_min": 0.1, "e_max": 0.9}
+_AS_SPECIFIED: dict[str, Any] = {
+    "feature_type": "basic", "output_scale": "absolute", "lr": 1e-4, "E_lower": 1e-6, "E_upper": 1e-4,
+}  # fmt: skip
+"""What a plain loop would be written for first, and what all figures of the speed were measured with."""
 
 
 class Case(NamedTuple):
@@ -34,7 +38,7 @@ class Measured(NamedTuple):
 
 def fresh(n_orbits: int, seed: int = 0, *, fused: bool = True, **changes: Any) -> Case:
     """Systems and weights of a seed; one orbit is a system, several are a batch."""
-    config = Config(**{**SETTINGS, "num_orbits": n_orbits, "seed": seed + 1, **changes})
+    config = Config(**{**SETTINGS, **_AS_SPECIFIED, "num_orbits": n_orbits, "seed": seed + 1, **changes})
     particle = training_systems(config)
     if n_orbits == 1:
         particle = particle.select(0)

@@ -37,7 +37,9 @@ def test_from_training_over_simulation_to_the_trajectory(call):
         "simulate", "--ic", "kepler:e=0.3,m2=0.3", "--periods", 0.5, "--timestep=learned", "--model=runs/first",
         "--output", "run.h5", "--json",
     )  # fmt: skip
-    assert (answer.code, answer.err) == (0, "trajectory in run.h5\n")
+    where, warning = answer.err.splitlines()
+    assert (answer.code, where) == (0, "trajectory in run.h5")
+    assert re.search(r"\d+ % of the states are unlike any that these weights were trained on", warning)
     summary = json.loads(answer.out)
     recording = Recording.load("run.h5")
     assert recording.summary.as_dict() == summary
@@ -202,7 +204,7 @@ def test_both_takes_a_table_of_the_file_for_each(call):
         (["--ic", "random:n=3", "--periods", 3], "needs a system with an orbital period"),
         (
             ["--ic", "kepler", "--steps", 3, "--resume", "runs/a"],
-            "--resume is a flag of 'train' and 'simulate', not of 'both'",
+            "--resume is a flag of 'train', 'simulate' and 'ensemble', not of 'both'",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aitimestepper import RetrainWarning
 from aitimestepper.cli import progress
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
@@ -226,7 +227,7 @@ def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, cap
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     with progress.training_progress(None) as watch:
         watch.step(step_of(1, retrain_iterations=999))
-        progress.warnings.warn("1000 retrain iterations on one state", progress.RetrainWarning, stacklevel=1)
+        progress.warnings.warn("1000 retrain iterations on one state", RetrainWarning, stacklevel=1)
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1   error 1.50e-03   dt 2.50e-01   retrained 999 x",
         "aitimestepper: warning: 1000 retrain iterations on one state",

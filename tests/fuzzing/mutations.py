@@ -111,7 +111,9 @@ def hdf5_damaged(content: bytes, rng: Generator) -> bytes:
     """A dataset or an attribute replaced by something else."""
     made = io.BytesIO(content)
     with h5py.File(made, "r+") as file:
-        if file.attrs and rng.random() < 0.4:
+        if rng.random() < 0.1:
+            _fill_with_bodies(file)
+        elif file.attrs and rng.random() < 0.4:
             name = str(rng.choice(list(file.attrs)))
             value = file.attrs[name]
             file.attrs[name] = _attribute(value, rng)
@@ -123,6 +125,14 @@ def hdf5_damaged(content: bytes, rng: Generator) -> bytes:
             else:
                 _replace(file, name, rng)
     return made.getvalue()
+
+
+def _fill_with_bodies(file: h5py.File) -> None:
+    """Fifty million bodies, of whose numbers none is stored."""
+    for name in {"mass", "position", "velocity"} & set(file):
+        rest = file[name].shape[1:] if name == "mass" else file[name].shape[-1:]
+        del file[name]
+        file.create_dataset(name, (50_000_000, *rest), "f8", chunks=(1000, *rest), fillvalue=1.0)
 
 
 def _attribute(value: object, rng: Generator) -> object:

@@ -232,6 +232,31 @@ def test_numbers_whose_forces_overflow(size, how, tmp_path, capsys):
         assert main(["simulate", "--ic", "b.csv", *how]) in (0, 2, 3)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--softening", "1e300"],
+        ["--softening", "1e99"],
+        ["--G", "1e300"],
+        ["--G", "1e-300"],
+        ["--external-field-mass", "1e300", "--external-field-position", "1e200,1e200"],
+        ["--external-field-mass", "1e-300", "--external-field-position", "1e-200,0"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("how", [STEPS, ["--tolerance", "1e-6", "--steps", "3"]], ids=["fixed", "calibrated"])
+def test_physics_of_absurd_sizes_has_no_traceback(words, how, capsys):
+    assert main(["simulate", "--ic", "kepler", *words, *how]) in (0, 2, 3)
+    assert "Warning" not in capsys.readouterr().err
+
+
+def test_a_softening_in_a_file_whose_square_overflows(capsys):
+    with h5py.File("bodies.h5", "w") as file:
+        sound(file)
+        file.attrs["softening"] = 1e300
+    refused(capsys, "simulate", "--ic", "bodies.h5", *STEPS, saying="softening must be")
+
+
 @pytest.mark.parametrize("count", ["9" * 28, "9" * 5000])
 def test_a_number_of_steps_beyond_64_bits(count, capsys):
     refused(capsys, "simulate", "--ic", "kepler", *STEPS[:-1], count, saying="steps = ")
@@ -359,7 +384,16 @@ def test_a_journal_with_a_broken_line_is_not_touched(tmp_path, capsys):
     assert main(["sweep", "--config", "c.toml"]) == 0
     journal = tmp_path / "runs" / "s" / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
-    for number, broken in ((1, b"\xd5" + lines[1][1:]), (2, b"{\n"), (1, b"[]\n"), (3, lines[3][:9]), (0, b"")):
+    last = next(k for k, line in enumerate(lines) if b'"values":[' in line)
+    texts = lines[last].replace(b'"values":[', b'"values":["x"],"more":[')
+    for number, broken in (
+        (1, b"\xd5" + lines[1][1:]),
+        (2, b"{\n"),
+        (1, b"[]\n"),
+        (3, lines[3][:9]),
+        (0, b""),
+        (last, texts),
+    ):
         content = b"".join([*lines[:number], broken, *lines[number + 1 :]])
         journal.write_bytes(content)
         refused(capsys, "sweep", "--config", "c.toml", saying="is damaged, or no study")

@@ -204,7 +204,7 @@ def _form(key: str, field: FieldInfo) -> dict[str, Any]:
 
 
 _BOUNDS = {"gt": "> {:g}", "ge": ">= {:g}", "lt": "< {:g}", "le": "<= {:g}"}
-_ALWAYS_TRUE = (2**63,)
+_ALWAYS_TRUE = (2**63, 1e100)
 """Bounds that nobody meets by accident and that the help passes over."""
 
 

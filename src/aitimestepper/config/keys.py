@@ -34,7 +34,7 @@ class PhysicsKeys(KeyGroup):
     """Physics"""
 
     G: float = Field(1.0, gt=0, description="gravitational constant in the user's units")
-    softening: float = Field(0.0, ge=0, description="Plummer softening length, the same in force and energy")
+    softening: float = Field(0.0, ge=0, le=1e100, description="Plummer softening length, the same in force and energy")
     external_field_mass: float | None = Field(
         None, gt=0, description="mass of a distant point mass whose tide acts on the system"
     )

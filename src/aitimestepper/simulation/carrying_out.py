@@ -76,7 +76,7 @@ def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Pr
 
 def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
     info = replace(plan.info, energy_scale=float(run.books[0].energy_scale))
-    return Recorder(info, run, plan.request.system.n_dims, plan.goal, keeps=keeps)
+    return Recorder(info, run, plan.request.system.n_dims, keeps=keeps, direction=plan.goal.direction)
 
 
 def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:

@@ -33,17 +33,17 @@ class Recorder:
     if somebody will ask for it.
     """
 
-    def __init__(self, info: RunInfo, run: Run, n_dims: int, goal: Goal, *, keeps: bool) -> None:
+    def __init__(self, info: RunInfo, run: Run, n_dims: int, *, keeps: bool, direction: float = 1.0) -> None:
         """Start with the initial state, in memory.
 
         Args:
             info: what is known of the run.
             run: at its start, or where it goes on.
             n_dims: D of the frames.
-            goal: of the run, for the direction of its time.
             keeps: whether `recording` will be asked for.
+            direction: of time, as in `Goal`.
         """
-        self.info, self._n_dims, self._goal, self._keeps = info, n_dims, goal, keeps
+        self.info, self._n_dims, self._direction, self._keeps = info, n_dims, direction, keeps
         self._first = self._seen(initial_block(run, n_dims))
         self._none = Frames(*(array[:0] for array in self._first.frames))
         self._kept = [self._first]
@@ -89,8 +89,8 @@ class Recorder:
 
     def _seen(self, block: Block) -> Block:
         """A block with the time and the velocities that are seen, from those of the run itself."""
-        direction = self._goal.direction
-        return block._replace(frames=block.frames.turned(direction), history=block.history.turned(direction))
+        frames, history = block.frames.turned(self._direction), block.history.turned(self._direction)
+        return block._replace(frames=frames, history=history)
 
     def _note(self, block: Block) -> None:
         """Keep where the run stands: its arrays move on."""
@@ -103,7 +103,7 @@ class Recorder:
     def summary(self, outcome: str) -> Summary:
         """The run in numbers, as far as it has come."""
         seconds = time.perf_counter() - self._began
-        return summary_of(self._reached[0], seconds, outcome, self._goal.direction)
+        return summary_of(self._reached[0], seconds, outcome, self._direction)
 
     def add(self, block: Block) -> None:
         """Take the next block."""
@@ -157,8 +157,8 @@ class Recorder:
 
     def interrupt(self) -> None:
         """End the file of a run that the user ended, with its last state."""
-        if self._last_time != self._goal.direction * self._reached[0].time and self._block.run is self._block.reached:
+        if self._last_time != self._direction * self._reached[0].time and self._block.run is self._block.reached:
             nothing = self._block._replace(frames=self._none, history=StepHistory.none())
-            self.add(ending(nothing, self._n_dims, self._goal))
+            self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")
         self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -58,4 +59,6 @@ def _read(optuna: Any, logs: list[dict[str, Any]], name: str) -> None:
     if not isinstance(study.user_attrs.get("identity", {}), dict):
         raise ValueError("an identity that is none")
     for trial in study.get_trials():
-        result_of(trial)
+        score = result_of(trial).score
+        if score is not None and not math.isfinite(score):
+            raise ValueError(f"trial {trial.number} has the score {score}")

@@ -60,8 +60,8 @@ class InitialConditions:
             raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
         if not math.isfinite(self.time):
             raise InitialConditionsError(f"time must be finite, got {self.time}")
-        if not (math.isfinite(self.softening) and self.softening >= 0):
-            raise InitialConditionsError(f"softening must be >= 0 and finite, got {self.softening}")
+        if not 0 <= self.softening <= LARGEST:
+            raise InitialConditionsError(f"softening must be >= 0 and at most {LARGEST:g}, got {self.softening}")
         for name in ("position", "velocity"):
             arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
         for name, array in arrays.items():

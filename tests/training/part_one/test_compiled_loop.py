@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from aitimestepper import (
     collect_trajectory_step,
     stack_particles,
 )
+from aitimestepper.engine.training import progress
 from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
@@ -113,6 +115,19 @@ def test_a_thousand_iterations_end_with_the_same_weights_to_rounding():
     assert (ends[0][0] - weights(training(FullyConnectedNN, config)[0])).abs().max() > 0.1  # a long way together
     assert torch.allclose(ends[0][0], ends[1][0], rtol=1e-9, atol=1e-9)
     assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
+def test_a_state_that_an_earlier_epoch_was_warned_of_is_not_warned_of_again_before_the_next_thousand(kind):
+    config = Config(lr=1e-6, hidden_dims=(4,), max_retrain_iterations=1900, energy_threshold=1e-12, E_lower=1e-15,
+                    E_upper=1e-13)  # fmt: skip
+    many = stack_particles([kepler(e=0.7)] * 100)  # so many that the compiled loop returns before it has come to 2,000
+    spent = np.zeros((100, progress.SPENT))
+    spent[:, progress.ITERATIONS] = 1500.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RetrainWarning)
+        with pytest.raises(RetrainLimitError):
+            collect_trajectory(*training(kind, config, many), spent=spent)
 
 
 def test_torch_goes_on_where_the_compiled_loop_stopped():

@@ -58,7 +58,9 @@ def test_a_resumed_training_notes_what_an_uninterrupted_one_does():
     keys = {**SMALL, "num_orbits": 5, "history_len": 2, "feature_type": "delta_mag"}
     train(Config(epochs=9, save_name="whole", **keys))
     train(Config(epochs=4, save_name="cut", **keys))
-    Path("runs/cut/steps.jsonl").write_text(Path("runs/cut/steps.jsonl").read_text() + '{"epoch": 5, "dt"')
+    Path("runs/cut/steps.jsonl").write_text(
+        Path("runs/cut/steps.jsonl").read_text() + '{"epoch": 5, "dt": []}\n{"epoch": 6'
+    )
     train(Config(epochs=9), resume=Path("runs/cut"))
     assert Path("runs/whole/steps.jsonl").read_bytes() == Path("runs/cut/steps.jsonl").read_bytes()
     assert len(noted("cut")[0]["systems"]) == 3
@@ -83,7 +85,7 @@ def test_systems_without_a_period_and_of_any_size_have_steps_too(ic):
     train(Config(epochs=1, ic=ic, **SMALL))
     first, lines = noted()
     assert np.isfinite(lines[-1]["dt"]).all()
-    assert np.all(np.diff(first["systems"][0]["time"]) > 0)
+    assert np.all(np.diff(first["systems"][0]["time"]) >= 0)  # equal in a deep encounter, to the digits that are kept
 
 
 def test_looking_at_the_steps_does_not_change_the_training(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -101,6 +102,23 @@ def test_weight_decay_pulls_by_itself_in_adamw_and_through_the_gradient_in_adam(
         train(Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
     assert same("runs/plain", "runs/decoupled")
     assert not same("runs/adam", "runs/adamw")
+
+
+def test_every_accepted_step_is_kept_where_asked_also_over_a_resume():
+    keys = {**SMALL, "log_steps": True, "checkpoint_every": 1}
+    train(Config(epochs=4, save_name="whole", **keys))
+    train(Config(epochs=2, save_name="halves", **keys))
+    train(Config(epochs=4), resume=Path("runs/halves"))
+    one, two = (Path(f"runs/{name}/accepted_steps.jsonl").read_text() for name in ("whole", "halves"))
+    assert one == two
+    steps = [json.loads(line) for line in one.splitlines()]
+    metrics = [json.loads(line) for line in Path("runs/whole/metrics.jsonl").read_text().splitlines()]
+    for epoch in metrics:
+        own = [step for step in steps if step["epoch"] == epoch["epoch"]]
+        assert [step["step"] for step in own] == list(range(1, int(epoch["total_steps"]) + 1))
+        assert np.mean([step["error"] for step in own]) == pytest.approx(epoch["mean_energy_error"], rel=1e-12)
+        assert np.mean([step["dt"] for step in own]) == pytest.approx(epoch["mean_accepted_dt"], rel=1e-12)
+        assert {step["system"] for step in own} <= {0, 1, 2}
 
 
 def test_the_last_metrics_tell_how_long_the_last_epoch_took():

@@ -91,6 +91,7 @@ def collect_trajectory(
     given = particle, adapter.history(history_buffer), warmup_steps
     found = collect_epoch(model, optimizer, learned, *given, spent=spent, resting=resting, on_attempt=on_attempt)
     warn_of_an_empty_trajectory(found[1])
+    del found[1]["records"]
     return found
 
 
@@ -216,4 +217,5 @@ def _epoch_metrics(records: Floats, trajectory: Trajectory, final: ParticleTorch
         "max_retrain_loss": float(records[:, progress.LOSS_MAX].max()),
         "mean_accepted_dt": float(records[:, progress.DT].mean()),
         "final_particle": final,
+        "records": records[:n_steps],
     }

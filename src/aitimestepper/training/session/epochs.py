@@ -134,7 +134,7 @@ def _train_epoch(
         model, optimizer, learned, state.particle, history, warmup_steps,
         spent=state.spent if len(state.spent) else None, resting=resting, on_attempt=on_attempt,
     )  # fmt: skip
-    final = collected.pop("final_particle")
+    final, records = collected.pop("final_particle"), collected.pop("records")
     state.replay.extend(trajectory)
     converged, iterations, generalised = False, 0, dict(SKIPPED)
     if learned.config.replay_steps > 0:
@@ -148,6 +148,7 @@ def _train_epoch(
         "part2_iterations": iterations,
         "epoch_time": time.perf_counter() - began,
         "final_particle": final,
+        "records": records,
     }
 
 
@@ -253,4 +254,5 @@ def _record(state: TrainingState, config: Config, result: dict[str, Any], skippe
         mean_step_fraction=numbers["mean_step_fraction"],
         time=time,
         metrics=numbers,
+        steps=result["records"],
     )

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from aitimestepper.engine.training import progress
 from aitimestepper.errors import InputError, OutputError, RunError
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 
@@ -57,7 +60,7 @@ class EpochObserver:
 
 def scalars_of(record: EpochRecord) -> dict[str, float | int | bool]:
     """All numbers of a record, flat."""
-    flat = {key: value for key, value in vars(record).items() if key != "metrics"}
+    flat = {key: value for key, value in vars(record).items() if key not in ("metrics", "steps")}
     return {**record.metrics, **flat}
 
 
@@ -85,14 +88,48 @@ class Lines:
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
-    def write(self, numbers: dict[str, Any]) -> None:
-        """Append a line."""
-        self._stream.write(json.dumps(numbers, allow_nan=False) + "\n")
+    def write(self, *rows: dict[str, Any]) -> None:
+        """Append a line for each."""
+        self._stream.writelines(json.dumps(numbers, allow_nan=False) + "\n" for numbers in rows)
         self._stream.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+class AcceptedSteps(EpochObserver):
+    """A line for each accepted step: epoch, number in it, system, time reached, dt, error and retrain iterations.
+
+    Args:
+        path, resumed_at: as for `Lines`.
+    """
+
+    def __init__(self, path: Path, *, resumed_at: int = 0) -> None:
+        super().__init__()
+        self._lines = Lines(path, resumed_at=resumed_at)
+
+    def note(self, record: EpochRecord) -> None:
+        """Append the steps of an epoch."""
+        steps = np.empty((0, progress.RECORD)) if record.steps is None else record.steps
+        self._lines.write(
+            *(
+                {
+                    "epoch": record.epoch,
+                    "step": number,
+                    "system": int(step[progress.ORBIT]),
+                    "time": float(step[progress.TIME]),
+                    "dt": float(step[progress.DT]),
+                    "error": float(step[progress.ACCEPTED_ERROR]),
+                    "retrain_iterations": int(step[progress.ITERATIONS]),
+                }
+                for number, step in enumerate(steps, start=1)
+            )
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
 
 
 class JsonLines(EpochObserver):

@@ -32,7 +32,7 @@ A_DECADE = 20
 
 _ETA = 0.03
 """Step of the march over the shortest pair time: 210 steps a period, with errors that no figure shows."""
-_LEAST, _MOST = 600, 3000
+_LEAST, _MOST = 400, 3000
 """Steps of the march where there is no period, and where one is long."""
 _TYPICAL = 0.7
 """Steps between the states of a history, over the largest that pass: the middle of the usual band."""
@@ -102,7 +102,8 @@ class Watched(NamedTuple):
 def watched_states(state: TrainingState, config: Config) -> Watched:
     """States over a period of the first systems of a training, each with a history as a run would have it."""
     first = state.initial.as_batch()
-    march = _March.of(first.select(torch.arange(min(SYSTEMS, len(first.dt)))), config)
+    periods = 1 if state.history is None else 2  # the first of two is the history's
+    march = _March.of(first.select(torch.arange(min(SYSTEMS, len(first.dt)))), periods, config)
     steps = [_over_a_period(march, system, state.history, config) for system in range(march.time.shape[1])]
     rows, gaps = torch.cat([rows for rows, _, _ in steps]), torch.cat([gaps for _, gaps, _ in steps])
     whose = torch.arange(len(steps)).repeat_interleave(STATES)
@@ -119,30 +120,28 @@ class _March(NamedTuple):
     Attributes:
         states: a batch of T x B systems, the first B of them at the beginning.
         time: (T, B), since the beginning.
+        periods: that all systems cover, if they have one and it is not too long.
     """
 
     states: ParticleTorch
     time: Tensor
+    periods: int
 
     @classmethod
-    def of(cls, state: ParticleTorch, config: Config) -> _March:
-        """Two periods of each system; of those without one some steps."""
-        states = [state]
-        while len(states) < (_MOST if _is_short(states, state) else _LEAST):
+    def of(cls, state: ParticleTorch, periods: int, config: Config) -> _March:
+        """Until all systems have covered their periods; of those without one some steps."""
+        states, least = [state], 1 if (state.period > 0).all() else _LEAST
+        ends = state.current_time + periods * state.period
+        while len(states) < (_MOST if (states[-1].current_time < ends).any() else least):
             states.append(advanced(states[-1], _ETA * states[-1].shortest_pair_time(config.G), config))
         joined = concatenate_particles(states)
-        return cls(joined, joined.current_time.reshape(len(states), -1) - state.current_time)
+        return cls(joined, joined.current_time.reshape(len(states), -1) - state.current_time, periods)
 
     def at(self, rows: Tensor, whose: Tensor, gaps: Tensor) -> ParticleTorch:
         """States (S,) of the march, with the time from the one that is `gaps` rows before as their step."""
         states = self.states.select(rows * self.time.shape[1] + whose)
         states.dt = self.time[rows, whose] - self.time[(rows - gaps).clamp(min=0), whose]
         return states
-
-
-def _is_short(states: list[ParticleTorch], first: ParticleTorch) -> bool:
-    """Whether a march has yet to cover two periods of a system."""
-    return bool((states[-1].current_time - first.current_time < 2.0 * first.period).any())
 
 
 def _over_a_period(
@@ -154,15 +153,15 @@ def _over_a_period(
         (STATES,), (STATES,), and the entries of `Watched.systems`.
     """
     time, period = march.time[:, system], float(march.states.period[system])
-    inside = (time >= period) & (time <= 2.0 * period) if time[-1] >= 2.0 * period > 0 else time >= 0.5 * time[-1]
-    known = inside.nonzero()[:, 0]
+    end = march.periods * period if time[-1] >= march.periods * period > 0 else float(time[-1])
+    known = ((time >= (march.periods - 1) / march.periods * end) & (time <= end)).nonzero()[:, 0]
     rows = known[torch.linspace(0, len(known) - 1, STATES).round().long()]
     one = torch.ones_like(rows)
     state = march.at(rows, system * one, one)
     energy = state.total_energy_batch(config.G)
     before = Before.of(state, energy, state.shortest_pair_time(config.G), config)
     start = Start(state, None, energy[:, None], before)
-    largest = state.dt / step_fraction(start, state.dt, config)
+    largest = 1.0 / step_fraction(start, torch.ones_like(state.dt), config)
     apart = int(max((_TYPICAL * largest / state.dt).median().item(), 1.0))
     if history is not None:
         apart = min(apart, int(rows[0]) // history.history_len)

@@ -19,7 +19,7 @@ from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
+from aitimestepper.names import ACCEPTED_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
@@ -27,7 +27,14 @@ from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.session.directory import begun, taken_up
 from aitimestepper.training.session.epochs import TrainingState, one_thread
-from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.observers import (
+    AcceptedSteps,
+    JsonLines,
+    Observer,
+    TensorBoard,
+    WeightsAndBiases,
+    require_wandb,
+)
 from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
@@ -47,6 +54,7 @@ RESUMABLE = frozenset(
     {
         "epochs",
         "log_every",
+        "log_steps",
         "checkpoint_every",
         "keep_checkpoints",
         "tensorboard",
@@ -264,6 +272,8 @@ def _systems(config: Config) -> list[InitialConditions]:
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:
     found: list[Observer] = [JsonLines(run_dir / METRICS_FILE, config.log_every, resumed_at=resumed_at)]
+    if config.log_steps:
+        found.append(AcceptedSteps(run_dir / ACCEPTED_FILE, resumed_at=resumed_at))
     if config.tensorboard:
         found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at))
     if config.wandb:

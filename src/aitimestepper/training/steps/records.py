@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aitimestepper.arrays import Floats
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -45,6 +47,7 @@ class EpochRecord:
         mean_step_fraction: predicted steps over the largest that pass.
         time: simulated time reached, the smallest of a batch.
         metrics: all the numbers of both parts, by name.
+        steps: (n, RECORD), the accepted steps of this process in their order, see `engine.training.progress`.
     """
 
     epoch: int
@@ -61,3 +64,4 @@ class EpochRecord:
     mean_step_fraction: float
     time: float
     metrics: dict[str, float] = field(default_factory=dict)
+    steps: Floats | None = field(default=None, compare=False, repr=False)
