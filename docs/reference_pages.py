@@ -27,7 +27,7 @@ MODULES = {
         *("bridges.rebound.registering", "bridges.rebound.driving", "bridges.rebound.conversion"),
         *("recordings.archive", "bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
     ),
-    "Figures": ("views.plots", "views.work_precision", "views.movie", "views.report"),
+    "Figures": ("views.plots", "views.work_precision", "views.orbit_steps", "views.movie", "views.report"),
 }
 """Modules whose public members are documented whole, under the heading that they belong to."""
 

@@ -12,10 +12,18 @@ import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
-from aitimestepper import Config, ModelAdapter, ParticleTorch
+from aitimestepper import Config, ModelAdapter, ParticleTorch, read_config
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+SPECIFICATION = read_config("specification", "train").explicit()
+
+
+def specified(**keys: object) -> Config:
+    """A configuration with the defaults of the specification: one orbit, steps and features in the system's units."""
+    return Config(**{**SPECIFICATION, **keys})
 
 
 def kepler(e: float = 0.0, m1: float = 1.0, m2: float = 1.0, *, at: str = "pericentre") -> ParticleTorch:
@@ -68,7 +76,7 @@ class CountingField:
 
 def parts(dt: float = 0.05, **keys: object) -> tuple[ConstantStep, torch.optim.Optimizer, Config, ModelAdapter]:
     """Network, optimiser, configuration and adapter of a small training."""
-    config = Config(**{"lr": 0.05, **keys})
+    config = specified(**{"lr": 0.05, **keys})
     model = ConstantStep(dt)
     return model, torch.optim.Adam(model.parameters(), lr=config.lr), config, ModelAdapter(config)
 

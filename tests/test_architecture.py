@@ -18,7 +18,7 @@ import aitimestepper
 PACKAGE = Path(aitimestepper.__file__).parent
 
 FLOORS = (
-    {"_version", "arrays", "constants", "cores", "errors", "inputs", "names"},
+    {"_version", "arrays", "constants", "cores", "errors", "inputs", "names", "processes"},
     {"engine", "config", "hdf5", "outputs", "physics"},
     {"systems", "features"},
     {"recordings", "weights"},

@@ -6,9 +6,12 @@ The public names below are resolved on first use, so that importing the package 
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from aitimestepper._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # without loading what has the usual name: a program that starts has a few milliseconds less
+    from typing import Any
 
 _MODULE_OF = {
     "ParticleTorch": "model.particle",
@@ -25,6 +28,7 @@ _MODULE_OF = {
     "resume": "simulation.run",
     "Recording": "recordings.recording",
     "simulate_ensemble": "ensembles.ensemble",
+    "resume_ensemble": "ensembles.ensemble",
     "EnsembleResult": "ensembles.result",
     "compare": "comparison.compare",
     "Comparison": "comparison.result",

@@ -51,6 +51,7 @@ REBOUND_CRITERIA = ("prs23", "aarseth", "global")
 
 MODEL_FILE, RESUME_FILE = "model.safetensors", "resume.pt"
 CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE = "config.toml", "initial_conditions.npz", "metrics.jsonl"
+STEPS_FILE = "steps.jsonl"
 """Files in the run directory of a training."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aitimestepper.errors import OutputError, OutputExistsError
+from aitimestepper.processes import temporary_for
 
 _OF_OTHER_KINDS = (
     *(".csv", ".txt", ".dat", ".npy", ".npz", ".json", ".toml", ".html", ".pt", ".safetensors"),
@@ -91,12 +92,13 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, content: bytes | Callable[[Path], None]) -> None:
+    def write(self, content: bytes | Callable[[Path], None]) -> Self:
         """Write the whole file, as `write_atomically` does; it stays reserved."""
         descriptor = _replaced(self.path, content)
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = descriptor
+        return self
 
     def close(self) -> None:
         """Let others write it; where nothing has been written, the name is free again."""
@@ -128,7 +130,7 @@ def _replaced(path: Path, content: bytes | Callable[[Path], None], *, create: bo
 
     With `create` it takes nothing's place: of two processes only one gets the name, the other an OutputExistsError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         if callable(content):
             content(temporary)

@@ -172,8 +172,50 @@ def test_bodies_may_come_go_and_change_between_two_calls():
     assert abs(simulation.energy() / before - 1.0) < 1e-6
     while simulation.N > 1:
         simulation.remove(1)
-    with pytest.raises(RuntimeError, match="aits needs two bodies that attract each other"):
-        simulation.integrate(7.0)
+    place, velocity = np.array(simulation.particles[0].xyz), np.array(simulation.particles[0].vxyz)
+    simulation.integrate(7.0)
+    np.testing.assert_allclose(simulation.particles[0].xyz, place + velocity, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("exact", [0, 1])
+@pytest.mark.parametrize("masses", [(1.0,), (0.0, 0.0, 0.0), (1e-3,)])
+def test_bodies_that_attract_no_other_move_uniformly(masses, exact):
+    simulation = rebound.Simulation()
+    for body, mass in enumerate(masses):
+        simulation.add(m=mass, x=body, vy=0.5 - body)
+    register(simulation, 1e-8)
+    simulation.dt = 0.01
+    simulation.integrate(5.0, exact_finish_time=exact)
+    assert simulation.t == 5.0 if exact else 5.0 <= simulation.t < 5.02
+    simulation.integrate(-5.0)
+    for body, particle in enumerate(simulation.particles):
+        np.testing.assert_allclose(particle.xyz, [body, -5.0 * (0.5 - body), 0.0], rtol=0, atol=1e-13)
+
+
+def test_the_last_of_two_bodies_moves_on_uniformly_and_may_get_company_again():
+    simulation = rebound.Simulation()
+    simulation.add(m=1.0)
+    simulation.add(m=1e-3, a=1.0)
+    register(simulation, 1e-8)
+    simulation.integrate(5.0)
+    simulation.remove(1)
+    place, velocity = np.array(simulation.particles[0].xyz), np.array(simulation.particles[0].vxyz)
+    assert np.abs(velocity).max() > 1e-5
+    simulation.integrate(10.0)
+    assert simulation.t == 10.0
+    np.testing.assert_allclose(simulation.particles[0].xyz, place + 5.0 * velocity, rtol=0, atol=1e-14)
+    simulation.add(m=1e-3, a=1.0)
+    simulation.integrate(20.0)
+    assert simulation.integrator.energy_error < 1e-8
+
+
+def test_one_body_under_forces_of_ones_own_is_refused():
+    simulation = rebound.Simulation()
+    simulation.add(m=1.0)
+    register(simulation)
+    simulation.additional_forces = lambda pointer: None
+    with pytest.raises(RuntimeError, match="additional forces"):
+        simulation.integrate(1.0)
 
 
 def test_the_tolerance_may_change_and_is_checked():
@@ -274,7 +316,7 @@ def test_what_archives_hold_of_a_run_stands_where_they_have_it():
     head = ["N", "direction", "shown_time", "G", "softening", "tolerance", "N_active", "frame_time"]
     places = {**{name: 8 * k for k, name in enumerate(head)}, "frame_position": 64, "frame_velocity": 88}
     assert {name: offset for name, (_, offset) in HEAD.fields.items()} == places
-    assert run_size(3) == 14 + 2 * (60 + 32 * 3) + 7 * 3
+    assert run_size(3) == 14 + 2 * (63 + 32 * 3) + 7 * 3
 
 
 def test_a_second_integrator_in_a_process_is_an_error_and_no_hang():

@@ -95,7 +95,11 @@ def test_ctrl_c_is_130_and_keeps_what_was_done(call):
     words = ["--ic", "random:n=3", "--count", 3, "--steps", 10**9, "--timestep", "fixed", "--dt", 1e-9]
     answer = call("ensemble", *words, "--threads", 2, "--plugin", "interrupt.py", "--output", "e.h5")
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err.splitlines()[-2:] == ["what was done is in e.h5", "aitimestepper: error: interrupted"]
+    assert answer.err.splitlines()[-3:] == [
+        "what was done is in e.h5",
+        "go on with:     aitimestepper ensemble --resume e.h5",
+        "aitimestepper: error: interrupted",
+    ]
     result = EnsembleResult.load("e.h5")
     assert [outcome.startswith("interrupted at t = ") for outcome in result.outcome] == [True, True, False]
     assert (result.steps[:2] > 0).all()

@@ -134,7 +134,7 @@ def test_only_what_was_given_is_in_the_request():
             ["--no-tensorboard"],
             "--no-tensorboard is a flag of 'train', 'sweep' and 'both', not of 'simulate'",
         ),
-        ("both", ["--resume", "runs/a"], "--resume is a flag of 'train' and 'simulate', not of 'both'"),
+        ("both", ["--resume", "runs/a"], "--resume is a flag of 'train', 'simulate' and 'ensemble', not of 'both'"),
         ("both", ["--model", "m"], "--model is a flag of 'simulate' and 'ensemble', not of 'both'"),
         ("train", ["first"], "unexpected argument 'first'; see 'aitimestepper train --help'"),
         ("train", ["-x"], "unexpected argument '-x'; see 'aitimestepper train --help'"),

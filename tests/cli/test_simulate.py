@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.builders import untrained
 
 from aitimestepper import Recording
 from aitimestepper.cli.output import print_json
@@ -22,7 +24,8 @@ SUMMARY_KEYS = [
 ]  # fmt: skip
 PROMISE_KEYS = [
     "energy_error_asked", "position_error_asked", "position_error_max", "outside_training",
-    "energy_verdict", "position_verdict",
+    "step_error_asked", "step_error_max", "steps_above",
+    "energy_verdict", "position_verdict", "step_verdict",
 ]  # fmt: skip
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
 FIXED = ["--timestep", "fixed", "--dt", 0.01, "--steps", 20]
@@ -142,7 +145,8 @@ def test_a_path_that_cannot_be_written_to_gives_one_line(call, path):
     call("simulate", "--ic", "kepler", *FIXED, "--output", path).refuses(f"cannot write {path}")
 
 
-def test_ctrl_c_keeps_the_trajectory_up_to_there(start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_keep_the_trajectory_up_to_there(start, number):
     words = ["--ic", "plummer:n=16", "--duration", "1e6", "--timestep", "free-fall", "--eta", "0.01", "--every", "20"]
     process = start("simulate", *words, "--output", "run.h5")
     deadline = time.monotonic() + 60
@@ -151,9 +155,9 @@ def test_ctrl_c_keeps_the_trajectory_up_to_there(start):
     size = Path("run.h5").stat().st_size
     while Path("run.h5").stat().st_size == size and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (128 + number, "")
     # A machine that needs more than ten seconds shows the progress, too.
     assert [line for line in err.splitlines() if not line.startswith("simulated")] == [
         "trajectory in run.h5",
@@ -198,7 +202,7 @@ def test_both_takes_a_table_of_the_file_for_each(call):
         (["--ic", "random:n=3", "--periods", 3], "needs a system with an orbital period"),
         (
             ["--ic", "kepler", "--steps", 3, "--resume", "runs/a"],
-            "--resume is a flag of 'train' and 'simulate', not of 'both'",
+            "--resume is a flag of 'train', 'simulate' and 'ensemble', not of 'both'",
         ),
     ],
 )
@@ -232,3 +236,13 @@ def test_a_plugin_that_fails_or_is_missing_gives_one_line(call):
     words = ["--ic", "figure-eight", "--steps", 9, "--timestep", "free-fall", "--eta", 0.01]
     call("simulate", "--plugin", "broken.py", *words).refuses("the plugin broken.py failed: ZeroDivisionError")
     call("simulate", "--plugin", "nowhere.py", *words).refuses("there is no such file")
+
+
+def test_steps_above_the_threshold_of_own_weights_are_in_the_exit_code(call):
+    model = untrained(Path("own.safetensors"), feature_type="invariant", energy_threshold=1e-6)
+    words = ["--ic", "kepler:e=0.9", "--periods", 1, "--timestep", "learned", "--model", model]
+    assert call("simulate", *words).code == 0
+    answer = call("simulate", *words, "--guard", "off")
+    assert answer.code == 4
+    assert re.search(r"outcome +finished; \d+ of \d+ steps had an energy error above the 1e-06 of one step", answer.out)
+    assert re.search(r"step verdict +exceeded", answer.out)

@@ -77,11 +77,12 @@ def begun(start, *words: str):
     return running, metrics
 
 
-def test_ctrl_c_leaves_a_study_that_goes_on_with_the_same_trial(start, file):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_leave_a_study_that_goes_on_with_the_same_trial(start, file, number):
     running, metrics = begun(start, "--config", str(file))
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, err = running.communicate(timeout=60)
-    assert running.returncode == 130, err
+    assert running.returncode == 128 + number, err
     assert "interrupted; go on with:  aitimestepper sweep --config" in err
     assert not metrics.exists()
     journal = [json.loads(line) for line in Path("runs/search/study.journal").read_text().splitlines()]

@@ -274,7 +274,7 @@ def test_a_bad_file_is_refused(tmp_path, damage):
         with h5py.File(path, "r+") as file:
             if damage == "rows":
                 del file["seed"]
-                file["seed"] = [1, 2, 3]
+                file["seed"] = [1]
             else:
                 file.attrs["format" if damage == "foreign" else "version"] = 99
     with pytest.raises(InputError, match="cannot read the ensemble"):

@@ -15,9 +15,9 @@ import pytest
 
 from aitimestepper import InputError, OutputError, OutputExistsError, Recording
 from aitimestepper.outputs import Reservation
-from aitimestepper.recordings import growing, layout
-from aitimestepper.recordings.growing import Extent
+from aitimestepper.recordings import growing, layout, tables
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.tables import Extent
 from aitimestepper.recordings.writer import RecordingWriter
 
 INFO = RunInfo(mass=np.ones(2), names=("a", "b"), settings={"timestep": "fixed"})
@@ -119,23 +119,23 @@ class _Tape(io.BytesIO):
 
 def test_a_kill_between_any_two_writes_leaves_every_committed_block(tmp_path):
     frames, steps, state = Frames._fields, layout.STEP_DATASETS, np.arange(5.0)
-    with growing.hdf5_file(io.BytesIO(), "w") as file:
+    with tables.hdf5_file(io.BytesIO(), "w") as file:
         like = {"frames": counting_frames(0, 1), "history": StepHistory.none()}
-        growing.create_tables(file, layout.TABLES, like, {"frames": 4, "history": 4})
+        tables.create_tables(file, layout.TABLES, like, {"frames": 4, "history": 4})
         layout.write_rest(file, INFO, {}, state_size=5, state_layout="")
-        growing.append_rows(file, frames, 0, counting_frames(0, 1))
-        growing.commit(file, extent_of(1, 0), layout.values_of(summary_of(1)))
+        tables.append_rows(file, frames, 0, counting_frames(0, 1))
+        tables.commit(file, extent_of(1, 0), layout.values_of(summary_of(1)))
         file.flush()
         created = file.id.get_file_image()
     tape, committed = _Tape(created), {0: 1}
-    with growing.hdf5_file(tape, "r+") as file:
+    with tables.hdf5_file(tape, "r+") as file:
         for number, start in enumerate(range(1, 4 * growing.MAX_CHUNKS - 30, 25)):
-            growing.append_rows(file, frames, start, counting_frames(start, 25))
-            growing.append_rows(file, steps, start - 1, [np.arange(start - 1.0, start + 24.0)] * 3)
+            tables.append_rows(file, frames, start, counting_frames(start, 25))
+            tables.append_rows(file, steps, start - 1, [np.arange(start - 1.0, start + 24.0)] * 3)
             slot = (number + 1) % 2
             file["state"][slot] = state + start + 25
             file.flush()
-            growing.commit(file, extent_of(start + 25, slot), layout.values_of(summary_of(start + 25)))
+            tables.commit(file, extent_of(start + 25, slot), layout.values_of(summary_of(start + 25)))
             committed[len(tape.writes)] = start + 25
     disk, at_least = bytearray(created), 1
     for done, (place, data) in enumerate(tape.writes):

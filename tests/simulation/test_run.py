@@ -22,6 +22,7 @@ from aitimestepper import (
     Recording,
     SimulationError,
     simulate,
+    simulate_ensemble,
 )
 from aitimestepper.cli.main import main
 from aitimestepper.model.reference import FixedStep, FreeFallStep, LearnedStep, reference_steps
@@ -150,6 +151,52 @@ def test_a_run_starts_at_the_time_of_its_initial_state():
 def test_a_lone_body_needs_one_step():
     lone = InitialConditions(np.ones(1), np.zeros((1, 3)), np.zeros((1, 3)))
     assert simulate(Config(timestep="free-fall", eta=0.1, duration=3.0), system=lone).summary.steps == 1
+
+
+STEPS = [
+    {"tolerance": 1e-6},
+    {"tolerance": 1e-6, "integrator": "leapfrog"},
+    {"timestep": "free-fall", "eta": 0.01, "integrator": "ttl"},
+    {"timestep": "aarseth", "eta": 0.01},
+    {"timestep": "fixed", "h": 0.1, "integrator": "ttl"},
+    {"timestep": "fixed", "dt": 0.1},
+]
+
+
+@pytest.mark.parametrize("keys", STEPS)
+def test_bodies_that_attract_no_other_move_uniformly(keys):
+    position, velocity = np.array([[0.92, 0.0], [1.0, 2.0]]), np.array([[0.0, 0.5], [-1.0, 0.25]])
+    light = InitialConditions(np.zeros(2), position, velocity)
+    run = simulate(Config(**keys, duration=60.0, samples=3), system=light)
+    np.testing.assert_allclose(run.position, position + run.time[:, None, None] * velocity, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(run.velocity, np.broadcast_to(velocity, (4, 2, 2)))
+    np.testing.assert_array_equal(run.time, [0.0, 20.0, 40.0, 60.0])
+    summary = run.summary
+    assert (summary.outcome, summary.energy_error_max, summary.energy_initial) == ("finished", 0.0, 0.0)
+    assert (summary.energy_verdict, summary.position_verdict) == (("kept",) * 2 if "tolerance" in keys else (None,) * 2)
+
+
+@pytest.mark.parametrize("keys", STEPS)
+def test_one_body_stays_in_its_own_frame(tmp_path, keys):
+    (tmp_path / "one.csv").write_text("0.92,0,0,0.5,0\n")
+    config = Config(ic=str(tmp_path / "one.csv"), duration=60.0, **keys)
+    run = simulate(config)
+    assert run.time[-1] == 60.0
+    assert not run.position.any()
+    assert simulate_ensemble(config.replace(count=1)).outcome == ("finished",)
+
+
+def test_a_step_of_free_bodies_is_at_most_dt_max():
+    light = InitialConditions(np.zeros(2), np.eye(2), np.eye(2))
+    assert simulate(Config(tolerance=1e-6, duration=1.0, dt_max=0.125), system=light).summary.steps == 8
+
+
+def test_no_criterion_knows_a_step_of_free_bodies_in_an_external_field():
+    light = InitialConditions(np.zeros(2), np.eye(2), np.zeros((2, 2)))
+    keys = {"external_field_mass": 1.0, "external_field_position": (10.0, 0.0), "duration": 30.0}
+    with pytest.raises(InputError, match="nothing says which steps their external field needs"):
+        simulate(Config(tolerance=1e-6, **keys), system=light)
+    assert simulate(Config(timestep="fixed", dt=0.1, **keys), system=light).summary.steps == 300
 
 
 def test_simulations_run_in_double_precision_and_do_not_take_another():

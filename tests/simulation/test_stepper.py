@@ -121,7 +121,7 @@ def test_softening_lengthens_the_step_of_an_encounter(stepper):
         (BODIES, {"G": 0.0}, "G = 0"),
         (BODIES, {"softening": -1.0}, "softening = -1"),
         ((STATE.mass[:3], STATE.position, STATE.velocity), {}, "one mass for each body"),
-        ((0.0 * STATE.mass, STATE.position, STATE.velocity), {}, "at least one mass must be > 0"),
+        ((0.0 * STATE.mass, STATE.position, STATE.velocity), {}, "needs two bodies"),
         ((STATE.mass, 0.0 * STATE.position, STATE.velocity), {}, "initial energy is|at one point"),
     ],
 )

@@ -138,6 +138,38 @@ def test_the_same_seed_gives_the_same_trials_in_one_go_and_in_two():
     assert [trial.score for trial in whole.trials] == [trial.score for trial in again.trials]
 
 
+WIDE = {**SPACE, "hidden_dims": [[8], [16], [8, 8]], "replay_batch_size": {"low": 8, "high": 512}}
+
+
+def tried(shared: SharedStudy) -> list[tuple[str, dict, dict, object]]:
+    """Go on to the end with a stand-in for the training; what has been tried, and what came of it."""
+    while (taken := shared.next_trial()) is not None:
+        trial, found = taken
+        for epoch in (1, 2):
+            trial.report(score := found["lr"] * epoch * len(found.get("hidden_dims", [8])), epoch)
+            if trial.should_prune():
+                shared.end(trial, "PRUNED", reason="fell behind")
+                break
+        else:
+            shared.end(trial, "COMPLETE", score)
+    return [(t.state.name, t.params, t.intermediate_values, t.value) for t in shared.finished()]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_a_study_cut_between_any_two_lines_of_its_journal_goes_on_as_if_it_had_not_been(sampler):
+    grid = {"lr": [3e-3, 1e-3, 1e-2], "hidden_dims": [[8], [8, 8]]}
+    search = settings(trials=5, startup=2, sampler=sampler, warmup_epochs=1, space=grid if sampler == "grid" else WIDE)
+    config = Config(**{key: value for key, value in SHORT.items() if key != "hidden_dims"})
+    whole = tried(opened(config, search, "whole"))
+    assert {state for state, *_ in whole} == {"COMPLETE", "PRUNED"}
+    lines = Path("runs/whole/study.journal").read_text().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        cut = Path("runs", f"{count}")
+        cut.mkdir()
+        (cut / "study.journal").write_text("".join(lines[:count]))
+        assert tried(opened(config, search, cut.name)) == whole, lines[count - 1]
+
+
 def test_a_study_with_other_settings_is_refused_and_names_them():
     config = Config(**SHORT)
     sweep(config, settings(trials=1))
@@ -176,8 +208,8 @@ def test_a_metric_of_the_file_and_one_that_is_not_there():
         sweep(config.replace(save_name="b"), settings(metric="mean_retrain", direction="minimize"))
 
 
-def opened(config: Config, search: SweepSettings) -> SharedStudy:
-    directory = Path("runs/search")
+def opened(config: Config, search: SweepSettings, name: str = "search") -> SharedStudy:
+    directory = Path("runs", name)
     directory.mkdir(parents=True, exist_ok=True)
     return SharedStudy(directory, config, search, search.dimensions(config))
 

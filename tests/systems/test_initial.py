@@ -72,6 +72,13 @@ def test_gravity_changes_velocities_and_times_so_that_the_orbit_stays():
     assert system.with_gravity(1.0) is system
 
 
+def test_bodies_without_mass_stay_where_they_are():
+    system = InitialConditions([0.0, 0.0], POSITION, VELOCITY)
+    np.testing.assert_array_equal(system.position, POSITION)
+    np.testing.assert_array_equal(system.velocity, VELOCITY)
+    assert system.is_free
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -79,7 +86,9 @@ def test_gravity_changes_velocities_and_times_so_that_the_orbit_stays():
         ({"mass": []}, r"mass must have shape \(N,\) with N >= 1"),
         ({"mass": [1.0]}, "one mass for each body: 1 for 2 bodies"),
         ({"mass": [1.0, -2.0]}, r"mass of body 1 \(counting from 0\) must be >= 0, got -2"),
-        ({"mass": [0.0, 0.0]}, "at least one mass must be > 0"),
+        ({"names": ("Sun", "Sun")}, "no two alike, got 'Sun' twice"),
+        ({"names": ("Sun", "Ear\nth")}, "names must be printable"),
+        ({"softening": -1.0}, "softening must be >= 0"),
         ({"mass": [1.0, np.nan]}, "mass of body 1 .* must be finite"),
         ({"mass": ["a", "b"]}, "mass must be a rectangular array of real numbers"),
         ({"position": [[0, 0], [np.inf, 0]]}, "position of body 1 .* must be finite"),

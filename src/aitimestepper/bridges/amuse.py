@@ -118,7 +118,7 @@ class Gravity:
         self.model_time = end_time
 
     def _advance(self, numbers: _Numbers, duration: float, progress: Callable[[float], None] | None) -> None:
-        weight = numbers.mass / numbers.mass.sum()
+        weight = numbers.mass / (numbers.mass.sum() or 1.0)  # without mass, the run is about the origin
         centre, drift = weight @ numbers.position, weight @ numbers.velocity
         config = Config(duration=duration, tolerance=self.tolerance, G=numbers.G, softening=numbers.softening)
         system = InitialConditions(numbers.mass, numbers.position, numbers.velocity)

@@ -51,7 +51,7 @@ COMMANDS = {
         "simulate a system with fixed, classical or learned steps", _SIMULATE, ("config", "resume", "plugin")
     ),
     "ensemble": Subcommand(
-        "simulate many systems side by side, on all cores", fields_of("ensemble"), ("config", "plugin")
+        "simulate many systems side by side, on all cores", fields_of("ensemble"), ("config", "resume", "plugin")
     ),
     "compare": Subcommand(
         "compare step criteria and integrators at equal force evaluations", fields_of("compare"), ("config", "plugin")
@@ -65,7 +65,7 @@ COMMANDS = {
         ("output", "list"),
     ),
     "plot": Subcommand("draw a run, several runs, a training or a comparison", _some("overwrite")),
-    "movie": Subcommand("make a movie of a run", _some("overwrite")),
+    "movie": Subcommand("make a movie of a run, or of a training", _some("overwrite")),
     "report": Subcommand(
         "write a page about runs, a training or a comparison, which opens in a browser", _some("overwrite")
     ),
@@ -84,7 +84,7 @@ class OwnFlag(NamedTuple):
 
 OWN_FLAGS = {
     "config": OwnFlag("TOML file with keys; flags go over what it says", "F.toml"),
-    "resume": OwnFlag("go on with a stopped run: a run directory (train) or a recording (simulate)", "PATH"),
+    "resume": OwnFlag("go on with what was stopped: a run directory (train), a recording or an ensemble", "PATH"),
     "plugin": OwnFlag("Python file to run first, which registers criteria of your own", "F.py"),
     "trials": OwnFlag("trials of the whole study, whoever carries them out", "N"),
     "timeout": OwnFlag("seconds after which this process begins no more trials", "X"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from aitimestepper.cli.commands import flag_of
 from aitimestepper.cli.parser import Parsed
 from aitimestepper.config.reading import read_config
 from aitimestepper.config.schema import Config
@@ -21,6 +23,21 @@ def configured(command: Command, parsed: Parsed) -> Config:
     """
     run_plugin(parsed.own)
     return read_config(parsed.own.get("config"), command, parsed.keys)
+
+
+def changes_beside_resume(parsed: Parsed, allowed: Collection[str]) -> Config:
+    """What may differ from the run that is gone on with; the user's own criteria are registered before that.
+
+    Raises:
+        InputError: something else is given too; the plugin is missing or fails.
+    """
+    run_plugin(parsed.own)
+    wishes = {key: value for key, value in parsed.keys.items() if key != "json"}
+    others = sorted(flag_of(key) for key in wishes.keys() - set(allowed)) + ["--config"] * ("config" in parsed.own)
+    if others:
+        known = ", ".join(map(flag_of, (*allowed, "json")))
+        raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {known}")
+    return Config(**wishes)
 
 
 def run_plugin(own: dict[str, Any]) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from aitimestepper.cli.configuration import configured
+from aitimestepper.cli.configuration import changes_beside_resume, configured
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.output import note, print_json, print_table
-from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import RunError
 from aitimestepper.outputs import spelled
 
 if TYPE_CHECKING:
+    from aitimestepper.ensembles.request import Progress
     from aitimestepper.ensembles.result import EnsembleResult, Failure
 
 MOST_FAILURES_SHOWN = 5
@@ -32,6 +34,7 @@ examples:
 The members are drawn with the seeds seed, seed + 1, ...; a member is bit for
 bit what `simulate` makes of its seed. The exit code is 3 if one of them fails;
 the others are kept. The workers of --scheduler need this package, no files.
+Members are written as they end: --resume goes on after Ctrl-C or a kill.
 """
 
 
@@ -42,36 +45,54 @@ def parser() -> CommandParser:
         "         (--duration T | --periods P | --steps N)\n"
         "         --timestep (fixed --dt X | CRITERION --eta X | learned --model PATH)\n"
         "         [--threads N | --scheduler ADDRESS] [--config F.toml]\n"
-        "         [--output F.h5] [--json] [flags]"
+        "         [--output F.h5] [--json] [flags]\n"
+        "       %(prog)s --resume F.h5 [--threads N | --scheduler ADDRESS]"
     )
     return CommandParser("ensemble", usage=usage, epilog=_EXAMPLES)
 
 
 def run(words: Sequence[str]) -> int:
     """Carry out `aitimestepper ensemble ...`; returns the exit code."""
-    config = configured("ensemble", parser().parse(words))
-    result = _watched(config)
-    if config.json_summary:
+    parsed = parser().parse(words)
+    if "resume" in parsed.own:
+        output, in_json, result = parsed.own["resume"], parsed.json, _resumed(parsed)
+    else:
+        config = configured("ensemble", parsed)
+        output, in_json, result = config.output, config.json_summary, _simulated(config)
+    if in_json:
         print_json(_numbers(result))
     else:
         _print(result)
-    if config.output is not None:
-        note(f"ensemble in {config.output}")
+    if output is not None:
+        note(f"ensemble in {output}")
     failures = result.failures
     if failures:
         raise RunError(f"{len(failures)} of {len(result)} members failed; the first: {_line(failures[0])}")
     return SUCCESS
 
 
-def _watched(config: Config) -> EnsembleResult:
+def _simulated(config: Config) -> EnsembleResult:
     from aitimestepper.ensembles.ensemble import simulate_ensemble
 
+    return _watched(lambda progress: simulate_ensemble(config, progress=progress), config.output)
+
+
+def _resumed(parsed: Parsed) -> EnsembleResult:
+    """Go on with the members that are missing in a file."""
+    from aitimestepper.ensembles.ensemble import RESUMABLE, resume_ensemble
+
+    path, wishes = parsed.own["resume"], changes_beside_resume(parsed, RESUMABLE)
+    return _watched(lambda progress: resume_ensemble(path, changes=wishes, progress=progress), path)
+
+
+def _watched(run: Callable[[Progress], EnsembleResult], output: str | None) -> EnsembleResult:
     try:
         with simulation_progress() as progress:
-            return simulate_ensemble(config, progress=progress)
+            return run(progress)
     except KeyboardInterrupt:
-        if config.output is not None:
-            note(f"what was done is in {config.output}")
+        if output is not None:
+            note(f"what was done is in {output}")
+            note(f"go on with:     aitimestepper ensemble --resume {shlex.quote(output)}")
         raise
 
 

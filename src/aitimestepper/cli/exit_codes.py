@@ -8,4 +8,4 @@ RUN_FAILED = 3
 EXCEEDED = 4
 """The run came to its end, and did not keep what was asked of it; the result says what."""
 INTERRUPTED = 130
-"""Ctrl-C: 128 and the number of its signal, as shells have it."""
+"""Ctrl-C: 128 and the number of its signal, as shells have it; of SIGTERM `main` makes 143."""

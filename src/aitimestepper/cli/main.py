@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.cli.exit_codes import BAD_INPUT, INTERRUPTED, RUN_FAILED, SUCCESS
+from aitimestepper.cli.interrupt import heard
 from aitimestepper.cli.parser import top_parser
 from aitimestepper.errors import InputError, RunError
 from aitimestepper.names import nearest
@@ -36,19 +37,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     0 is success, 2 a request that cannot be carried out, 3 a run that failed, 4 one that did not keep what was asked of
-    it, 130 an interruption. An error that nobody foresaw keeps its traceback.
+    it, 130 an interruption by Ctrl-C and 143 one by SIGTERM. An error that nobody foresaw keeps its traceback.
     """
     _prepare_streams()
     usual = gc.get_threshold()
     gc.set_threshold(*_SELDOM)
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with heard:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         return _complain(error, BAD_INPUT)
     except RunError as error:
         return _complain(error, RUN_FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+        return _complain("interrupted", heard.exit_code())
     except OSError as error:
         if error.errno not in _SURROUNDINGS:
             raise
@@ -79,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit as leaving:  # as argparse does after --help and --version
         code = int(leaving.code or SUCCESS)
     sys.stdout.flush()  # here, where a full disk is still answered with a line
-    return code
+    return heard.exit_code() if code == INTERRUPTED else code
 
 
 def _run_command(words: list[str]) -> int:

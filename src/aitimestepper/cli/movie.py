@@ -1,10 +1,11 @@
-"""`aitimestepper movie`: a movie of a run."""
+"""`aitimestepper movie`: a movie of a run, or of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from aitimestepper.cli.commands import flag_of
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.output import default_output, note
 from aitimestepper.cli.parser import CommandParser
@@ -20,19 +21,24 @@ examples:
   aitimestepper movie run.h5 --seconds 20 --trail 3 --dim 2 --output plane.mp4
   aitimestepper movie run.h5 --size 1920 1080 --fps 60 --title "Three bodies"
   aitimestepper movie run.h5 --output small.gif --size 480 360 --fps 15
+  aitimestepper movie runs/first
 
 Frames lie at equal intervals of simulated time, whatever the steps were;
 between two recorded states a body follows the cubic through their positions
 and velocities. A run that keeps few states of each revolution looks angular:
 record it with `simulate --every 1` or `--samples N`.
+
+Of a training the movie shows the steps over its orbits, epoch after epoch.
 """
 
 
 def parser() -> CommandParser:
     """What may stand behind `aitimestepper movie`."""
-    made = CommandParser("movie", usage="RUN.h5 [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
-    made.add_argument("path", metavar="RUN.h5", help="the recording of a run")
-    made.add_argument("--output", metavar="FILE", help="movie, .mp4 or .gif (default: RUN.mp4; without ffmpeg RUN.gif)")
+    made = CommandParser("movie", usage="PATH [--output F.mp4|F.gif] [flags]", epilog=_EXAMPLES)
+    made.add_argument("path", metavar="PATH", help="the recording of a run, or the run directory of a training")
+    made.add_argument(
+        "--output", metavar="FILE", help="movie, .mp4 or .gif (default: beside PATH; .gif without ffmpeg)"
+    )
     made.add_argument("--fps", type=float, metavar="X", help="frames for each second (default: 30)")
     made.add_argument("--seconds", type=float, metavar="X", help="length of the movie (default: 10)")
     made.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
@@ -62,13 +68,18 @@ def _default_output(path: str) -> str:
 def _movie(path: str, output: str, options: dict[str, Any]) -> None:
     from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.movie import movie
-    from aitimestepper.views.sources import read_source
+    from aitimestepper.views.sources import Training, read_source
 
-    recording = read_source(path).content
-    if not isinstance(recording, Recording):
-        raise InputError(f"{path} is no recording of a run, which a movie needs; simulate --output writes one")
     if "size" in options:
         options["size"] = tuple(options["size"])
+    recording = read_source(path).content
+    if isinstance(recording, Training):
+        _of_training(path, output, options)
+        return
+    if not isinstance(recording, Recording):
+        raise InputError(
+            f"{path} is no recording of a run, which simulate --output writes, nor the run directory of a training"
+        )
     with simulation_progress("drawing", "drawn") as progress:
         shown = movie(recording, output, progress=progress, **options)
     if shown.cut > WORTH_SAYING:
@@ -76,3 +87,13 @@ def _movie(path: str, output: str, options: dict[str, Any]) -> None:
             f"in {100 * shown.cut:.0f} % of the intervals between recorded states a body turns too far for its path to "
             "be known, and goes straight: record more states with simulate --every 1 or --samples N"
         )
+
+
+def _of_training(path: str, output: str, options: dict[str, Any]) -> None:
+    from aitimestepper.views.orbit_steps import orbit_steps_movie
+
+    idle = [flag_of(name) for name in ("trail", "dim") if name in options]
+    if idle:
+        raise InputError(f"{', '.join(idle)} can stand beside a recording only, and {path} is a training")
+    with simulation_progress("drawing", "drawn") as progress:
+        orbit_steps_movie(path, output, progress=progress, **options)

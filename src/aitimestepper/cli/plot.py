@@ -12,6 +12,7 @@ from aitimestepper.cli.output import default_output
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.comparison.result import Comparison
 from aitimestepper.errors import InputError
+from aitimestepper.names import STEPS_FILE
 
 if TYPE_CHECKING:
     from aitimestepper.views.sources import Source
@@ -22,12 +23,14 @@ examples:
   aitimestepper plot run.h5 --output orbit.pdf --length-unit au --time-unit yr
   aitimestepper plot fixed.h5 learned.h5 --output both.svg
   aitimestepper plot runs/first
+  aitimestepper plot runs/first/steps.jsonl --output steps.pdf
   aitimestepper plot work.json --title "Equal cost"
 
 A recording: orbits in the x-y plane (and in space, if the run has three
 dimensions), step, energy error and error of the angular momentum over time.
 Several recordings: the same of all in one figure, without space and angular
-momentum. The run directory of a training: its metrics. What compare --output
+momentum. The run directory of a training: its metrics. The steps.jsonl in it:
+steps over the orbit and their errors, after some epochs. What compare --output
 wrote: errors against force evaluations.
 """
 
@@ -92,6 +95,10 @@ def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Call
         from aitimestepper.views.work_precision import plot_work_precision
 
         return lambda output, overwrite: plot_work_precision(content, output, overwrite=overwrite, **options)
+    if path.name == STEPS_FILE:
+        from aitimestepper.views.orbit_steps import plot_orbit_steps
+
+        return lambda output, overwrite: plot_orbit_steps(path, output, overwrite=overwrite, **options)
     from aitimestepper.views.plots import plot_training
 
     return lambda output, overwrite: plot_training(path, output, overwrite=overwrite, **options)

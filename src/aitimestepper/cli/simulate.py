@@ -6,14 +6,12 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from aitimestepper.cli.commands import flag_of
-from aitimestepper.cli.configuration import configured, run_plugin
+from aitimestepper.cli.configuration import changes_beside_resume, configured
 from aitimestepper.cli.exit_codes import EXCEEDED, SUCCESS
 from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
-from aitimestepper.errors import InputError
 from aitimestepper.outputs import spelled
 from aitimestepper.systems.archives import is_archive
 
@@ -64,14 +62,8 @@ def _resume(parsed: Parsed) -> int:
     """Go on with a recording, to its own end or another."""
     from aitimestepper.simulation.run import RESUMABLE, resume_in_output
 
-    run_plugin(parsed.own)
-    path = parsed.own["resume"]
-    wishes = {key: value for key, value in parsed.keys.items() if key != "json"}
-    others = sorted(flag_of(key) for key in wishes.keys() - set(RESUMABLE)) + ["--config"] * ("config" in parsed.own)
-    if others:
-        allowed = ", ".join(map(flag_of, (*RESUMABLE, "json")))
-        raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {allowed}")
-    return _watched(lambda progress: resume_in_output(path, Config(**wishes), progress), path, in_json=parsed.json)
+    path, wishes = parsed.own["resume"], changes_beside_resume(parsed, RESUMABLE)
+    return _watched(lambda progress: resume_in_output(path, wishes, progress), path, in_json=parsed.json)
 
 
 def simulate_and_report(config: Config) -> int:

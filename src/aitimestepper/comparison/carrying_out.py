@@ -38,7 +38,7 @@ def compare_on(
             rows.append(_row(case.name, method, budget, reference))
             done()
     about = None if reference is None else reference.about
-    return SystemComparison(case.name, case.system.n_bodies, case.duration, about, tuple(rows))
+    return SystemComparison(case.name, case.system.n_bodies, case.direction * case.duration, about, tuple(rows))
 
 
 def _row(name: str, runs: Runs, budget: int, reference: ReferenceRun | None) -> Row:

@@ -14,7 +14,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
 from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of, with_softening
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.weights.file import read_model
+from aitimestepper.weights.file import ModelFile, read_model
 
 _COMMON = ("G", "softening", "external_field_mass", "external_field_position", "seed")
 """Keys that every run of a comparison has."""
@@ -49,7 +49,7 @@ def compare(
         check_output(config.output, config.overwrite)
     base = Config(**{key: value for key, value in config.explicit().items() if key in _COMMON})
     tally, weights = _Tally(progress), cache(read_model)
-    cases = [Case(*one, tally.show, weights) for one in _systems(config, base, systems)]
+    cases = [_case(one, tally.show, weights) for one in _systems(config, base, systems)]
     runs = [[runs_of(method, case) for method in methods] for case in cases]
     for one in (run for of_case in runs for run in of_case):
         one.check()
@@ -57,6 +57,17 @@ def compare(
     return Comparison(
         tuple(compare_on(case, of_case, budgets, tally.done) for case, of_case in zip(cases, runs, strict=True))
     )
+
+
+def _case(
+    one: tuple[str, Config, InitialConditions, float],
+    show: Callable[[], None],
+    weights: Callable[[str | None], ModelFile],
+) -> Case:
+    name, config, system, duration = one
+    if duration > 0:
+        return Case(name, config, system, duration, show, weights)
+    return Case(name, config, system.turned, -duration, show, weights, direction=-1.0)
 
 
 class _Tally:

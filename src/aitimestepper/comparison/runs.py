@@ -26,6 +26,7 @@ class Case(NamedTuple):
         duration: of every run.
         show: called several times a second while a run goes on; may raise to end everything.
         read_model: the weights of a path, None for those of the package; a comparison reads each file once.
+        direction: of time: -1 for runs that go back, whose system and duration are turned round here.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     duration: float
     show: Callable[[], None] = lambda: None
     read_model: Callable[[str | None], ModelFile] = read_model
+    direction: float = 1.0
 
     @property
     def end_time(self) -> float:

@@ -131,8 +131,8 @@ class SimulationKeys(KeyGroup):
     """Length of the run"""
 
     commands = _REPORT
-    duration: float | None = Field(None, gt=0, description="time to simulate")
-    periods: float | None = Field(None, gt=0, description="orbital periods to simulate")
+    duration: float | None = Field(None, description="time to simulate, not 0; below 0 the run goes back in time")
+    periods: float | None = Field(None, description="orbital periods to simulate, likewise")
     steps: int | None = Field(None, ge=1, description="steps to simulate")
 
 
@@ -157,6 +157,12 @@ class FrameKeys(KeyGroup):
     )
     samples: int | None = Field(
         None, ge=1, description="keep N states at exactly equal intervals of time, at a few more force evaluations"
+    )
+    times: str | None = Field(
+        None,
+        description="file with times at which a state is kept, exactly: one a line, or a .npy; the run ends with the "
+        "last one unless a length is set",
+        json_schema_extra={"metavar": "FILE"},
     )
     step_history: bool = Field(False, description="keep time, step and energy of every step too")
 

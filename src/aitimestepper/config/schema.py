@@ -115,7 +115,9 @@ def _conflicts(config: Config) -> Iterable[str]:
     drawn = {
         name
         for name, field in trainings.TrainingSystemKeys.model_fields.items()
-        if name != "stop_at_period" and getattr(config, name) != field.default
+        if name != "stop_at_period"
+        and getattr(config, name) != field.default
+        and (name, getattr(config, name)) != ("num_orbits", 1)  # a system that is named is one
     }
     if config.ic is not None and drawn:
         yield f"ic = {config.ic!r} names the system, so {', '.join(sorted(drawn))} cannot be set beside it"
@@ -127,8 +129,12 @@ def _simulation_conflicts(config: Config) -> Iterable[str]:
         yield f"timestep = {config.timestep!r} is none of {', '.join(known)}{nearest(config.timestep, known)}"
     if config.dt_min is not None and config.dt_max is not None and config.dt_min > config.dt_max:
         yield f"dt_min = {config.dt_min:g} must be <= dt_max = {config.dt_max:g}"
-    if config.every is not None and config.samples is not None:
-        yield "every and samples are two ways to choose the states that are kept: set one of them"
+    kept = [name for name in ("every", "samples", "times") if getattr(config, name) is not None]
+    if len(kept) > 1:
+        yield f"{' and '.join(kept)} are {len(kept)} ways to choose the states that are kept: set one of them"
+    for name in ("duration", "periods"):
+        if getattr(config, name) == 0:
+            yield f"{name} = 0 is not allowed: it should be above 0, or below 0 to go back in time"
     if config.omega != "pair-norm" and "omega_q" in config.model_fields_set:
         yield f"omega_q does nothing with omega = {config.omega}"
     if config.omega == "log-h" and "omega_weight" in config.model_fields_set:

@@ -65,6 +65,9 @@ class PartTwoKeys(KeyGroup):
 
     commands = _TRAIN
     replay_steps: int = Field(1000, ge=0, description="most iterations of Part 2 in an epoch; 0 turns it off")
+    replay_patience: int | None = Field(  # 50: fewest iterations on 8 orbits, see docs/training.md
+        50, ge=0, description="iterations of Part 2 in which its loss must fall by a hundredth; none or 0: no limit"
+    )
     replay_batch_size: int = Field(512, ge=1, description="accepted states in a minibatch")
     min_replay_size: int = Field(2, ge=1, description="accepted states below which Part 2 is skipped")
     replay_capacity: int = Field(10_000, ge=1, description="accepted states kept over the epochs, oldest out")
@@ -147,6 +150,9 @@ class RecordKeys(KeyGroup):
     runs_dir: str = Field("runs", min_length=1, description="directory of all run directories")
     log_every: int = Field(1, ge=1, description="epochs between two records of the metrics")
     checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints; the last is always kept")
+    keep_checkpoints: int = Field(
+        1, ge=1, description="newest checkpoints to keep; above 1 each in a directory of its own, checkpoints/epoch-N"
+    )
     tensorboard: bool = Field(True, description="write TensorBoard events")
     wandb: bool = Field(False, description="log to Weights & Biases")
     wandb_project: str = Field("aitimestepper", min_length=1, description="W&B project")

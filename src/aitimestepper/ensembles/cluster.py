@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from aitimestepper._version import __version__
 from aitimestepper.config.own_criteria import criterion_named, register_criterion
 from aitimestepper.config.schema import Config
+from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
-from aitimestepper.ensembles.result import MemberResult
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.simulation.request import Settings

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from aitimestepper.config.schema import Config
-from aitimestepper.cores import available_cores
-from aitimestepper.ensembles.cluster import integrate_on_cluster
-from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, never_begun
-from aitimestepper.ensembles.result import NO_SEED, EnsembleResult, MemberResult
+from aitimestepper.ensembles.carrying_out import Keeper, carry_out
+from aitimestepper.ensembles.file import check_resumable, read_ensemble
+from aitimestepper.ensembles.members import NO_SEED
+from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, origin_of
+from aitimestepper.ensembles.result import EnsembleResult, result_of
 from aitimestepper.errors import InputError
-from aitimestepper.outputs import check_hdf5_name, check_output
+from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
+from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.simulation.request import request_of, settings_of, with_softening
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 
-_ONE_RUN_ONLY = ("every", "samples", "step_history")
+_ONE_RUN_ONLY = ("every", "samples", "times", "step_history")
 _LARGEST_SEED = 2**63 - 1
+
+RESUMABLE = ("threads", "scheduler")
+"""Settings that may be given anew to an ensemble that goes on."""
 
 
 def simulate_ensemble(
@@ -33,36 +39,63 @@ def simulate_ensemble(
     Args:
         config: as for `simulate`; `count` systems are drawn from `ic` with the seeds seed, seed + 1, ... (a seed in
             `ic` itself goes over `seed`). They are integrated by `threads` threads, or by the Dask workers of
-            `scheduler`. The result is written to `output`, if given.
+            `scheduler`. The result is written to `output`, if given, as the members end.
         systems: the bodies, of any number and dimension, in place of `ic` and `count`.
         progress: called ten times a second or more often with the part that is done, 0 to 1.
 
     Raises:
         InputError: the request cannot be carried out, or all members were refused before their first step.
-        KeyboardInterrupt: Ctrl-C; what was done is in `output`.
+        KeyboardInterrupt: Ctrl-C; what was done is in `output`, from where `resume_ensemble` goes on.
     """
-    request, members = _request(config, systems)
-    show = progress or (lambda fraction: None)
-    began = time.perf_counter()
-    done: dict[int, MemberResult] = {}
-    try:
-        show(0.0)
-        if config.scheduler is not None:
-            integrate_on_cluster(config.scheduler, request, members, done, show)
-        else:
-            from aitimestepper.ensembles.threads import integrate_in_threads
-
-            integrate_in_threads(config.threads or available_cores(), request, members, done, show)
-    except KeyboardInterrupt:
-        if config.output is not None and done:
-            _result(request.settings.config, members, done, began).save(config.output, config.overwrite)
-        raise
-    _check_some_began(done)
-    result = _result(request.settings.config, members, done, began)
     if config.output is not None:
-        result.save(config.output, config.overwrite)
-    show(1.0)
-    return result
+        check_output(config.output, config.overwrite)
+        check_hdf5_name(config.output)
+    request, members = _request(config, systems)
+    if config.output is None:
+        return carry_out(request, members, Keeper(None, request, members), progress)
+    with Reservation(config.output, config.overwrite) as output:
+        return carry_out(request, members, Keeper(output, request, members), progress)
+
+
+def resume_ensemble(
+    path: Path | str,
+    systems: Sequence[InitialConditions] | None = None,
+    changes: Config | None = None,
+    progress: Progress | None = None,
+) -> EnsembleResult:
+    """Go on with an ensemble that was stopped or killed: members that have ended stay, the others are integrated.
+
+    The file ends with the same bits as that of an ensemble that was never stopped, wall seconds apart.
+
+    Args:
+        path: its file.
+        systems: the bodies, if they were passed then.
+        changes: other `threads` or another `scheduler`; nothing else.
+        progress: as for `simulate_ensemble`.
+
+    Raises:
+        InputError: the file is no ensemble, or cannot go on; another process is writing it; weights or bodies are
+            others than those that it began with.
+        KeyboardInterrupt: as for `simulate_ensemble`.
+    """
+    check_resumable(path, read_ensemble(path))  # what cannot go on is not touched
+    with Reservation.of_existing(path) as output:
+        stored = read_ensemble(path)
+        if stored.outcome == FINISHED:
+            return result_of(stored)
+        request, members = _request(_changed(stored.info.settings, changes), systems)
+        if stored.info.origin != origin_of(request, members):
+            raise InputError(f"the weights or the bodies are not those that {path} began with")
+        return carry_out(request, members, Keeper(output, request, members, stored), progress)
+
+
+def _changed(settings: Mapping[str, Any], changes: Config | None) -> Config:
+    """The settings of an ensemble, with other hands to carry it out."""
+    wishes = {} if changes is None else changes.explicit()
+    if set(wishes) - set(RESUMABLE) or len(wishes) > 1:
+        raise InputError(f"beside resume may stand one of {', '.join(RESUMABLE)}, got {', '.join(wishes)}")
+    kept = {key: value for key, value in settings.items() if not wishes or key not in RESUMABLE}
+    return Config(**kept | wishes)
 
 
 def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tuple[EnsembleRequest, list[Member]]:
@@ -88,9 +121,6 @@ def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tup
 
 
 def _check_settings(config: Config) -> None:
-    if config.output is not None:
-        check_output(config.output, config.overwrite)
-        check_hdf5_name(config.output)
     for name in _ONE_RUN_ONLY:
         if getattr(config, name):
             raise InputError(f"{name} does nothing in an ensemble, which keeps no trajectories: leave it out")
@@ -111,20 +141,3 @@ def _drawn(config: Config) -> tuple[str, int | None]:
     if first is not None and first + config.count - 1 > _LARGEST_SEED:
         raise InputError(f"the seeds from {first} on do not reach for {config.count} members: choose a smaller one")
     return spec, first
-
-
-def _result(config: Config, members: Sequence[Member], done: dict[int, MemberResult], began: float) -> EnsembleResult:
-    missing = (member for member in members if member.index not in done)
-    results = [*done.values(), *(never_begun(member, "interrupted before its first step") for member in missing)]
-    return EnsembleResult.of(
-        results,
-        G=config.G,
-        softening=config.softening,
-        wall_seconds=time.perf_counter() - began,
-        settings=config.explicit(),
-    )
-
-
-def _check_some_began(done: dict[int, MemberResult]) -> None:
-    if all(result.summary is None for result in done.values()):
-        raise InputError(done[min(done)].outcome)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
 
-from aitimestepper.ensembles.result import MemberResult
+from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions
@@ -54,6 +55,17 @@ class EnsembleRequest(NamedTuple):
         assert self.spec is not None
         config = self.settings.config
         return initial_conditions(self.spec, G=config.G, softening=config.given("softening"), seed=max(member.seed, 0))
+
+
+def origin_of(request: EnsembleRequest, members: Sequence[Member]) -> dict[str, str]:
+    """What an ensemble must find again to go on: its weights, and the bodies that are given or drawn first."""
+    digest = sha256()
+    for member in members if request.spec is None else members[:1]:
+        system = request.system_of(member)
+        for array in (system.mass, system.position, system.velocity):
+            digest.update(repr(array.shape).encode() + array.tobytes())
+    model = request.settings.model
+    return {"model": "" if model is None else model.digest, "bodies": digest.hexdigest()}
 
 
 class Watch:

@@ -2,62 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aitimestepper._version import __version__
 from aitimestepper.arrays import Floats
-from aitimestepper.errors import InputError
-from aitimestepper.hdf5 import DAMAGED, Content, opened
-from aitimestepper.outputs import check_output, write_atomically
-from aitimestepper.recordings.layout import check_format
-from aitimestepper.recordings.parts import FINISHED, Summary
-
-FORMAT = "aitimestepper-ensemble"
-VERSION = 1
-
-NO_SEED = -1
-"""The seed of a member that was not drawn."""
-
-COUNTS = ("steps", "force_evaluations", "rejected_steps")
-NUMBERS = (
-    *("time", "energy_initial", "energy_final", "energy_error_max", "energy_error_final"),
-    *("momentum_residual", "angular_momentum_residual"),
+from aitimestepper.ensembles.file import (
+    INTERRUPTED,
+    EnsembleInfo,
+    EnsembleWriter,
+    StoredEnsemble,
+    read_ensemble,
+    summary_in,
 )
+from aitimestepper.ensembles.members import COUNTS, NO_SEED, NUMBERS, MemberResult
+from aitimestepper.outputs import Reservation
+from aitimestepper.recordings.parts import FINISHED
 
-_ATTRIBUTES = ("G", "softening", "wall_seconds")
-_DIMS = 3
+NOT_ON_FILE = "unfinished: the ensemble was ended from outside before the result of this member was on file"
+"""The outcome of a member that is missing in the file of an ensemble which goes on, or was killed."""
 
-
-@dataclass(frozen=True, eq=False)
-class MemberResult:
-    """What came of one member.
-
-    Attributes:
-        index: which one.
-        seed: that it was drawn with; NO_SEED if it was not drawn.
-        outcome: 'finished', or a sentence that says why not.
-        summary: None if it never began.
-        mass: (N,), without bodies if there were none.
-        position, velocity: (N, D), of the last state.
-    """
-
-    index: int
-    seed: int
-    outcome: str
-    summary: Summary | None
-    mass: Floats
-    position: Floats
-    velocity: Floats
+NEVER_BEGUN = f"{INTERRUPTED} before its first step"
+"""The outcome of a member that is missing because Ctrl-C came first."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +108,11 @@ class EnsembleResult:
         numbered = enumerate(zip(self.seed, self.outcome, strict=True))
         return [Failure(index, int(seed), outcome) for index, (seed, outcome) in numbered if outcome != FINISHED]
 
+    @property
+    def n_ended(self) -> int:
+        """Members that have finished or failed: all, unless the ensemble itself goes on or was stopped."""
+        return sum(not outcome.startswith((INTERRUPTED, NOT_ON_FILE)) for outcome in self.outcome)
+
     def save(self, path: Path | str, overwrite: bool = False) -> None:
         """Write an HDF5 file, whole or not at all.
 
@@ -145,75 +120,41 @@ class EnsembleResult:
             OutputExistsError: the file exists and `overwrite` is False.
             OutputError: the place cannot be written to.
         """
-        import h5py
+        info = EnsembleInfo(len(self), self.G, self.softening, self.settings, {})
+        members = [self._member(index) for index in range(len(self))]
+        with Reservation(path, overwrite) as output:
+            writer = EnsembleWriter(output, info)
+            writer.finish(members, self.wall_seconds)
+            writer.close()
 
-        check_output(path, overwrite)
-        content = io.BytesIO()
-        with h5py.File(content, "w") as file:
-            self._fill(file)
-        # A link's target is replaced, not the link.
-        write_atomically(Path(os.path.realpath(path)), content.getvalue())
-
-    def _fill(self, file: Any) -> None:
-        file.attrs.update({"format": FORMAT, "version": VERSION, "created_by": f"aitimestepper {__version__}"})
-        file.attrs.update({name: getattr(self, name) for name in _ATTRIBUTES})
-        file.attrs["settings"] = json.dumps(dict(self.settings))
-        for name in ("seed", *COUNTS, *NUMBERS):
-            file[name] = getattr(self, name)
-        file["outcome"] = list(self.outcome)
-        file["n_dims"] = np.array([array.shape[1] for array in self.position], dtype=np.int64)
-        file["first_body"] = np.cumsum([0, *(len(mass) for mass in self.mass)])
-        file["mass"] = np.concatenate(self.mass)
-        for name in ("position", "velocity"):
-            file[name] = np.concatenate([_in_space(array) for array in getattr(self, name)])
+    def _member(self, index: int) -> MemberResult:
+        outcome = self.outcome[index]
+        bodies = self.mass[index], self.position[index], self.velocity[index]
+        return MemberResult(index, int(self.seed[index]), outcome, summary_in(vars(self), index, outcome), *bodies)
 
     @classmethod
     def load(cls, path: Path | str) -> EnsembleResult:
-        """Read what `save` wrote.
+        """Read a file, also of an ensemble that still goes on or was killed: `n_ended` members of it are there.
 
         Raises:
             InputError: the file is missing, damaged, or not that of an ensemble.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"cannot read the ensemble {path}: there is no such file")
-        try:
-            with opened(path) as file:
-                return _result_in(path, file)
-        except InputError:
-            raise
-        except DAMAGED as error:
-            raise InputError(f"cannot read the ensemble {path}: it is damaged or no HDF5 file ({error})") from None
+        return result_of(read_ensemble(path))
 
 
-def _in_space(vectors: Floats) -> Floats:
-    """(N, D) as (N, 3), with zeros for missing dimensions."""
-    return np.pad(vectors, ((0, 0), (0, _DIMS - vectors.shape[1])))
-
-
-def _result_in(path: Path, file: Content) -> EnsembleResult:
-    check_format(path, file, "ensemble", FORMAT, VERSION)
-    columns: dict[str, Any] = {name: file[name][()] for name in ("seed", *COUNTS, *NUMBERS)}
-    attributes: dict[str, Any] = {name: float(file.attrs[name]) for name in _ATTRIBUTES}
-    outcome = file.texts("outcome")
-    dims, first = file["n_dims"][()], file["first_body"][()]
-    sizes = {len(array) for array in (*columns.values(), outcome, dims, first[1:])}
-    if len(sizes) != 1 or len(file["mass"]) != first[-1]:
-        raise ValueError("columns of different length")
-    bodies = [slice(start, stop) for start, stop in pairwise(first)]
-    mass, position, velocity = (file[name][()] for name in ("mass", "position", "velocity"))
-    if first[0] != 0 or (np.diff(first) < 0).any() or not position.shape == velocity.shape == (len(mass), _DIMS):
-        raise ValueError("bodies that do not fit the members")
-    if not all(np.isfinite(array).all() for array in (mass, position, velocity)):
-        raise ValueError("a number that is not finite")
-    return EnsembleResult(
-        **columns,
-        outcome=outcome,
-        mass=tuple(mass[part] for part in bodies),
-        position=tuple(position[part, :n_dims] for part, n_dims in zip(bodies, dims, strict=True)),
-        velocity=tuple(velocity[part, :n_dims] for part, n_dims in zip(bodies, dims, strict=True)),
-        **attributes,
-        settings=json.loads(file.attrs["settings"]),
+def result_of(stored: StoredEnsemble) -> EnsembleResult:
+    """What is in a file; of members that are not, an outcome that says so."""
+    there = {member.index for member in stored.members}
+    outcome = NEVER_BEGUN if stored.outcome == INTERRUPTED else NOT_ON_FILE
+    nothing = np.empty(0), np.empty((0, 1)), np.empty((0, 1))
+    missing = (index for index in range(stored.info.count) if index not in there)
+    info = stored.info
+    return EnsembleResult.of(
+        [*stored.members, *(MemberResult(index, NO_SEED, outcome, None, *nothing) for index in missing)],
+        G=info.G,
+        softening=info.softening,
+        wall_seconds=stored.wall_seconds,
+        settings=info.settings,
     )
 
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from aitimestepper.engine.layout import ROWS, VX, X, vectors_of
 from aitimestepper.engine.run.state import Run
+from aitimestepper.ensembles.file import INTERRUPTED
+from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
-from aitimestepper.ensembles.result import MemberResult
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
-from aitimestepper.simulation.driver import drive, stop_sentence, summary_of
+from aitimestepper.simulation.driver import drive, frame_of, stop_sentence, summary_of
 from aitimestepper.simulation.planning import PlannedRun, goal_of, own_criterion, planned
 from aitimestepper.simulation.request import request_of
 from aitimestepper.systems.initial import check_apart
@@ -28,9 +28,6 @@ _PAIRS_OF_A_CALL = 2**17
 Python's lock."""
 
 _SECONDS_OF_A_LOOK = 0.05
-
-INTERRUPTED = "interrupted"
-"""How a member that was stopped half-way begins its outcome."""
 
 
 class Integrators:
@@ -65,16 +62,17 @@ class Integrators:
         except InputError as error:
             return never_begun(member, str(error), system)
         reached, outcome = _integrate(run, plan, watch)
-        rows = reached.system.reshape(ROWS, -1)
-        summary = summary_of(reached.books[0], time.perf_counter() - began, outcome)
+        direction = plan.goal.direction
+        last = frame_of(reached, system.n_dims).turned(direction)
+        summary = summary_of(reached.books[0], time.perf_counter() - began, outcome, direction)
         return MemberResult(
             member.index,
             member.seed,
             summary.outcome,
             summary,
             system.mass.copy(),
-            vectors_of(rows[X : X + 3], system.n_dims),
-            vectors_of(rows[VX : VX + 3], system.n_dims),
+            last.position[0],
+            last.velocity[0],
         )
 
 
@@ -86,9 +84,10 @@ def _integrate(run: Run, plan: PlannedRun, watch: Watch) -> tuple[Run, str]:
     for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims, budget=budget):
         reached = block.reached
         if block.failure is not None:
-            outcome = stop_sentence(block, system.mass, system.names)
+            outcome = stop_sentence(block, system.mass, system.names, plan.goal.direction)
         elif watch.stopped and not block.last:
-            outcome = f"{INTERRUPTED} at t = {run.books[0].time:.9g} after {int(run.books[0].steps)} steps"
+            time_seen = plan.goal.direction * run.books[0].time
+            outcome = f"{INTERRUPTED} at t = {time_seen:.9g} after {int(run.books[0].steps)} steps"
             break
         watch.moved(plan.fraction(run))
     watch.moved(0.0)

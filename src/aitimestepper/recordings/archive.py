@@ -53,6 +53,7 @@ class ArchiveWriter:
             InputError, OutputExistsError, OutputError: as for `write_archive`.
         """
         check_archive(path)
+        self._asked = path
         self._simulation = require_rebound().Simulation()
         self._simulation.G, self._simulation.softening = info.G, info.softening
         add_bodies(self._simulation, info.mass, info.names)
@@ -91,5 +92,5 @@ class ArchiveWriter:
             # REBOUND does not say that it could not write.
             grown = path.stat().st_size if path.exists() else 0
             if not grown > size:
-                raise OutputError(f"cannot go on writing {path}: the disk is full or read-only")
+                raise OutputError(f"cannot go on writing {self._asked}: the disk is full or read-only")
             size = grown

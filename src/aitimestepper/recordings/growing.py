@@ -16,10 +16,10 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -27,6 +27,16 @@ from aitimestepper.arrays import Floats
 from aitimestepper.errors import OutputError
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.disk import Disk
+from aitimestepper.recordings.tables import (
+    Extent,
+    Rows,
+    Tables,
+    append_rows,
+    commit,
+    create_tables,
+    extent_in,
+    hdf5_file,
+)
 
 MAX_CHUNKS = 64
 """Entries in one node of HDF5's chunk index (twice its default half-rank of 32)."""
@@ -34,87 +44,8 @@ MAX_CHUNKS = 64
 CHUNK_GROWTH = 8
 """How many times larger the chunks of the copy are: all copies together cost a seventh of the final file."""
 
-SLOTS = 2
-"""Where a run stands is written into these in turn."""
-
-Tables = Mapping[str, Sequence[str]]
-"""Names of tables, and the datasets that each of them is made of: one row for each thing that is counted."""
-
-Rows = Mapping[str, Sequence[NDArray[Any]]]
-"""Rows of tables, for each dataset."""
-
 _CHUNK_BYTES = 2**16
 _MOST_CHUNK_ROWS = 4096
-_SUMMARY_BYTES = 2048
-
-
-class Extent(NamedTuple):
-    """Which part of a file is valid.
-
-    Attributes:
-        rows: of each table.
-        tail: how many of these, the last ones, go when the run goes on.
-        slot: where the state of the run stands; -1 for nowhere.
-    """
-
-    rows: Mapping[str, int]
-    tail: Mapping[str, int]
-    slot: int = -1
-
-    @property
-    def sure(self) -> dict[str, int]:
-        """Rows of each table that stay when the run goes on."""
-        return {name: count - self.tail[name] for name, count in self.rows.items()}
-
-
-def extent_in(state: Mapping[str, Any], tables: Iterable[str]) -> Extent:
-    """The extent in the text of `summary`.
-
-    Raises:
-        LookupError, TypeError, ValueError: it is none.
-    """
-    extent = Extent(
-        {name: state[name] for name in tables}, {name: state["tail"][name] for name in tables}, state["slot"]
-    )
-    counts = (*extent.rows.values(), *extent.tail.values(), *extent.sure.values())
-    if any(type(number) is not int for number in (*counts, extent.slot)) or min(counts) < 0:
-        raise ValueError(f"an extent that says {tuple(extent)}")
-    if not -1 <= extent.slot < SLOTS:
-        raise ValueError(f"a slot that is {extent.slot}")
-    return extent
-
-
-def hdf5_file(target: Any, mode: str) -> Any:
-    """An HDF5 file in a file object; in a new one, `summary` comes to lie within one page of memory."""
-    import h5py
-
-    return h5py.File(target, mode, alignment_threshold=_SUMMARY_BYTES, alignment_interval=_SUMMARY_BYTES)
-
-
-def create_tables(file: Any, tables: Tables, like: Rows, chunk_rows: Mapping[str, int]) -> None:
-    """Empty tables for rows like these, and a summary."""
-    for table, names in tables.items():
-        for name, array in zip(names, like[table], strict=True):
-            rest = array.shape[1:]
-            chunks = (chunk_rows[table], *rest)
-            file.create_dataset(name, (0, *rest), array.dtype, chunks=chunks, maxshape=(None, *rest))
-    file.create_dataset("summary", (), f"S{_SUMMARY_BYTES}", data=b"{}")
-
-
-def append_rows(file: Any, names: Iterable[str], start: int, arrays: Iterable[Any]) -> None:
-    """Write rows from row `start` on; they do not count before `commit`."""
-    for name, array in zip(names, arrays, strict=True):
-        dataset = file[name]
-        dataset.resize(start + len(array), axis=0)
-        dataset[start:] = array
-    file.flush()
-
-
-def commit(file: Any, extent: Extent, values: Mapping[str, Any]) -> None:
-    """Declare rows and state valid, with what is to be said of them."""
-    text = json.dumps({**extent.rows, "tail": extent.tail, "slot": extent.slot, **values}, allow_nan=False)
-    file["summary"][()] = text.encode()
-    file.flush()
 
 
 class GrowingFile:
@@ -124,31 +55,43 @@ class GrowingFile:
     block.
     """
 
-    def __init__(self, tables: Tables, write_rest: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        write_rest: Callable[[Any], None],
+        *,
+        chunk_bytes: int | None = None,
+    ) -> None:
         """Prepare; `create` or `reopen` comes next.
 
         Args:
             tables: what grows.
             write_rest: writes everything else into a new file; called for each copy.
+            chunk_bytes: of the widest dataset of a table, to begin with.
         """
         self._tables, self._write_rest, self._may_copy = tables, write_rest, True
+        self._file: Any = None
+        self._chunk_bytes = chunk_bytes or _CHUNK_BYTES
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hdf5")
 
     def create(
         self,
-        path: Path | str,
+        write: Callable[[bytes], Reservation],
         rows: Rows,
         values: Mapping[str, Any],
         *,
         state: Floats | None = None,
-        overwrite: bool = False,
     ) -> None:
-        """Write a file, with its first rows; path and `overwrite` as for `Reservation`, the others as for `append`.
+        """Write a file, with its first rows, or a new one in place of what it has been so far.
+
+        Args:
+            write: gives a content its name; the file that it returns is closed with this.
+            rows, values, state: as for `append`.
 
         Raises:
-            OutputExistsError, OutputError: as for `Reservation`; the disk is full.
+            OutputExistsError, OutputError: as for `write`; the disk is full.
         """
-        self._begun(self._create, path, rows, values, state, overwrite)
+        self._begun(self._create, write, rows, values, state)
 
     def reopen(self, output: Reservation) -> None:
         """Go on with a file, which is closed with this; the rows of its tail go.
@@ -198,12 +141,12 @@ class GrowingFile:
         self._output.close()
 
     def _create(
-        self, path: Path | str, rows: Rows, values: Mapping[str, Any], state: Floats | None, overwrite: bool
+        self, write: Callable[[bytes], Reservation], rows: Rows, values: Mapping[str, Any], state: Floats | None
     ) -> None:
         counts = {table: len(arrays[0]) for table, arrays in rows.items()}
         self._extent = Extent(counts, dict.fromkeys(counts, 0), -1 if state is None else 0)
         self._chunk_rows = {
-            table: max(_first_chunk_rows(arrays), math.ceil(counts[table] / MAX_CHUNKS))
+            table: max(self._first_chunk_rows(arrays), math.ceil(counts[table] / MAX_CHUNKS))
             for table, arrays in rows.items()
         }
         content = io.BytesIO()
@@ -215,7 +158,7 @@ class GrowingFile:
             if state is not None:
                 file["state"][...] = state  # both slots: a file in memory ends with what is written
             commit(file, self._extent, values)
-        self._output = Reservation(path, overwrite, content.getvalue())
+        self._output = write(content.getvalue())
         self._open()
 
     def _reopen(self, output: Reservation) -> None:
@@ -226,10 +169,11 @@ class GrowingFile:
         self._chunk_rows = {table: self._file[names[0]].chunks[0] for table, names in self._tables.items()}
         # A copy has room for other settings, and none of the rows that a kill left half written.
         self._output.write(self._copy)
-        self._close()
         self._open()
 
     def _open(self) -> None:
+        if self._file is not None:
+            self._close()
         self._disk = Disk(self._output.path, "r+b")
         self._file = hdf5_file(self._disk, "r+")
 
@@ -268,7 +212,6 @@ class GrowingFile:
         except OutputError:
             self._may_copy = False
             return
-        self._close()
         self._open()
 
     def _copy(self, temporary: Path) -> None:
@@ -290,7 +233,6 @@ class GrowingFile:
         if disk.failure is not None:
             raise disk.failure
 
-
-def _first_chunk_rows(arrays: Sequence[NDArray[Any]]) -> int:
-    widest = max(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays)
-    return max(1, min(_MOST_CHUNK_ROWS, _CHUNK_BYTES // widest))
+    def _first_chunk_rows(self, arrays: Sequence[NDArray[Any]]) -> int:
+        widest = max(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays)
+        return max(1, min(_MOST_CHUNK_ROWS, self._chunk_bytes // widest))

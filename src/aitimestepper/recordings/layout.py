@@ -10,8 +10,8 @@ import numpy as np
 
 from aitimestepper._version import __version__
 from aitimestepper.errors import InputError
-from aitimestepper.recordings.growing import SLOTS, Extent, extent_in
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
 
 FORMAT = "aitimestepper-recording"
 VERSION = 4
@@ -32,7 +32,9 @@ def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: 
     file.attrs.update({"format": FORMAT, "version": VERSION, "created_by": f"aitimestepper {__version__}"})
     file.attrs.update({name: getattr(info, name) for name in INFO_ATTRIBUTES})
     file.attrs["settings"] = json.dumps(dict(info.settings))
-    file.attrs["origin"] = json.dumps(origin)
+    file.attrs["origin"] = json.dumps({key: value for key, value in origin.items() if key != "times"})
+    if origin.get("times") is not None:  # an attribute has no room for many
+        file["sample_times"] = origin["times"]
     file["mass"] = info.mass
     if info.names:
         file["names"] = list(info.names)

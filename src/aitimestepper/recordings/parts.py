@@ -19,11 +19,11 @@ UNFINISHED = "unfinished: the run was ended from outside before it could say how
 
 
 class Frames(NamedTuple):
-    """Consecutive states of one run: S of them, in the order of time.
+    """Consecutive states of one run: S of them, in the order in which it came through them.
 
     Attributes:
-        time: (S,).
-        dt: (S,), the step that led to each frame; 0 for the initial state.
+        time: (S,); it falls where the run goes back.
+        dt: (S,), the step that led to each frame, below 0 where the run goes back; 0 for the initial state.
         position: (S, N, D).
         velocity: (S, N, D).
         energy: (S,), kinetic + potential, the external field included.
@@ -36,6 +36,20 @@ class Frames(NamedTuple):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+
+    def turned(self, direction: float) -> Frames:
+        """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
+        if direction > 0:
+            return self
+        # 0 - x and not -x: no time is -0.
+        return Frames(
+            0.0 - self.time,
+            0.0 - self.dt,
+            self.position,
+            0.0 - self.velocity,
+            self.energy,
+            0.0 - self.angular_momentum,
+        )
 
     @classmethod
     def joined(cls, blocks: Sequence[Frames]) -> Frames:
@@ -55,6 +69,10 @@ class StepHistory(NamedTuple):
     time: Floats
     dt: Floats
     energy: Floats
+
+    def turned(self, direction: float) -> StepHistory:
+        """The steps as they are seen, as for `Frames`."""
+        return self if direction > 0 else StepHistory(0.0 - self.time, 0.0 - self.dt, self.energy)
 
     @classmethod
     def joined(cls, blocks: Sequence[StepHistory]) -> StepHistory:

@@ -15,7 +15,6 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
-from aitimestepper.recordings.growing import SLOTS
 from aitimestepper.recordings.layout import (
     FORMAT,
     INFO_ATTRIBUTES,
@@ -28,6 +27,7 @@ from aitimestepper.recordings.layout import (
     rows_in,
 )
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.tables import SLOTS
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def read_run(path: Path | str) -> StoredRun:
     Raises:
         InputError: as for `read_parts`; or the run cannot go on.
     """
-    return _read(Path(path), _stored_run_in)
+    return read_file(Path(path), "recording", _stored_run_in)
 
 
 def read_parts(path: Path | str) -> Parts:
@@ -81,23 +81,32 @@ def read_parts(path: Path | str) -> Parts:
     Raises:
         InputError: the file is missing, damaged, or no recording.
     """
-    return _read(Path(path), _parts_in)
+    return read_file(Path(path), "recording", _parts_in)
 
 
-def _read(path: Path, look: Callable[[Path, Content], T]) -> T:
-    """What a look into a file gives, or one line that says why there is none."""
+def read_file(path: Path, what: str, look: Callable[[Path, Content], T]) -> T:
+    """What a look into a file gives, which may be growing.
+
+    Args:
+        path: the file.
+        what: it should be, in words.
+        look: takes path and open file.
+
+    Raises:
+        InputError: says why there is nothing.
+    """
     import h5py
 
     if not path.is_file():
-        raise InputError(f"cannot read the recording {path}: there is no such file")
+        raise InputError(f"cannot read the {what} {path}: there is no such file")
     if not h5py.is_hdf5(path):
-        raise InputError(f"cannot read the recording {path}: it is no HDF5 file, or a damaged one")
+        raise InputError(f"cannot read the {what} {path}: it is no HDF5 file, or a damaged one")
     try:
         return _read_patiently(path, look)
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"cannot read the recording {path}: it is damaged or incomplete ({error})") from None
+        raise InputError(f"cannot read the {what} {path}: it is damaged or incomplete ({error})") from None
 
 
 def _read_patiently(path: Path, look: Callable[[Path, Content], T]) -> T:
@@ -132,11 +141,11 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         float(file["time"][extent.sure["frames"] - 1]),
         table[extent.slot],
         str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
-        _checked_origin(json.loads(file.attrs["origin"])),
+        _checked_origin(json.loads(file.attrs["origin"]), file["sample_times"][()] if "sample_times" in file else None),
     )
 
 
-def _checked_origin(origin: Any) -> dict[str, Any]:
+def _checked_origin(origin: Any, times: Floats | None) -> dict[str, Any]:
     """What a run noted when it began, if it is that."""
     intervals = [origin[key] for key in ("interval", "sample_interval")]
     sound = all(value is None or 0.0 < float(value) < math.inf for value in intervals)
@@ -147,7 +156,9 @@ def _checked_origin(origin: Any) -> dict[str, Any]:
         or not 0 <= origin["every"] < 2**63
     ):
         raise ValueError(f"an origin that says {origin}")
-    return dict(origin)
+    if origin["direction"] not in (1.0, -1.0):
+        raise ValueError(f"a direction of time that is {origin['direction']}")
+    return {**origin, "times": times}
 
 
 def _parts_in(path: Path, file: Content) -> Parts:

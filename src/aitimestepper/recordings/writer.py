@@ -53,7 +53,7 @@ class RecordingWriter:
         check_output(path, overwrite)
         self._begin(info, origin or {}, 0 if state is None else len(state), state_layout)
         rows = {"frames": initial, "history": StepHistory.none()}
-        self._file.create(path, rows, values_of(summary), state=state, overwrite=overwrite)
+        self._file.create(partial(Reservation, path, overwrite), rows, values_of(summary), state=state)
 
     @classmethod
     def reopened(

@@ -67,7 +67,7 @@ def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Pr
     except InputError as error:
         raise InputError(f"cannot go on with {output.path.name}: {error}") from None
     time, steps = stored.summary.time, stored.summary.steps
-    if time > plan.goal.end_time or steps > plan.goal.last_step:
+    if plan.goal.direction * time > plan.goal.end_time or steps > plan.goal.last_step:
         raise InputError(f"the run has reached t = {time:.9g} after {steps} steps already: ask for a later end")
     recorder = _recorder(plan, run, keeps=True)
     recorder.reopen(output, stored)
@@ -76,23 +76,21 @@ def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Pr
 
 def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
     info = replace(plan.info, energy_scale=float(run.books[0].energy_scale))
-    return Recorder(info, run, plan.request.system.n_dims, keeps=keeps)
+    return Recorder(info, run, plan.request.system.n_dims, keeps=keeps, direction=plan.goal.direction)
 
 
 def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:
     show = progress or (lambda fraction: None)
-    system, failed = plan.request.system, False
+    system = plan.request.system
     try:
         show(plan.fraction(run))
         for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims):
             recorder.add(block)
-            if block.failure is not None:
-                failed = True
-                summary = recorder.finish(stop_sentence(block, system.mass, system.names))
-                break
-            show(plan.fraction(block.reached))
-        else:
-            summary = recorder.finish(FINISHED)
+            if not block.last:
+                show(plan.fraction(block.reached))
+        failed = block.failure is not None
+        sentence = stop_sentence(block, system.mass, system.names, plan.goal.direction) if failed else FINISHED
+        summary = recorder.finish(sentence)
     except KeyboardInterrupt:
         recorder.interrupt()
         raise
@@ -100,4 +98,5 @@ def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progres
         recorder.close()
     if failed:
         raise SimulationError(summary, recorder.info, lambda: recorder.recording(summary))
+    show(plan.fraction(block.reached))
     return CompletedRun(recorder.info, summary, recorder)

@@ -31,6 +31,7 @@ from aitimestepper.engine.run.step import (
     UNBOUNDED,
 )
 from aitimestepper.recordings.parts import Counts, Frames, StepHistory, Summary
+from aitimestepper.simulation.goal import Goal
 from aitimestepper.systems.conserved import angular_momentum
 
 FAILURES = {
@@ -46,32 +47,6 @@ _SECONDS_OF_A_CALL = 0.05
 _MOST_FRAMES = 4096
 _MOST_BYTES = 2**24
 _HISTORY_ROWS = 65536
-
-
-_SAME_TIME = 1e-14
-"""Two times are one where they differ by less than this part: some tens of roundings of a product and a sum."""
-
-
-class Goal(NamedTuple):
-    """Where a run ends and which of its states are kept.
-
-    Attributes:
-        end_time: infinite for none.
-        last_step: number of steps; infinite for none.
-        every: keep a state after this many steps; 0 for none by steps.
-        interval: keep the first state after each multiple of this time; infinite for none.
-        sample_interval: keep a state at exactly each multiple of this time; infinite for none.
-        history: whether every step is noted.
-        keeps: whether any state is kept at all.
-    """
-
-    end_time: float = math.inf
-    last_step: float = math.inf
-    every: int = 0
-    interval: float = math.inf
-    sample_interval: float = math.inf
-    history: bool = False
-    keeps: bool = True
 
 
 class Block(NamedTuple):
@@ -119,10 +94,7 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
     arrays = _arrays(n, goal, plan)
     books = run.books[0]
     while True:
-        sample = float(books.start_time + (books.samples + 1.0) * goal.sample_interval)
-        # The last sample is the end itself: N times an Nth of a duration may miss it by rounding.
-        near = math.isclose(sample, goal.end_time, rel_tol=_SAME_TIME)
-        target = goal.end_time if near else min(goal.end_time, sample)
+        target = goal.next_target(books)
         before, began = copy_of(run), time.perf_counter()
         status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
@@ -168,10 +140,10 @@ def ending(block: Block, n_dims: int, goal: Goal) -> Block:
     return block._replace(frames=Frames.joined([block.frames, last]))
 
 
-def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...]) -> str:
+def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...], direction: float = 1.0) -> str:
     """What stopped a run, when, and which bodies were closest to each other."""
     books = block.reached.books[0]
-    text = f"the run stopped at t = {books.time:.9g} after {int(books.steps)} steps: {block.failure}"
+    text = f"the run stopped at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps: {block.failure}"
     if len(mass) < 2:
         return text
     position = vectors_of(block.reached.system.reshape(ROWS, -1)[X:VX], 3)
@@ -234,13 +206,13 @@ def counts_of(books: Books, wall_seconds: float) -> Counts:
     return Counts(int(books.steps), int(books.force_evaluations), int(books.rejected_steps), wall_seconds)
 
 
-def summary_of(books: Books, wall_seconds: float, outcome: str) -> Summary:
-    """A run in numbers, as far as it has come, from its books."""
+def summary_of(books: Books, wall_seconds: float, outcome: str, direction: float = 1.0) -> Summary:
+    """A run in numbers, as far as it has come, from its books; `direction` is that of its time."""
     energy = float(books.kinetic_energy + books.potential_energy)
     scale = float(books.energy_scale)
     return Summary(
         **counts_of(books, wall_seconds)._asdict(),
-        time=float(books.time),
+        time=float(direction * books.time) + 0.0,  # no -0
         energy_initial=float(books.initial_energy),
         energy_final=energy,
         energy_error_max=_ratio(float(books.max_energy_error), scale),
@@ -266,15 +238,17 @@ def _said(outcome: str, books: Books) -> str:
 
 def _promise(books: Books) -> dict[str, Any]:
     """What a run with learned steps was asked for, and what its steps were measured to do."""
+    # Bodies that move uniformly need no answer of the network.
+    measured = books.states_asked > 0.0 or (books.tolerance_promised > 0.0 and books.steps > 0.0)
     found: dict[str, Any] = {}
     if books.states_asked > 0.0:
         found["outside_training"] = float(books.states_outside_training / books.states_asked)
     if books.step_error_promised > 0.0:
         found["step_error_asked"] = float(books.step_error_promised)
         found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
-    elif books.states_asked > 0.0:
+    elif measured:
         found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
-    if books.states_asked > 0.0 and books.tolerance_promised > 0.0:
+    if measured and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
     return found

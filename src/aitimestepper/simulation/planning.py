@@ -20,9 +20,9 @@ from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan, plan_of
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
-from aitimestepper.names import INTEGRATORS
+from aitimestepper.names import TIMESTEPS
 from aitimestepper.recordings.parts import RunInfo
-from aitimestepper.simulation.driver import Goal
+from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.request import Request, Settings
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.compiled import control_of, learner_of
@@ -52,11 +52,12 @@ class PlannedRun(NamedTuple):
         Raises:
             InputError: the initial energy is not finite.
         """
-        return new_run(self.request.system, self.plan)
+        system = self.request.system
+        return new_run(system if self.goal.direction > 0 else system.turned, self.plan)
 
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
-        begin = self.request.system.time
+        begin = float(run.books[0].start_time)
         by_time = (float(run.books[0].time) - begin) / (self.goal.end_time - begin)
         return min(max(by_time, float(run.books[0].steps) / self.goal.last_step), 1.0)
 
@@ -76,13 +77,15 @@ class PlannedRun(NamedTuple):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What a run that goes on must find again, as JSON has it."""
+        """What a run that goes on must find again, as JSON has it but for the array of times."""
         model = self.request.settings.model
         return {
             "model": "" if model is None else model.digest,
             "every": self.goal.every,
             "interval": _finite(self.goal.interval),
             "sample_interval": _finite(self.goal.sample_interval),
+            "direction": self.goal.direction,
+            "times": self.request.times,
         }
 
 
@@ -96,7 +99,7 @@ def planned(request: Request, *, own: OwnCriterion | None = None, goal: Goal | N
 
     Raises:
         CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: the integrator cannot be used for these bodies, or the user's criterion cannot be compiled.
+        InputError: no steps are known for these bodies, or the user's criterion cannot be compiled.
     """
     plan = plan_for(request.settings, request.system)
     return PlannedRun(request, plan, own or own_criterion(request.settings.config), goal or goal_of(request))
@@ -110,11 +113,15 @@ def taken_up(request: Request, origin: dict[str, Any]) -> PlannedRun:
         origin: of the run, which keeps what it kept.
 
     Raises:
-        InputError: the weights are not those that the run began with; or as for `planned`.
+        InputError: the weights are not those that the run began with; it goes the other way in time; or as for
+            `planned`.
     """
-    config = request.settings.config
+    config, direction = request.settings.config, origin["direction"]
+    if config.steps is None and request.direction != direction:
+        where = "forwards" if direction > 0 else "back"
+        raise InputError(f"the run goes {where} in time: ask for a duration {'>' if direction > 0 else '<'} 0")
     interval, samples = (origin[key] or math.inf for key in ("interval", "sample_interval"))
-    goal = Goal(request.end_time, _last_step(config), origin["every"], interval, samples, config.step_history)
+    goal = goal_of(request, direction)._replace(every=origin["every"], interval=interval, sample_interval=samples)
     run = planned(request, goal=goal)
     if origin["model"] != run.origin["model"]:
         raise InputError(f"the weights in {config.model} are not those that the run began with")
@@ -130,17 +137,37 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
 
     Raises:
         CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: the integrator cannot be used for this system.
+        InputError: no steps are known for this system.
     """
     config, model = settings
-    transforms = INTEGRATORS[str(config.integrator)].transforms_time
-    if transforms and not (system.n_bodies > 1 and np.count_nonzero(system.mass)):
-        raise InputError(f"integrator = {config.integrator} needs two bodies that attract each other: use leapfrog")
+    by_hand = config.timestep not in TIMESTEPS or config.dt is not None
+    if system.is_free and not by_hand:
+        return _free_plan(settings)
     if settings.calibrated:
         return calibrated_plan(settings)
     law = _law(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
+
+
+def _free_plan(settings: Settings) -> Plan:
+    """The plan of bodies that move uniformly: the leapfrog goes to any time in one step, whatever was to choose steps.
+
+    Raises:
+        CheckpointError: the weights do not fit the network that the model file describes.
+        InputError: the external field acts on them, and no step is known for it.
+    """
+    config, model = settings
+    if config.external_field_mass is not None:
+        raise InputError(
+            "no two of these bodies attract each other, so nothing says which steps their external field needs: set "
+            "timestep = fixed and dt, with integrator = leapfrog"
+        )
+    promised = settings.promised_step_error or 0.0
+    rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
+    method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
+    control = control_of(model, config) if settings.calibrated and model is not None else None
+    return plan_of(method, _law(config), rule, control=control)
 
 
 def calibrated_plan(settings: Settings) -> Plan:
@@ -243,22 +270,22 @@ def own_criterion(config: Config) -> OwnCriterion:
         raise InputError(f"the criterion {config.timestep!r} cannot be compiled by numba: {reason[:500]}") from None
 
 
-def goal_of(request: Request) -> Goal:
-    """Where a run ends and which of its states are kept."""
-    config, end_time = request.settings.config, request.end_time
-    duration = end_time - request.system.time
-    every, interval, samples = config.every or 0, math.inf, math.inf
-    if config.samples is not None:
+def goal_of(request: Request, direction: float | None = None) -> Goal:
+    """Where a run ends and which of its states are kept; `direction` if the request does not say it."""
+    config, direction = request.settings.config, direction or request.direction
+    end_time = math.inf if math.isinf(request.end_time) else direction * request.end_time
+    duration = end_time - direction * request.system.time
+    every, interval, samples, times = config.every or 0, math.inf, math.inf, request.times
+    if times is not None:
+        times = direction * times
+    elif config.samples is not None:
         samples = duration / config.samples
     elif not every and config.steps is not None:
         every = math.ceil(config.steps / DEFAULT_FRAMES)
     elif not every:
         interval = duration / DEFAULT_FRAMES
-    return Goal(end_time, _last_step(config), every, interval, samples, config.step_history)
-
-
-def _last_step(config: Config) -> float:
-    return math.inf if config.steps is None else float(config.steps)
+    last_step = math.inf if config.steps is None else float(config.steps)
+    return Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
 
 
 def _finite(number: float) -> float | None:

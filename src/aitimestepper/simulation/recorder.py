@@ -15,7 +15,8 @@ from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHist
 from aitimestepper.recordings.reading import StoredRun
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.recordings.writer import RecordingWriter
-from aitimestepper.simulation.driver import Block, Goal, ending, initial_block, summary_of
+from aitimestepper.simulation.driver import Block, ending, initial_block, summary_of
+from aitimestepper.simulation.goal import Goal
 from aitimestepper.systems.archives import is_archive
 
 _SECONDS_OF_A_BLOCK = 1.0
@@ -32,7 +33,7 @@ class Recorder:
     if somebody will ask for it.
     """
 
-    def __init__(self, info: RunInfo, run: Run, n_dims: int, *, keeps: bool) -> None:
+    def __init__(self, info: RunInfo, run: Run, n_dims: int, *, keeps: bool, direction: float = 1.0) -> None:
         """Start with the initial state, in memory.
 
         Args:
@@ -40,9 +41,10 @@ class Recorder:
             run: at its start, or where it goes on.
             n_dims: D of the frames.
             keeps: whether `recording` will be asked for.
+            direction: of time, as in `Goal`.
         """
-        self.info, self._n_dims, self._keeps = info, n_dims, keeps
-        self._first = initial_block(run, n_dims)
+        self.info, self._n_dims, self._direction, self._keeps = info, n_dims, direction, keeps
+        self._first = self._seen(initial_block(run, n_dims))
         self._none = Frames(*(array[:0] for array in self._first.frames))
         self._kept = [self._first]
         self._pending: list[Block] = []
@@ -85,6 +87,11 @@ class Recorder:
         )
         self._last_time = stored.last_time
 
+    def _seen(self, block: Block) -> Block:
+        """A block with the time and the velocities that are seen, from those of the run itself."""
+        frames, history = block.frames.turned(self._direction), block.history.turned(self._direction)
+        return block._replace(frames=frames, history=history)
+
     def _note(self, block: Block) -> None:
         """Keep where the run stands: its arrays move on."""
         self._block = block
@@ -95,10 +102,12 @@ class Recorder:
 
     def summary(self, outcome: str) -> Summary:
         """The run in numbers, as far as it has come."""
-        return summary_of(self._reached[0], time.perf_counter() - self._began, outcome)
+        seconds = time.perf_counter() - self._began
+        return summary_of(self._reached[0], seconds, outcome, self._direction)
 
     def add(self, block: Block) -> None:
         """Take the next block."""
+        block = self._seen(block)
         self._note(block)
         if self._keeps:
             self._kept.append(block)
@@ -148,7 +157,7 @@ class Recorder:
 
     def interrupt(self) -> None:
         """End the file of a run that the user ended, with its last state."""
-        if self._last_time != self._reached[0].time and self._block.run is self._block.reached:
+        if self._last_time != self._direction * self._reached[0].time and self._block.run is self._block.reached:
             nothing = self._block._replace(frames=self._none, history=StepHistory.none())
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")

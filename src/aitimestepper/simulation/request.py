@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from numpy.typing import ArrayLike
+
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
+from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import check_tolerance, order_for
@@ -54,11 +58,18 @@ class Request(NamedTuple):
         settings: how.
         system: the bodies.
         end_time: infinite if the run ends after a number of steps.
+        times: (T,) at which states are kept, none where they are kept in another way.
     """
 
     settings: Settings
     system: InitialConditions
     end_time: float
+    times: Floats | None = None
+
+    @property
+    def direction(self) -> float:
+        """Of time: 1, or -1 where the run goes back."""
+        return -1.0 if self.end_time < self.system.time else 1.0
 
 
 def settings_of(config: Config, model: ModelFile | None = None) -> Settings:
@@ -101,15 +112,23 @@ def checked(config: Config, *, calibrated: bool) -> Config:
     return config
 
 
-def request_of(settings: Settings, system: InitialConditions) -> Request:
+def request_of(settings: Settings, system: InitialConditions, times: ArrayLike | None = None) -> Request:
     """A run of these bodies, with the softening that belongs to them unless another is set.
+
+    Args:
+        settings: how.
+        system: the bodies.
+        times: (T,) at which states are kept, in place of those in the file `config.times`.
 
     Raises:
         InputError: the settings do not fit the bodies.
     """
     settings = settings._replace(config=with_softening(settings.config, system))
     check_field(settings.config, system)
-    return Request(settings, system, _end_time(settings.config, system))
+    if times is None and settings.config.times is not None:
+        times = read_times(settings.config.times)
+    kept = None if times is None else checked_times(times, system.time)
+    return Request(settings, system, _end_time(settings.config, system, kept), kept)
 
 
 def with_softening(config: Config, system: InitialConditions) -> Config:
@@ -199,18 +218,20 @@ def _check_settings(config: Config, calibrated: bool) -> None:
         )
     _check_omega(config, calibrated)
     check_end(config)
-    if config.samples is not None and config.steps is not None:
+    if config.steps is not None and config.samples is not None:
         raise InputError("samples are taken at equal intervals of a time that is known: set duration or periods")
+    if config.steps is not None and config.times is not None:
+        raise InputError("a run with times of its own ends at a time: set duration or periods, or none of both")
 
 
 def check_end(config: Config) -> None:
-    """Refuse a configuration that does not say once where a run ends.
+    """Refuse a configuration that does not say once where a run ends; times of one's own say it too.
 
     Raises:
         InputError: says so.
     """
     ends = [name for name in ENDS if getattr(config, name) is not None]
-    if len(ends) != 1:
+    if len(ends) != 1 and (ends or config.times is None):
         raise InputError(f"a simulation needs exactly one of {', '.join(ENDS)}, got {' and '.join(ends) or 'none'}")
 
 
@@ -239,14 +260,17 @@ def _taken(config: Config, calibrated: bool) -> tuple[tuple[str, ...], tuple[str
     return _CLASSICAL, ("dt_min", "dt_max", "reversible")
 
 
-def _end_time(config: Config, system: InitialConditions) -> float:
+def _end_time(config: Config, system: InitialConditions, times: Floats | None) -> float:
     if config.steps is not None:
         return math.inf
+    if config.duration is None and config.periods is None:
+        assert times is not None
+        return float(times[-1])
     return system.time + duration_of(config, system)
 
 
 def duration_of(config: Config, system: InitialConditions) -> float:
-    """The time that a run is to cover, from `duration` or `periods`.
+    """The time that a run is to cover, from `duration` or `periods`; below 0 where it goes back.
 
     Raises:
         InputError: the system has no period, or the time is none that can be added to its own.
@@ -260,6 +284,6 @@ def duration_of(config: Config, system: InitialConditions) -> float:
             )
         duration = config.periods * system.period
     assert duration is not None
-    if not system.time < system.time + duration < math.inf:
+    if system.time + duration == system.time or not math.isfinite(system.time + duration):
         raise InputError(f"a duration of {duration:g} cannot be told from 0 at the start time {system.time:g}")
     return duration

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
@@ -16,6 +20,7 @@ from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
+from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
 from aitimestepper.systems.initial import InitialConditions
 
@@ -25,15 +30,23 @@ RESUMABLE = ENDS
 """Settings that may be given anew to a run that goes on."""
 
 
-def simulate(config: Config, progress: Progress | None = None, *, system: InitialConditions | None = None) -> Recording:
+def simulate(
+    config: Config,
+    progress: Progress | None = None,
+    *,
+    system: InitialConditions | None = None,
+    times: ArrayLike | None = None,
+) -> Recording:
     """Simulate one system as the configuration says.
 
     Args:
         config: `timestep` with its own parameter, or `tolerance`, and exactly one of `duration`, `periods` and `steps`
-            are needed; the recording is written to `output`, if given, while the run goes on, and read from there at
-            the end.
+            are needed, the latter unless there are times; the recording is written to `output`, if given, while the run
+            goes on, and read from there at the end.
         progress: called several times a second with the part of the run that is done, 0 to 1.
         system: the bodies, in place of `config.ic`.
+        times: (T,) at which states are kept, exactly, in place of the file `config.times`; rising from the start of the
+            run, or falling. Without a length the run ends with the last one.
 
     Raises:
         InputError: the request cannot be carried out; nothing has been written.
@@ -41,7 +54,7 @@ def simulate(config: Config, progress: Progress | None = None, *, system: Initia
     """
     from aitimestepper.simulation.carrying_out import begin
 
-    return begin(requested(config, system), progress, keeps=True).recording()
+    return begin(requested(config, system, times), progress, keeps=True).recording()
 
 
 def simulate_to_output(
@@ -89,7 +102,7 @@ def resume_in_output(
     with Reservation.of_existing(path) as output:
         stored = read_run(path)
         config = _changed(stored, {} if changes is None else changes.explicit())
-        request = request_of(settings_of(config), initial_conditions_of(stored))
+        request = request_of(settings_of(config), initial_conditions_of(stored), stored.origin["times"])
         run = go_on(request, output, stored, progress)
     return run.info, run.summary
 
@@ -119,15 +132,28 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
     )
 
 
-def requested(config: Config, system: InitialConditions | None = None) -> Request:
-    """A checked request: settings completed, output allowed, bodies and weights read.
+def requested(config: Config, system: InitialConditions | None = None, times: ArrayLike | None = None) -> Request:
+    """A checked request: settings completed, output allowed, bodies, weights and times read.
 
     Raises:
         InputError: the request cannot be carried out.
     """
+    if times is not None:
+        if config.times is not None:
+            raise InputError(f"times were passed, so times = {config.times!r} would do nothing: leave it out")
+        config = config.replace(times=GIVEN)
     settings = settings_of(config)
     check_simulation_output(config)
-    return request_of(settings, bodies_of(config, system))
+    request = request_of(settings, bodies_of(config, system), times)
+    if request.times is not None and not _are_met(request.times, request):
+        raise InputError(f"times go on to {float(request.times[-1])!r}, but the run ends at {request.end_time!r}")
+    return request
+
+
+def _are_met(times: Floats, request: Request) -> bool:
+    """Whether a run comes to its times, all on one side of its start, before it ends."""
+    start, first, last, end = request.direction * np.array([request.system.time, times[0], times[-1], request.end_time])
+    return bool(start < first and last <= end)
 
 
 def check_simulation_output(config: Config) -> None:

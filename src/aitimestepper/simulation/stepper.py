@@ -127,7 +127,7 @@ class CalibratedStepper:
     ) -> tuple[float, bool]:
         plan = self.plan(tolerance, integrator, order, G=G, softening=softening)
         system = InitialConditions(np.asarray(mass), np.asarray(position), np.asarray(velocity))
-        if system.n_bodies < 2:
+        if system.is_free:
             raise InputError("a step needs two bodies that attract each other")
         run = new_run(system, plan)
         traits, layers, _ = scratch(run, plan.control)

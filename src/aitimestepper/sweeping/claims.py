@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import threading
 from pathlib import Path
+
+from aitimestepper.processes import is_running, machine
 
 BEAT = 15.0
 """Seconds between two touches."""
@@ -27,7 +28,7 @@ class Claim:
     def __init__(self, directory: Path, number: int) -> None:
         self._path = _path(directory, number)
         directory.mkdir(exist_ok=True)
-        self._path.write_text(json.dumps({"machine": _machine(), "pid": os.getpid()}), encoding="utf-8")
+        self._path.write_text(json.dumps({"machine": machine(), "pid": os.getpid()}), encoding="utf-8")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -53,7 +54,7 @@ def is_dead(directory: Path, number: int) -> bool:
         return True  # it ended before it could write it, or after it took it away
     except ValueError:
         claim = {}
-    if claim.get("machine") == _machine() and not _is_running(claim["pid"]):
+    if claim.get("machine") == machine() and not is_running(claim["pid"]):
         return True
     return _now(directory) - path.stat().st_mtime > SILENCE
 
@@ -73,24 +74,3 @@ def _now(directory: Path) -> float:
     clock.write_bytes(b"")
     os.utime(clock)
     return clock.stat().st_mtime
-
-
-def _is_running(pid: int) -> bool:
-    if os.name == "nt":  # there, os.kill would end it
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _machine() -> str:
-    """What two processes have in common that see each other's ids: the host, its boot, and the space of the ids."""
-    words = [platform.node()]
-    with contextlib.suppress(OSError):
-        words.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        words.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(words)

@@ -37,7 +37,16 @@ _REPEATS, _DEATHS = "repeats", "deaths"
 _CLAIMS = "claims"
 _MOST_DEATHS = 3
 """Deaths of its process after which a trial has failed: it may be what kills them (memory, the end of a job's time)."""
-_NOT_COMPARED = ("runs_dir", "save_name", "overwrite", "log_every", "checkpoint_every", "tensorboard", "wandb")
+_NOT_COMPARED = (
+    "runs_dir",
+    "save_name",
+    "overwrite",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "tensorboard",
+    "wandb",
+)
 
 
 def optuna() -> Any:
@@ -204,8 +213,10 @@ class SharedStudy:
     def _repeat(self, trial: FrozenTrial, reason: str, *, deaths: int) -> None:
         # One that died between these lines has repeated the trial already, and not ended it.
         if trial.number not in _repeated(self._all()):
-            parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            self.study.enqueue_trial(parameters, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
+            known = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            # One that died while it drew draws anew, from the beginning of its sampler's stream.
+            drawn = known.keys() >= {dimension.key for dimension in self._space}
+            self.study.enqueue_trial(known if drawn else {}, user_attrs={_REPEATS: trial.number, _DEATHS: deaths})
         self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 

@@ -93,15 +93,30 @@ def write_initial_conditions(
 # --- readers: (path, G) -> bodies -------------------------------------------------------------------------------
 
 
-def _read_text(path: Path, G: float) -> InitialConditions:
+def text_in(path: Path) -> str:
+    """The text of a table.
+
+    Raises:
+        InitialConditionsError: it is no text.
+        OSError: it cannot be read, or is too large.
+    """
     try:
-        text = content_of(path, TABLE).decode("utf-8-sig")
+        return content_of(path, TABLE).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InitialConditionsError("it is not a text file in UTF-8") from None
-    return bodies_from_text(text)
 
 
-def _read_npy(path: Path, G: float) -> InitialConditions:
+def _read_text(path: Path, G: float) -> InitialConditions:
+    return bodies_from_text(text_in(path))
+
+
+def array_in(path: Path) -> np.ndarray[Any, Any]:
+    """The array of a .npy file.
+
+    Raises:
+        InitialConditionsError: it is none of plain numbers.
+        OSError: it cannot be read, or is too large.
+    """
     check_size(path, ARRAY)
     try:
         # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
@@ -110,7 +125,11 @@ def _read_npy(path: Path, G: float) -> InitialConditions:
         raise InitialConditionsError("it is not a NumPy array of plain numbers") from None
     if not isinstance(rows, np.ndarray):
         raise InitialConditionsError("it is a NumPy archive of several arrays, not one array")
-    return bodies_from_rows(rows)
+    return rows
+
+
+def _read_npy(path: Path, G: float) -> InitialConditions:
+    return bodies_from_rows(array_in(path))
 
 
 def _read_hdf5(path: Path, G: float) -> InitialConditions:

@@ -24,10 +24,11 @@ class InitialConditions:
     """N bodies at one time, validated and at rest in the centre-of-mass frame as soon as they are built.
 
     Positions and velocities are shifted so that the total momentum is zero to round-off and the centre of mass is the
-    origin; a system that is there already keeps every bit. The arrays are read-only copies.
+    origin; a system that is there already keeps every bit, and so does one without any mass. The arrays are read-only
+    copies.
 
     Attributes:
-        mass: (N,), >= 0, at least one > 0.
+        mass: (N,), >= 0.
         position: (N, D), D = 1, 2 or 3.
         velocity: (N, D).
         period: orbital period of the system (the innermost one of a hierarchy), 0 if it has none.
@@ -37,7 +38,7 @@ class InitialConditions:
         softening: Plummer length that their source says belongs to them; 0 if it says none.
 
     Raises:
-        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass, no mass at all.
+        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass.
     """
 
     mass: Floats
@@ -78,6 +79,16 @@ class InitialConditions:
         """Number of dimensions D."""
         return self.position.shape[1]
 
+    @property
+    def is_free(self) -> bool:
+        """Whether no body attracts another, so that all of them move uniformly."""
+        return self.n_bodies < 2 or not self.mass.any()
+
+    @property
+    def turned(self) -> InitialConditions:
+        """The same bodies with time turned round: what comes is what was."""
+        return replace(self, velocity=0.0 - self.velocity, time=0.0 - self.time)
+
     def with_gravity(self, G: float) -> InitialConditions:
         """The same orbits under the constant `G`, for a system that was built with G = 1.
 
@@ -98,8 +109,11 @@ class InitialConditions:
 def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
     """Shift vectors (N, D) so that their mean, weighted by mass (N,), is zero to round-off.
 
-    A mean that is zero to round-off already leaves the vectors untouched, so that shifting twice changes nothing.
+    A mean that is zero to round-off already leaves the vectors untouched, so that shifting twice changes nothing; so
+    does no mass at all.
     """
+    if not mass.any():
+        return vectors
     weight = mass / mass.max()
     # The first shift leaves the rounding of a mean that may be far larger than the vectors around it; the second
     # removes that.
@@ -192,5 +206,3 @@ def _check_mass(mass: Floats) -> None:
     if mass.min() < 0:
         body = int(np.argmin(mass))
         raise InitialConditionsError(f"mass of body {body} (counting from 0) must be >= 0, got {mass[body]:g}")
-    if mass.max() == 0:
-        raise InitialConditionsError("at least one mass must be > 0: all of them are 0")

@@ -80,9 +80,10 @@ def bodies_from_text(text: str) -> InitialConditions:
     if len(lines) > begin and not any(map(_is_number, lines[begin].cells)):
         header, begin = lines[begin], begin + 1
     bodies = lines[begin:] if count is None else _counted(lines[begin:], count, lines[0].number)
+    columns = () if header is None else _named(header)
     if not bodies:
         raise InitialConditionsError(f"no body in it: there must be one line for each body, {EXPECTED}")
-    columns = _columns_of(bodies) if header is None else _named(header)
+    columns = columns or _columns_of(bodies)
     for line in bodies:
         if len(line.cells) != len(columns):
             above = "lines above have" if header is None else "header has"
@@ -94,6 +95,19 @@ def bodies_from_text(text: str) -> InitialConditions:
     names = [line.cells[columns.index(_NAME)] for line in bodies] if _NAME in columns else []
     note = "" if header is not None else f"no header: columns read as {', '.join(columns)}"
     return bodies_from_rows(rows, names, note)
+
+
+def numbers_in(text: str) -> Floats:
+    """The numbers of a column, (M,): one a line, `#` begins a comment.
+
+    Raises:
+        InitialConditionsError: names the line that is wrong.
+    """
+    _, lines = _lines_in(text)
+    for line in lines:
+        if len(line.cells) > 1:
+            raise InitialConditionsError(f"line {line.number}: {len(line.cells)} columns, where one number is wanted")
+    return np.array([_number(line, line.cells[0]) for line in lines])
 
 
 def text_from_bodies(system: InitialConditions, separator: str, header_mark: str = "") -> str:
@@ -172,7 +186,7 @@ def _counts(cells: list[str]) -> bool:
 def _named(header: Line) -> tuple[str, ...]:
     """What the columns are that a header names."""
     columns = tuple(_KNOWN.get(cell.lower(), "") for cell in header.cells)
-    said = f"line {header.number}: the header says {','.join(header.cells)[:80]!r}"
+    said = f"line {header.number}: {len(header.cells)} columns named {','.join(header.cells)[:80]!r}"
     for cell, column in zip(header.cells, columns, strict=True):
         if not column:
             raise InitialConditionsError(f"{said}, and {cell[:40]!r} is none of {', '.join(_KNOWN)}")

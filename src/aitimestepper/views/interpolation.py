@@ -27,11 +27,13 @@ class Motion:
     """
 
     def __init__(self, recording: Recording) -> None:
+        # In the order of time, also where the run went back.
+        order = slice(None, None, -1 if recording.time[-1] < recording.time[0] else 1)
         # A state that is there twice has no interval behind it.
-        kept = np.flatnonzero(np.diff(recording.time, prepend=-np.inf) > 0)
-        self.time: Floats = recording.time[kept]
-        self.position: Floats = recording.position[kept]
-        self.velocity: Floats = recording.velocity[kept]
+        kept = np.flatnonzero(np.diff(recording.time[order], prepend=-np.inf) > 0)
+        self.time: Floats = recording.time[order][kept]
+        self.position: Floats = recording.position[order][kept]
+        self.velocity: Floats = recording.velocity[order][kept]
 
     @property
     def cut(self) -> NDArray[np.bool_]:

@@ -179,7 +179,11 @@ class _Drawing:
         groups = []
         for number, part in enumerate(parts):
             line = line_style(number)
-            width = 4.0 + 5.0 * float(mass[number] / mass.max()) ** (1 / 3) if few else max(1.2, 3.5 - len(mass) / 400)
+            width = (
+                4.0 + 5.0 * float(mass[number] / (mass.max() or 1.0)) ** (1 / 3)
+                if few
+                else max(1.2, 3.5 - len(mass) / 400)
+            )
             (trail,) = self._axes.plot(*nothing, **line | {"linewidth": 1.0 if few else 0.8, "alpha": 0.6})
             (dots,) = self._axes.plot(*nothing, "o", color=line["color"], markersize=width, markeredgewidth=0)
             groups.append((dots, trail, part))

@@ -181,6 +181,7 @@ def _of_ensemble(name: str, result: EnsembleResult) -> Section:
     finished = int(result.finished.sum())
     about = {
         "members": len(result),
+        "ended": result.n_ended,
         "finished": finished,
         "G": result.G,
         "softening": result.softening,

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.comparison.result import Comparison
-from aitimestepper.ensembles.result import FORMAT as ENSEMBLE
+from aitimestepper.ensembles.file import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, opened
 from aitimestepper.inputs import RECORDS, TEXT, content_of
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE, STEPS_FILE
 from aitimestepper.recordings.layout import FORMAT as RECORDING
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import read_metrics
@@ -40,7 +40,7 @@ def read_source(path: Path | str) -> Source:
         InputError: it is missing, damaged, or nothing that can be shown.
     """
     path = Path(path)
-    if path.is_dir() or path.name == METRICS_FILE:
+    if path.is_dir() or path.name in (METRICS_FILE, STEPS_FILE):
         return Source(path, _training(path))
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file or directory")
@@ -83,7 +83,7 @@ def _training(path: Path) -> Training:
         config = content_of(directory / CONFIG_FILE, TEXT).decode()
     except (OSError, UnicodeDecodeError):
         config = ""
-    return Training(read_metrics(path), config)
+    return Training(read_metrics(directory if path.name == STEPS_FILE else path), config)
 
 
 def _comparison(path: Path) -> Comparison:

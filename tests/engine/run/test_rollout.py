@@ -58,10 +58,9 @@ def particle_of(ic: str, G: float = 1.0, softening: float = 0.0) -> ParticleTorc
     return ParticleTorch(system.mass, system.position, system.velocity, softening=softening, G=G)
 
 
-def assert_same_path(ic: str, model: str, *, n_steps: int = 1000, reversible: bool | None = None, **keys) -> None:
-    run = simulate(
-        Config(ic=ic, timestep="learned", model=model, steps=n_steps, every=1, reversible=reversible, **keys)
-    )
+def assert_same_path(ic: str, model: str, *, n_steps: int = 1000, reversible: bool = False, **keys) -> None:
+    how = {"timestep": "learned", "model": model, "reversible": reversible, "guard": "off"}
+    run = simulate(Config(ic=ic, steps=n_steps, every=1, **how, **keys))
     network, adapter, trained = load_stepper(model)
     adapter.config = trained.replace(G=keys.get("G", 1.0))
     reference = reference_steps(
@@ -69,7 +68,7 @@ def assert_same_path(ic: str, model: str, *, n_steps: int = 1000, reversible: bo
         LearnedStep(network, adapter),
         n_steps,
         G=keys.get("G", 1.0),
-        reversible=bool(reversible),
+        reversible=reversible,
     )
     for name in ("time", "dt", "position", "velocity", "energy"):
         mine, theirs = getattr(run, name), getattr(reference, name)

@@ -8,10 +8,9 @@ import warnings
 
 import pytest
 import torch
-from tests.conftest import kepler, parts
+from tests.conftest import kepler, parts, specified
 
 from aitimestepper import (
-    Config,
     EmptyTrajectoryWarning,
     FullyConnectedNN,
     HistoryBuffer,
@@ -146,7 +145,7 @@ def test_a_trajectory_of_which_the_warm_up_leaves_nothing_is_warned_of(function)
 
 
 def test_a_state_is_never_pushed_twice():
-    adapter = ModelAdapter(Config(history_len=3))
+    adapter = ModelAdapter(specified(history_len=3))
     for token in (1, 1, 2):
         adapter.update_history(kepler(), token=token)
     assert len(adapter.history_buffer) == 2
@@ -161,7 +160,7 @@ def test_missing_history_is_zero_states_and_not_the_oldest_repeated():
 
 def test_the_whole_loop_with_a_real_network_and_gradients_through_every_feature_type():
     for feature_type, history_len in (("rich", 0), ("delta_mag", 2), ("invariant", 1)):
-        config = Config(feature_type=feature_type, history_len=history_len, steps_per_epoch=3, lr=0.01)
+        config = specified(feature_type=feature_type, history_len=history_len, steps_per_epoch=3, lr=0.01)
         adapter = ModelAdapter(config)
         batch = stack_particles([kepler(e=0.3), kepler(e=0.8)])
         model = FullyConnectedNN(adapter.input_dim_from_state(batch), generator=torch.Generator().manual_seed(0))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from tests.conftest import kepler, parts
+from tests.conftest import kepler, parts, specified
 
 from aitimestepper import (
     Config,
@@ -22,6 +23,7 @@ from aitimestepper import (
     collect_trajectory_step,
     stack_particles,
 )
+from aitimestepper.engine.training import progress
 from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
@@ -75,7 +77,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_trajectory_weights_metrics_and_history_are_those_of_the_torch_loop(name):
-    config = Config(**{"lr": 2e-3, "hidden_dims": (16, 12), "steps_per_epoch": 12, **CASES[name]})
+    config = specified(**{"lr": 2e-3, "hidden_dims": (16, 12), "steps_per_epoch": 12, **CASES[name]})
     mine, theirs = training(FullyConnectedNN, config), training(TorchOnly, config)
     assert why_torch(mine[0], mine[2], SingleSteps(config, mine[4]), mine[1]) is None
     assert why_torch(theirs[0], theirs[2], SingleSteps(config, theirs[4]), theirs[1]) is not None
@@ -101,7 +103,7 @@ def test_trajectory_weights_metrics_and_history_are_those_of_the_torch_loop(name
 
 def test_a_thousand_iterations_end_with_the_same_weights_to_rounding():
     """Four units cannot reach so short a step in so few iterations: the state never passes."""
-    config = Config(
+    config = specified(
         lr=1e-3, hidden_dims=(4,), max_retrain_iterations=1100, energy_threshold=1e-12, E_lower=1e-15, E_upper=1e-13
     )
     ends = []
@@ -115,8 +117,21 @@ def test_a_thousand_iterations_end_with_the_same_weights_to_rounding():
     assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
+def test_a_state_that_an_earlier_epoch_was_warned_of_is_not_warned_of_again_before_the_next_thousand(kind):
+    config = Config(lr=1e-6, hidden_dims=(4,), max_retrain_iterations=1900, energy_threshold=1e-12, E_lower=1e-15,
+                    E_upper=1e-13)  # fmt: skip
+    many = stack_particles([kepler(e=0.7)] * 100)  # so many that the compiled loop returns before it has come to 2,000
+    spent = np.zeros((100, progress.SPENT))
+    spent[:, progress.ITERATIONS] = 1500.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RetrainWarning)
+        with pytest.raises(RetrainLimitError):
+            collect_trajectory(*training(kind, config, many), spent=spent)
+
+
 def test_torch_goes_on_where_the_compiled_loop_stopped():
-    config = Config(lr=1e-3, steps_per_epoch=5, num_orbits=3)
+    config = specified(lr=1e-3, steps_per_epoch=5, num_orbits=3)
     mine, theirs = training(FullyConnectedNN, config), training(TorchOnly, config)
     for task in (mine, theirs):
         collect_trajectory(*task)
@@ -132,7 +147,7 @@ def test_torch_goes_on_where_the_compiled_loop_stopped():
 @pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
 def test_no_system_waits_for_the_slowest_and_each_keeps_its_own_order(kind):
     """An orbit of low eccentricity goes on while another is retrained; the steps of each lead from start to end."""
-    config = Config(lr=1e-4, steps_per_epoch=20)
+    config = specified(lr=1e-4, steps_per_epoch=20)
     starts = [kepler(e=0.1, at="apocentre"), kepler(e=0.95, m2=0.5)]
     trajectory, metrics = collect_trajectory(*training(kind, config, stack_particles(starts), initial_output=0.03))
     assert metrics["total_steps"] >= 40
@@ -150,7 +165,7 @@ def test_no_system_waits_for_the_slowest_and_each_keeps_its_own_order(kind):
 
 @pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
 def test_what_a_state_has_cost_is_remembered_over_the_epochs(kind):
-    config = Config(lr=1e-9, steps_per_epoch=2, max_retrain_iterations=25)
+    config = specified(lr=1e-9, steps_per_epoch=2, max_retrain_iterations=25)
     particle = stack_particles([kepler(e=0.0), kepler(e=0.97)])
     model, _, optimizer, config, adapter = training(kind, config, particle, initial_output=0.02)
     spent = np.zeros((2, SPENT))
@@ -168,7 +183,7 @@ def test_what_a_state_has_cost_is_remembered_over_the_epochs(kind):
 @pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
 def test_systems_that_rest_do_not_move(kind):
     task = training(
-        kind, Config(steps_per_epoch=3), stack_particles([kepler(e=0.1), kepler(e=0.3)]), initial_output=0.01
+        kind, specified(steps_per_epoch=3), stack_particles([kepler(e=0.1), kepler(e=0.3)]), initial_output=0.01
     )
     _, metrics = collect_trajectory(*task, resting=torch.tensor([True, False]))
     assert metrics["total_steps"] == 3
@@ -176,7 +191,7 @@ def test_systems_that_rest_do_not_move(kind):
 
 
 def test_a_training_of_one_period_lets_those_rest_that_have_covered_theirs():
-    config = Config(
+    config = specified(
         num_orbits=4, a_min=0.3, a_max=2.0, stop_at_period=True, epochs=400, hidden_dims=(8,), replay_steps=0,
         output_scale="physical",
     )  # fmt: skip
@@ -192,7 +207,7 @@ def test_a_training_of_one_period_lets_those_rest_that_have_covered_theirs():
 @pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
 def test_a_history_of_its_own_for_each_system(kind):
     """The warm-up is counted for each, and a sample sees exactly the states that its own system came through."""
-    config = Config(feature_type="delta_mag", history_len=2, steps_per_epoch=6, lr=1e-3)
+    config = specified(feature_type="delta_mag", history_len=2, steps_per_epoch=6, lr=1e-3)
     particle = stack_particles([kepler(e=0.1, at="apocentre"), kepler(e=0.9), kepler(e=0.5)])
     model, _, optimizer, config, adapter = training(kind, config, particle, initial_output=0.03)
     window = HistoryBuffer(2, "delta_mag")
@@ -210,7 +225,7 @@ def test_a_history_of_its_own_for_each_system(kind):
 
 def test_the_limit_is_said_and_its_iterations_counted():
     model, particle, optimizer, config, adapter = training(
-        FullyConnectedNN, Config(max_retrain_iterations=7, lr=1e-9), kepler(e=0.9), initial_output=5.0
+        FullyConnectedNN, specified(max_retrain_iterations=7, lr=1e-9), kepler(e=0.9), initial_output=5.0
     )
     with pytest.raises(RetrainLimitError, match="within 7 retrain iterations") as caught:
         collect_trajectory_step(model, particle, optimizer, config, adapter)
@@ -220,7 +235,7 @@ def test_the_limit_is_said_and_its_iterations_counted():
 
 def test_the_lack_of_a_gradient_is_said_and_leaves_the_weights():
     """At e = 0.999 the shortest step already shows rounding, which the threshold refuses."""
-    config = Config(energy_threshold=1e-14, E_lower=1e-17, E_upper=1e-15)
+    config = specified(energy_threshold=1e-14, E_lower=1e-17, E_upper=1e-15)
     model, particle, optimizer, config, adapter = training(FullyConnectedNN, config, kepler(e=0.999))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -236,7 +251,7 @@ def test_the_lack_of_a_gradient_is_said_and_leaves_the_weights():
 
 
 def test_why_a_training_runs_in_torch():
-    config = Config()
+    config = specified()
     model, particle, _, _, adapter = training(FullyConnectedNN, config)
     adam = torch.optim.Adam(model.parameters())
 
@@ -277,7 +292,7 @@ def test_a_run_says_which_loop_it_takes(capsys):
 
     from aitimestepper import run_two_phase_training
 
-    config = Config(epochs=1)
+    config = specified(epochs=1)
     model, particle, optimizer, config, adapter = training(FullyConnectedNN, config)
     run_two_phase_training(model, particle, optimizer, config, adapter, observers=[Watch()])
     sgd = torch.optim.SGD(model.parameters(), lr=1e-6)

@@ -38,6 +38,21 @@ def test_it_trains_until_every_state_passes():
     assert evaluate_minibatch(model, trajectory, config, adapter).all_pass
 
 
+@pytest.mark.parametrize(("patience", "least", "made"), [(5, 1, 6), (5, 9, 9), (100, 1, 20), (0, 1, 20), (None, 1, 20)])
+def test_it_ends_where_the_loss_no_longer_falls(patience, least, made):
+    keys = {"replay_patience": patience, "min_replay_steps": least, "replay_steps": 20}
+    model, _, config, adapter, trajectory = collected(**keys)
+    with torch.no_grad():
+        model.log_dt += 3.0
+    still = torch.optim.SGD(model.parameters(), lr=1e-12)
+    converged, iterations, metrics = generalize_on_trajectory(model, trajectory, still, config, adapter)
+    assert (converged, iterations) == (False, made)
+    assert metrics["final_pass_rate"] < 1
+    moving = torch.optim.Adam(model.parameters(), lr=0.1)
+    config = config.replace(replay_steps=1000, replay_patience=patience and 100)
+    assert generalize_on_trajectory(model, trajectory, moving, config, adapter)[0]
+
+
 def test_the_lower_band_edge_makes_steps_grow():
     """Known fault 9: tiny steps pass every gate, yet Part 2 lengthens them; mean_step_fraction tells."""
     model, optimizer, config, adapter, trajectory = collected(1e-5, min_replay_steps=100)

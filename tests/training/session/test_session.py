@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import kepler, parts
-from tests.training.stopping import Stop, check_that_stopping_changes_nothing
+from tests.training.stopping import Stop, check_that_stopping_changes_nothing, left_by
 
 from aitimestepper import (
     CheckpointError,
@@ -28,6 +28,7 @@ from aitimestepper import (
     run_two_phase_training,
     train,
 )
+from aitimestepper.processes import own_name
 from aitimestepper.training.session.resume import read_resume
 from aitimestepper.training.session.session import build_training
 from aitimestepper.weights.file import read_model
@@ -42,6 +43,7 @@ SMALL = {
     "checkpoint_every": 2,
     "tensorboard": False,
 }
+IMPATIENT = {"replay_patience": 1, "replay_steps": 50, "lr": 1e-5}
 HISTORY = {"history_len": 2, "feature_type": "delta_mag", "normalize_inputs": True, "dropout": 0.2}
 
 
@@ -64,6 +66,7 @@ RESUMED = {
     "history of one system": {**FAMILY, **HISTORY, "num_orbits": 1, "ic": "figure-eight", "feature_type": "basic"},
     "rollouts, in torch": {**FAMILY, "n_steps": 2, "history_len": 1},
     "sgd": {**FAMILY, "optimizer": "sgd"},
+    "little patience": {**FAMILY, **IMPATIENT},
     "adam": {**FAMILY, "optimizer": "adam", "weight_decay": 0.1},
     "single precision": {**FAMILY, "dtype": "float32", "energy_threshold": 1e-2, "E_upper": 1e-3, "E_lower": 1e-4},
 }
@@ -141,7 +144,8 @@ def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():
     outcome = train(Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True}))
     names = {path.name for path in outcome.run_dir.iterdir()}
     assert names == {
-        "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "tensorboard",
+        "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "steps.jsonl",
+        "tensorboard",
     }  # fmt: skip
     used = tomllib.loads((outcome.run_dir / "config.toml").read_text())
     assert Config(**used) == Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True})
@@ -244,6 +248,86 @@ def test_overwrite_never_deletes_a_directory_that_is_no_run():
     with pytest.raises(OutputExistsError, match="not a run directory"):
         train(Config(epochs=1, save_name="precious", overwrite=True, **SMALL))
     assert Path("runs/precious/thesis.tex").exists()
+
+
+def test_the_newest_checkpoints_are_kept_and_each_is_a_run_directory():
+    keys = {**SMALL, "keep_checkpoints": 3, "checkpoint_every": 2}
+    train(Config(epochs=9, save_name="run", **keys))
+    kept = Path("runs/run/checkpoints")
+    assert sorted(path.name for path in kept.iterdir()) == ["epoch-00006", "epoch-00008", "epoch-00009"]
+    assert same(kept / "epoch-00009", "runs/run")
+    assert not same(kept / "epoch-00006", "runs/run")
+    assert read_model(kept / "epoch-00006").about["epoch"] == 6
+    assert load_stepper(kept / "epoch-00006").model is not None
+    outcome = train(Config(), resume=kept / "epoch-00006")
+    assert (outcome.epochs_completed, outcome.run_dir) == (9, kept / "epoch-00006")
+    assert same(kept / "epoch-00006", "runs/run")
+    assert left_by("runs/run/checkpoints/epoch-00006")[1] == left_by("runs/run")[1]
+    assert train(Config(epochs=12, keep_checkpoints=2), resume=Path("runs/run")).epochs_completed == 12
+    assert sorted(path.name for path in kept.iterdir()) == ["epoch-00010", "epoch-00012"]
+    train(Config(epochs=4, save_name="one", **SMALL))
+    assert not Path("runs/one/checkpoints").exists()
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_is_started_again():
+    script = f"""
+        import os
+        from aitimestepper import Config, train
+        from tests.training.stopping import Stop
+
+        class Kill(Stop):
+            def step(self, record):
+                if record.epoch == 2:
+                    os.kill(os.getpid(), {int(signal.SIGKILL)})
+
+        train(Config(epochs=4, save_name="killed", **{ {**SMALL, "checkpoint_every": 4}!r}), observers=[Kill(0)])
+    """
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *filter(None, sys.path)])}
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert Path("runs/killed/metrics.jsonl").exists()
+    with pytest.raises(CheckpointError, match="started again with the same command"):
+        train(Config(), resume=Path("runs/killed"))
+    train(Config(epochs=4, save_name="killed", **SMALL))
+    train(Config(epochs=4, save_name="whole", **SMALL))
+    assert same("runs/killed", "runs/whole")
+
+
+def test_a_directory_with_anything_else_is_no_training_that_was_killed():
+    train(Config(epochs=1, save_name="run", **SMALL))
+    Path("runs/run/resume.pt").unlink()
+    Path("runs/run/model.safetensors").rename("runs/run/precious.safetensors")
+    with pytest.raises(OutputExistsError, match="exists already"):
+        train(Config(epochs=1, save_name="run", **SMALL))
+    assert Path("runs/run/precious.safetensors").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are locked on Linux only")
+def test_nobody_else_trains_in_a_directory_meanwhile():
+    class Another(Stop):
+        def epoch(self, record):
+            for keys in ({"resume": Path("runs/run")}, {}):
+                with pytest.raises(OutputExistsError, match="another process trains in runs/run"):
+                    train(Config(epochs=3, save_name="run", **{**SMALL, "overwrite": True}), **keys)
+
+    train(Config(epochs=2, save_name="run", **SMALL), observers=[Another(9)])
+    assert train(Config(epochs=3), resume=Path("runs/run")).epochs_completed == 3
+
+
+def test_what_a_killed_process_left_half_made_is_removed():
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    place = own_name().partition("-")[2]
+    Path("runs/run").mkdir(parents=True)
+    half = [Path(f"runs/.run.{dead.pid}-{place}.tmp"), Path(f"runs/run/.resume.pt.{dead.pid}-{place}.tmp")]
+    kept = [Path(f"runs/.other.{os.getppid()}-{place}.tmp"), Path("runs/.other.1234-00000000.tmp"), Path("runs/.x.tmp")]
+    half[0].mkdir()
+    for path in (half[0] / "config.toml", half[1], *kept):
+        path.write_text("half")
+    train(Config(epochs=1, save_name="run", **SMALL))
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in kept)
 
 
 def test_a_run_directory_that_cannot_be_made_is_said_so():

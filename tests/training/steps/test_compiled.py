@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.conftest import CountingField, random_bodies
+from tests.conftest import CountingField, random_bodies, specified
 
-from aitimestepper import Config, ModelAdapter, ParticleTorch, PointMassTidalField, stack_particles
+from aitimestepper import ModelAdapter, ParticleTorch, PointMassTidalField, stack_particles
 from aitimestepper.engine.training.gate import LOSS, SLOPE, VERDICT, judge_all
 from aitimestepper.training.steps.rows import why_not_compiled
 from aitimestepper.training.steps.single_step import SingleSteps, step_fraction
@@ -47,7 +47,7 @@ CASES = {
 @pytest.mark.parametrize("output_scale", ["absolute", "physical"])
 def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, output_scale):
     particle, keys = CASES[name]
-    config = Config(output_scale=output_scale, **keys)
+    config = specified(output_scale=output_scale, **keys)
     adapter = ModelAdapter(config)
     model = Steps(torch.logspace(-7, 1.5, 40, dtype=torch.float64))  # from rounding to far beyond the limit
     learned = SingleSteps(config, adapter)
@@ -72,7 +72,7 @@ def test_verdicts_losses_gradients_and_states_are_those_of_the_torch_step(name, 
 
 
 def test_the_slope_is_that_of_the_loss():
-    particle, config = systems(4, 3, 11, field=PointMassTidalField(5.0, [2.5, 1.0, 3.0])), Config()
+    particle, config = systems(4, 3, 11, field=PointMassTidalField(5.0, [2.5, 1.0, 3.0])), specified()
     states = SingleSteps(config, ModelAdapter(config)).start(particle).known.compiled
     dt = 0.2 * particle.shortest_pair_time().numpy()
 
@@ -93,7 +93,7 @@ def test_the_slope_is_that_of_the_loss():
 def test_bodies_at_one_point_are_refused_without_a_gradient():
     meeting = ParticleTorch([1.0, 1.0], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [-1.0, 0.0]])
     apart = ParticleTorch([1.0, 1.0], [[0.5, 0.0], [-0.5, 0.0]], [[0.0, 0.7], [0.0, -0.7]])
-    config = Config()
+    config = specified()
     learned = SingleSteps(config, ModelAdapter(config))
     model = Steps(torch.tensor([0.3, 0.3], dtype=torch.float64))
     tried = learned.attempt(model, learned.start(stack_particles([meeting, apart])))
@@ -105,7 +105,7 @@ def test_bodies_at_one_point_are_refused_without_a_gradient():
 
 
 def test_the_largest_passing_steps_are_those_of_the_torch_grid():
-    particle, config = systems(3, 3, 12), Config()
+    particle, config = systems(3, 3, 12), specified()
     start = SingleSteps(config, ModelAdapter(config)).start(particle)
     dt = torch.full((40,), 0.01, dtype=torch.float64)
     fractions = [
@@ -116,7 +116,7 @@ def test_the_largest_passing_steps_are_those_of_the_torch_grid():
 
 def test_what_the_engine_does_not_know_is_left_to_torch():
     plain = systems(2, 2, 13)
-    config = Config()
+    config = specified()
     assert why_not_compiled(plain, config) is None
     assert "gradients" in why_not_compiled(
         ParticleTorch.from_tensors(plain.mass, plain.position.clone().requires_grad_(), plain.velocity), config

@@ -19,6 +19,7 @@ hidden_dims = [8]
 output_scale = "physical"
 lr = 1e-3
 replay_steps = 5
+replay_patience = 1
 steps_per_epoch = 2
 checkpoint_every = 2
 tensorboard = false

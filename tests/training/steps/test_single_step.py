@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tests.conftest import CountingField, kepler, parts, random_bodies
+from tests.conftest import CountingField, kepler, parts, random_bodies, specified
 
 from aitimestepper import (
     Config,
@@ -36,7 +36,7 @@ def test_the_band_loss_is_zero_inside_and_quadratic_outside():
 
 
 def test_the_loss_is_that_of_the_logarithm_of_the_error():
-    config = Config(E_lower=1e-6, E_upper=1e-4)
+    config = specified(E_lower=1e-6, E_upper=1e-4)
     loss = compute_single_step_loss(torch.tensor([-1.0]), torch.tensor([-1.0 + 1e-3], dtype=torch.float64), config)
     assert loss.shape == ()
     assert loss.item() == pytest.approx(math.log(10.0) ** 2, rel=1e-6)
@@ -46,7 +46,7 @@ def test_an_exploded_step_gave_nan_gradients():
     """Known fault 14: an energy that is not finite counts with error 1 and sends nothing back."""
     after = torch.tensor([-1.002, float("nan"), float("inf")], dtype=torch.float64, requires_grad=True)
     before = torch.full((3,), -1.0, dtype=torch.float64)
-    config = Config()
+    config = specified()
     loss = compute_single_step_loss(before, after, config)
     (gradient,) = torch.autograd.grad(loss, after)
     failed = math.log(1.0 / 1e-4) ** 2
@@ -86,7 +86,7 @@ def test_an_attempt_on_a_batch_gives_one_number_for_each_system():
 
 def test_dropout_active_in_the_gate():
     """Known fault 5: with dropout the same weights and state always give the same step, and it is the one used."""
-    config = Config(dropout=0.5)
+    config = specified(dropout=0.5)
     model = FullyConnectedNN(11, dropout=0.5, generator=torch.Generator().manual_seed(1))
     adapter = ModelAdapter(config)
     particle = kepler(e=0.5)
@@ -141,7 +141,7 @@ def test_a_step_lost_in_rounding_is_driven_to_grow():
 def test_a_lost_system_does_not_spoil_the_gradient_of_the_others():
     bodies = random_bodies(3, batch=(2,))
     bodies.position.data[1, 0] = bodies.position.data[1, 1]  # two bodies at one point: infinite energy
-    config = Config(max_step_fraction=1e9)
+    config = specified(max_step_fraction=1e9)
     model = parts(0.2)[0]
     tried = attempt(model, bodies, config, ModelAdapter(config))
     assert tried.passed.tolist()[1] is False
@@ -153,7 +153,7 @@ def test_a_lost_system_does_not_spoil_the_gradient_of_the_others():
 def test_energy_threshold_below_the_band_edge_is_refused():
     """Known fault 10: between E_upper and the threshold there would be a rejection without a loss."""
     with pytest.raises(ValueError, match=r"E_upper = 0.0001 must be < energy_threshold = 1e-05"):
-        Config(energy_threshold=1e-5)
+        specified(energy_threshold=1e-5)
 
 
 def test_a_refused_step_without_a_gradient_is_an_error_and_not_a_loop():
@@ -167,7 +167,7 @@ def test_a_refused_step_without_a_gradient_is_an_error_and_not_a_loop():
 
 
 def test_physical_steps_follow_the_units():
-    config = Config(output_scale="physical", feature_type="invariant")
+    config = specified(output_scale="physical", feature_type="invariant")
     model = FullyConnectedNN(10, generator=torch.Generator().manual_seed(0))
     adapter = ModelAdapter(config)
     particle = kepler(e=0.7)
@@ -178,7 +178,7 @@ def test_physical_steps_follow_the_units():
 def test_angular_momentum_is_judged_when_asked_for():
     particle = kepler(e=0.3)
     particle.set_external_field(PointMassTidalField(50.0, [4.0, 3.0]))
-    plain, judged = Config(E_lower=1e-16), Config(E_lower=1e-16, L_lower=1e-12, L_upper=1e-9)
+    plain, judged = specified(E_lower=1e-16), specified(E_lower=1e-16, L_lower=1e-12, L_upper=1e-9)
     model = parts(0.005)[0]
     losses = [attempt(model, particle, c, ModelAdapter(c)).losses.item() for c in (plain, judged)]
     assert losses[1] > losses[0] + 1.0

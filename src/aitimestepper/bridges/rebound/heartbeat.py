@@ -118,6 +118,8 @@ def _set_step(address: int, drive: Any) -> None:
     rate = drive.wanted_rate
     if drive.reversible != 0 and last_rate > 0.0:
         rate = mirrored(rate, last_rate)
+    if drive.wanted_rate == 0.0:  # nothing attracts: the step stays as it is
+        rate = 1.0 / (drive.chosen_step if drive.chosen_step > 0.0 else abs(simulation.dt))
     if not 0.0 < rate < math.inf:
         fail(address, BAD_STEP)
         _end(address)

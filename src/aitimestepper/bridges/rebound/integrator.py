@@ -140,6 +140,12 @@ def _end(address: int, status: int) -> None:
 def step(address: int, state_address: int) -> None:
     """One call of REBOUND: a block of the run, at most to t + dt; exactly there if it is the last."""
     simulation, state = simulation_at(address), state_at(state_address)
+    if _is_free(simulation):
+        if prepare_integrator(address, state_address) == 0:
+            _end(address, RUNNING)
+            return
+        _move_uniformly(simulation)
+        return
     ready = state.plan != 0 and is_current(address, state_address)
     if not ready and prepare_integrator(address, state_address) == 0:
         _end(address, RUNNING)
@@ -170,6 +176,32 @@ def step(address: int, state_address: int) -> None:
     if status != RUNNING:
         _end(address, status)
     _look_ahead(simulation, before, run.books[0].last_dt, direction)
+
+
+@compiled
+def _is_free(simulation: Any) -> bool:
+    """Whether no body attracts another."""
+    n = simulation.N
+    particles = particles_of(simulation)
+    for i in range(min(n, simulation.N_active) if simulation.N_active >= 0 else n):
+        if particles[i].m != 0.0:
+            return bool(n < 2)
+    return True
+
+
+@compiled
+def _move_uniformly(simulation: Any) -> None:
+    """A step of bodies of which none attracts another; there is nothing to plan or to measure."""
+    particles, dt = particles_of(simulation), simulation.dt
+    for i in range(simulation.N):
+        body = particles[i]
+        body.x += dt * body.vx
+        body.y += dt * body.vy
+        body.z += dt * body.vz
+    simulation.t += dt
+    simulation.dt_last_done = dt
+    if simulation.exact_finish_time == 1:
+        simulation.dt = _BLOCKS_AHEAD * dt
 
 
 @compiled

@@ -126,6 +126,8 @@ def _prepare(simulation: int, address: int) -> None:
             "the run in this archive has the layout of another version of aitimestepper: go on with the one that "
             "wrote it"
         )
+    if view.N < 2 or not state_of(view)[0].any():
+        return  # no body attracts another: there is nothing to plan
     plan, vector = _plan(state.tolerance, view.G, view.softening)
     if not take_plan(address, vector):
         raise InputError("there is no memory for the weights")
@@ -152,8 +154,6 @@ def _begin(view: Any, simulation: int, address: int, plan: Plan) -> None:
     """A run from the bodies as they are, in the frame of their centre of mass."""
     direction = -1.0 if view.dt < 0.0 else 1.0
     mass, position, velocity = state_of(view)
-    if len(mass) < 2:
-        raise InputError(f"{NAME} needs two bodies that attract each other")
     system = InitialConditions(mass, position, direction * velocity, time=direction * view.t)
     check_apart(system, view.softening)
     run = new_run(system, plan)

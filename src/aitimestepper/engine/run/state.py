@@ -109,7 +109,7 @@ def opened(mass: Floats, position: Floats, velocity: Floats, time: float, plan: 
     calibrated = plan.rule.criterion == CALIBRATED
     run = Run(system, books, past, np.zeros(N_BOOKS + len(system) if calibrated else 0))
     start(run, plan)
-    if calibrated and plan.control.promises:
+    if plan.control.promises:
         books[0].tolerance_promised = plan.control.tolerance
     books[0].step_error_promised = plan.rule.promise
     return run

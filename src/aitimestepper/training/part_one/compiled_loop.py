@@ -84,7 +84,8 @@ def _run(
     on_attempt: OnAttempt | None,
 ) -> int:
     """Call after call until the task is done; the number of accepted steps."""
-    n_accepted = n_rounds = told = 0
+    n_accepted = n_rounds = 0
+    told = int(orbits.spent[:, progress.ITERATIONS].max()) // WARN_EVERY  # in an earlier epoch
     together = ranks.count() > 1
     left = task.quota
     status = WORKING

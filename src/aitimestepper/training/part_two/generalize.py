@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from aitimestepper.training.steps.learned import Attempt, K, Learned, Start
 from aitimestepper.training.steps.losses import evaluation_mode, learn
 from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import Pair, ReplayMemory, Samples, Trajectory
+
+IMPROVEMENT = 0.99
+"""What a loss must fall to, in terms of the lowest before, to count as lower: chosen."""
 
 
 class Evaluation(NamedTuple):
@@ -82,7 +86,8 @@ def generalize_on_trajectory(
     """Train on random minibatches until a pass over ALL accepted states is within the threshold.
 
     The loss counts every state outside the band on both sides, so that steps also grow; `min_replay_steps`
-    iterations are made even where everything passes already.
+    iterations are made even where everything passes already. It ends early where the loss has not fallen for
+    `replay_patience` iterations: what is left over is in the memory of the next epoch too.
 
     Args:
         trajectory: accepted states: a trajectory, samples, pairs in the order of time, or a replay memory.
@@ -110,17 +115,20 @@ def generalize(
     """Part 2, whatever is learned; arguments and result as for `generalize_on_trajectory`, `history` in force."""
     config = learned.config
     if ranks.least(_count_systems(states)) < config.min_replay_size:
-        return False, 0, {**_NOTHING, "skipped": True}
+        return False, 0, dict(SKIPPED)
     generator = generator or torch.Generator().manual_seed(config.seed)
     start = _start(learned, states, history)
     final: Evaluation | None = None  # of all states, with the weights as they are
     failed = torch.empty(0, dtype=torch.int64)  # states that the last look at all of them found
-    iterations = 0
+    iterations, patience = 0, _Patience(config.replay_patience)
     while iterations < config.replay_steps and not (final is not None and final.all_pass):
+        if patience.is_over and iterations >= config.min_replay_steps:
+            break
         iterations += 1
         final = None
         chosen = torch.randperm(len(start.features), generator=generator)[: config.replay_batch_size]
-        passed = learn_from(model, optimizer, learned, start, torch.cat([chosen, failed]).unique())
+        passed, loss = learn_from(model, optimizer, learned, start, torch.cat([chosen, failed]).unique())
+        patience.watch(loss)
         if passed and iterations >= config.min_replay_steps:
             final = _evaluate(model, learned, start)
             failed = torch.nonzero(~final.passed).reshape(-1)[: config.replay_batch_size]
@@ -128,14 +136,34 @@ def generalize(
     return final.all_pass, iterations, _metrics(final, *learned.shares(start, final.dt, final.error, final.passed))
 
 
-_NOTHING = {
+class _Patience:
+    """Whether the loss has still fallen within the last `most` iterations; None or 0 waits for ever."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most, self._waited, self._best = most or math.inf, 0, math.inf
+
+    def watch(self, loss: float) -> None:
+        """Note the loss of one more iteration, the mean of its minibatch in all processes."""
+        self._waited += 1
+        if loss < IMPROVEMENT * self._best:
+            self._waited, self._best = 0, loss
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has not."""
+        return self._waited >= self._most
+
+
+SKIPPED = {
     "mean_rel_dE": 0.0,
     "max_rel_dE": 0.0,
     "final_pass_rate": 0.0,
     "in_band_rate": 0.0,
     "mean_step_fraction": 0.0,
     "progress": 0.0,
+    "skipped": True,
 }
+"""Metrics of a Part 2 that does not take place."""
 
 
 def _samples(states: Sequence[Pair] | ReplayMemory, history: HistoryBuffer | None = None) -> Samples:
@@ -164,17 +192,18 @@ def _count_systems(states: Sequence[Pair] | ReplayMemory) -> int:
 
 def learn_from(
     model: nn.Module, optimizer: torch.optim.Optimizer, learned: Learned[K], start: Start[K], chosen: Tensor
-) -> bool:
-    """One iteration on a minibatch; whether the gate let all of it through before."""
+) -> tuple[bool, float]:
+    """One iteration on a minibatch; whether the gate let all of it through before, and the mean of its losses."""
     model.train()
     tried = learned.attempt(model, start, chosen, n_steps=learned.config.n_steps)
     outside = tried.losses.detach() > 0
     failed = ~tried.passed
     here = [outside.numel(), *(int(which.sum()) for which in (outside, failed & outside, failed))]
-    n_samples, n_outside, n_refused, n_failed = ranks.total(np.array(here, dtype=np.float64))
+    loss = tried.losses.sum()
+    n_samples, n_outside, n_refused, n_failed, total = ranks.total(np.array([*here, loss.item()], dtype=np.float64))
     if n_outside:
-        learn(model, optimizer, tried.losses.sum(), int(n_samples), refused=n_refused > 0)
-    return n_failed == 0
+        learn(model, optimizer, loss, int(n_samples), refused=n_refused > 0)
+    return n_failed == 0, float(total / n_samples)
 
 
 def _evaluate(model: nn.Module, learned: Learned[K], start: Start[K]) -> Evaluation:

@@ -23,7 +23,7 @@ from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.training.part_one.collect import collect_epoch, warn_of_an_empty_trajectory
 from aitimestepper.training.part_one.torch_loop import OnAttempt
-from aitimestepper.training.part_two.generalize import generalize
+from aitimestepper.training.part_two.generalize import SKIPPED, generalize
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
@@ -45,7 +45,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(usual)
 
 
-@one_thread()
 def train_epoch_two_phase(
     model: nn.Module,
     particle: ParticleTorch,
@@ -81,7 +80,8 @@ def train_epoch_two_phase(
         model, optimizer, particle, particle, learned, generator, replay, adapter.history(history_buffer)
     )
     state.spent = state.spent if spent is None else spent
-    result = _train_epoch(state, warmup_steps, resting, on_attempt)
+    with one_thread():
+        result = _train_epoch(state, warmup_steps, resting, on_attempt)
     warn_of_an_empty_trajectory(result["trajectory_metrics"])
     return result
 
@@ -136,9 +136,11 @@ def _train_epoch(
     )  # fmt: skip
     final = collected.pop("final_particle")
     state.replay.extend(trajectory)
-    converged, iterations, generalised = generalize(
-        model, state.replay, optimizer, learned, history, generator=state.generator
-    )
+    converged, iterations, generalised = False, 0, dict(SKIPPED)
+    if learned.config.replay_steps > 0:
+        converged, iterations, generalised = generalize(
+            model, state.replay, optimizer, learned, history, generator=state.generator
+        )
     return {
         "trajectory_metrics": collected,
         "generalization_metrics": generalised,

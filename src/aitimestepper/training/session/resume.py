@@ -6,8 +6,8 @@ is complete by itself, weights included, so that it never has to match another f
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
         "version": VERSION,
         "config": config.model_dump_json(by_alias=True),
         "counters": {name: getattr(state, name) for name in _COUNTERS},
-        "model": copy.deepcopy(state.model.state_dict()),
-        "optimizer": copy.deepcopy(state.optimizer.state_dict()),
+        "model": _copied(state.model.state_dict()),
+        "optimizer": _copied(state.optimizer.state_dict()),
         "scales": None if scales is None else list(scales),
         "parts": [
             {
@@ -60,6 +60,20 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
             }
         ],
     }
+
+
+def _copied(contents: Any) -> Any:
+    """An independent copy of nested dictionaries and lists of tensors, numbers and texts.
+
+    `copy.deepcopy` takes twenty times as long, as much as an epoch of one step.
+    """
+    if isinstance(contents, torch.Tensor):
+        return contents.detach().clone()
+    if isinstance(contents, Mapping):
+        return {key: _copied(value) for key, value in contents.items()}
+    if isinstance(contents, (list, tuple)):
+        return type(contents)(_copied(value) for value in contents)
+    return contents
 
 
 def with_all_parts(contents: Contents) -> Contents:
@@ -90,7 +104,10 @@ def read_resume(path: Path) -> Contents:
         CheckpointError: it is missing, damaged, foreign, or of another version.
     """
     if not path.is_file():
-        raise CheckpointError(f"nothing to resume: there is no {path}")
+        raise CheckpointError(
+            f"nothing to resume: there is no {path}; a training that ended before its first checkpoint is started "
+            "again with the same command"
+        )
     try:
         check_file(path)
         contents = torch.load(path, map_location="cpu", weights_only=True)

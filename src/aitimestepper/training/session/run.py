@@ -17,6 +17,7 @@ from aitimestepper.model.history_buffer import HistoryBuffer
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.names import MODEL_FILE, RESUME_FILE
 from aitimestepper.training.part_one.collect import warn_of_an_empty_trajectory, why_torch
+from aitimestepper.training.session.directory import keep_checkpoint
 from aitimestepper.training.session.epochs import TrainingState, epochs, one_thread
 from aitimestepper.training.session.observers import Checkpoints, Observer
 from aitimestepper.training.session.resume import Contents, snapshot, with_all_parts, write_resume
@@ -160,3 +161,4 @@ class _Keeper:
             save_dir / MODEL_FILE,
             ModelFile(weights, self._config, None if scales is None else tuple(scales), about),
         )
+        keep_checkpoint(save_dir, epoch, self._config.keep_checkpoints)

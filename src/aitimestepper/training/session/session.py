@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 import torch
 from torch.optim import SGD, Adam, AdamW
 
-from aitimestepper.config.schema import Config, fields_of
-from aitimestepper.errors import InputError, OutputError, OutputExistsError
+from aitimestepper.config.schema import Config
+from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
+from aitimestepper.names import METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.systems.orbits import sample_orbits
-from aitimestepper.systems.trainings import write_training_systems
+from aitimestepper.training.session.directory import begun, taken_up
 from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import JsonLines, Observer, TensorBoard, WeightsAndBiases, require_wandb
+from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
 from aitimestepper.training.session.scope import scope_of
@@ -44,7 +44,16 @@ _MEASURED = 10_000
 """Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(
-    {"epochs", "log_every", "checkpoint_every", "tensorboard", "wandb", "wandb_project", "wandb_mode"}
+    {
+        "epochs",
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "tensorboard",
+        "wandb",
+        "wandb_project",
+        "wandb_mode",
+    }
 )
 """Keys that may change when a training is taken up again: none of them changes what an epoch does."""
 
@@ -77,16 +86,19 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         observers: told of steps and epochs, beside the metrics files.
 
     Raises:
-        OutputExistsError: the run directory exists, and neither `overwrite` nor `resume` is given.
+        OutputExistsError: the run directory exists with a checkpoint, and neither `overwrite` nor `resume` is given; or
+            another process trains in it.
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
-    with one_thread(), ranks.processes(torch_device(config)):
-        return _train(config, resume, observers)
+    with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
+        return _train(config, resume, observers, held)
 
 
-def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -> TrainingOutcome:
+def _train(config: Config, resume: Path | None, observers: Sequence[Observer], held: ExitStack) -> TrainingOutcome:
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
+    if resume is not None:
+        ranks.by_first(lambda: taken_up(run_dir, held))
     contents = None if resume is None else read_resume(run_dir / RESUME_FILE)
     if contents is not None:
         kept = config_of(contents)
@@ -97,12 +109,14 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer]) -
     if config.wandb:
         require_wandb()  # before the run directory is made, which would be in the way of the next try
     if contents is None:
-        ranks.by_first(lambda: _create_run_directory(run_dir, config, state.systems))
+        ranks.by_first(lambda: begun(run_dir, config, state.systems, held))
     else:
         restore(state, contents, run_dir / RESUME_FILE)
     watching = [*observers]
     if ranks.rank() == 0:
         watching = [*_metrics_observers(run_dir, config, resumed_at=state.epoch), *observers]
+        if config.output_scale != "calibrated":
+            watching.append(OrbitSteps(run_dir / STEPS_FILE, state, config))
     scope = scope_of(state.systems, config)
     for observer in watching:
         observer.begin(scope)
@@ -229,7 +243,10 @@ def _batch_of_equals(systems: list[InitialConditions], config: Config, device: t
 
 def _systems(config: Config) -> list[InitialConditions]:
     if config.ic is not None:
-        return [initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)]
+        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        if system.is_free:
+            raise InputError("a training needs two bodies that attract each other")
+        return [system]
     rng = np.random.default_rng(ranks.seed_of(config.seed))
     if config.num_particles == 2:
         return sample_orbits(
@@ -243,37 +260,6 @@ def _systems(config: Config) -> list[InitialConditions]:
     return [
         random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G) for _ in range(config.num_orbits)
     ]
-
-
-def _create_run_directory(run_dir: Path, config: Config, systems: Sequence[InitialConditions]) -> None:
-    """Make the run directory with the configuration as used and the initial conditions.
-
-    Raises:
-        OutputExistsError: it exists, and `overwrite` is not set, or it is no run directory.
-        OutputError: it cannot be made.
-    """
-    if run_dir.exists():
-        if not config.overwrite:
-            raise OutputExistsError(
-                f"{run_dir} exists already: choose another --save-name, continue it with --resume {run_dir}, or "
-                "replace it with --overwrite"
-            )
-        if not (run_dir / CONFIG_FILE).is_file():
-            raise OutputExistsError(f"{run_dir} is not a run directory, so --overwrite does not replace it")
-        shutil.rmtree(run_dir)
-    try:
-        run_dir.mkdir(parents=True)
-        # Without keys that follow another one: they are to follow it where the file is used again, too.
-        following = {name for name, field in Config.model_fields.items() if field.default_factory is not None}
-        following -= config.model_fields_set
-        settings = config.model_dump(by_alias=True, exclude_none=True, mode="json", exclude=following)
-        used = {key: value for key, value in settings.items() if key in fields_of("train")}
-        (run_dir / CONFIG_FILE).write_text(tomli_w.dumps(used), encoding="utf-8")
-        write_training_systems(
-            run_dir / SYSTEMS_FILE, systems, G=config.G, softening=systems[0].softening or config.softening
-        )
-    except OSError as error:
-        raise OutputError(f"cannot create the run directory {run_dir}: {error.strerror}") from None
 
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:
