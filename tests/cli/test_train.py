@@ -8,11 +8,13 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aitimestepper import RetrainWarning
 from aitimestepper.cli import progress
 from aitimestepper.cli.interrupt import Interrupt
+from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.weights.file import read_model
 
@@ -22,7 +24,10 @@ TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-t
 def test_a_run_says_where_it_is_and_how_to_use_it(call):
     answer = call("train", *TINY, "--ic", "kepler:e=0.5", "--softening", "0.01")
     assert (answer.code, answer.out) == (0, "")
-    loop, progress, end, hint = answer.err.splitlines()
+    scope, loop, progress, end, hint = answer.err.splitlines()
+    assert scope == (
+        "training on kepler:e=0.5, e = 0.5: steps on rounder orbits will do, on others they are guesses; in any units"
+    )
     assert loop == "Part 1 runs compiled"
     assert re.fullmatch(r"epoch 2/2   error \S+   dt \S+   retrained \d+ x   pass rate \d+ %", progress)
     assert end == "trained 2 epochs; run directory runs/run, model runs/run/model.safetensors"
@@ -34,7 +39,15 @@ def test_a_run_says_where_it_is_and_how_to_use_it(call):
 
 
 def test_the_system_of_a_training_is_the_one_that_is_offered_and_it_runs(call):
-    assert call("train", *TINY, "--save-name", "one").code == 0
+    drawn = call("train", *TINY, "--num-orbits", 1, "--seed", 3, "--save-name", "one")
+    e = float(
+        re.match(r"training on one system that was drawn \(seed 3\), e = ([\d.]+): steps on rounder", drawn.err)[1]
+    )
+    one = initial_conditions("runs/one")
+    speed, distance = (np.linalg.norm(v[1] - v[0]) for v in (one.velocity, one.position))
+    (x, y), (u, v) = (vectors[1] - vectors[0] for vectors in (one.position, one.velocity))
+    momentum = x * v - y * u
+    assert e == pytest.approx(np.sqrt(1 + 2 * (0.5 * speed**2 - 2 / distance) * momentum**2 / 4), rel=2e-3)
     hint = call("train", *TINY, "--num-orbits", 2, "--save-name", "two").err.splitlines()[-1]
     assert " --ic runs/two:system=0 --steps 1000 --timestep learned --model runs/two" in hint
     words = hint.partition("aitimestepper ")[2].split()
