@@ -69,9 +69,23 @@ def test_it_may_be_stopped_again_and_again():
         with pytest.raises(KeyboardInterrupt):
             resume_ensemble("e.h5", progress=stopped_after(count))
         assert count <= EnsembleResult.load("e.h5").n_ended < 6
+    resume_ensemble("e.h5")
+    assert columns("e.h5") == columns("whole.h5")
+
+
+def test_a_kill_in_a_resume_says_so():
+    interrupt(drawn(**LONG, output="e.h5"), 1)
+    outcomes: list[str] = []
+    resume_ensemble("e.h5", progress=lambda fraction: outcomes.append(EnsembleResult.load("e.h5").outcome[-1]))
+    assert outcomes[0].startswith("interrupted")
+    assert outcomes[1].startswith("unfinished")
+    assert outcomes[-1] == "finished"
+
+
+def test_seconds_add_up():
+    interrupt(drawn(**LONG, output="e.h5"), 1)
     seconds = EnsembleResult.load("e.h5").wall_seconds
     assert resume_ensemble("e.h5").wall_seconds > seconds
-    assert columns("e.h5") == columns("whole.h5")
 
 
 def test_members_that_failed_have_ended():

@@ -110,6 +110,17 @@ def test_samples(kind):
 
 
 @pytest.mark.usefixtures("short_calls")
+def test_a_run_that_goes_on_says_where_it_stands_from_the_beginning():
+    simulate(config_of("ttl, fixed", duration=0.9, output="run.h5"))
+    seen: list[Recording] = []
+    resume("run.h5", Config(duration=3.1), lambda fraction: seen.append(Recording.load("run.h5")))
+    first = seen[0]
+    assert first.summary.outcome == UNFINISHED
+    assert first.summary.time < 0.9
+    assert first.summary.steps == len(first.step_history.time)
+
+
+@pytest.mark.usefixtures("short_calls")
 def test_a_run_that_cannot_go_on_fails_again_in_the_same_way():
     config = Config(timestep="free-fall", eta=0.02, duration=2.0, every=1, output="run.h5")
     with pytest.raises(SimulationError) as failed:

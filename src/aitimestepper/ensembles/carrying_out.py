@@ -64,8 +64,10 @@ class Keeper:
     def _opened(self) -> EnsembleWriter:
         assert self._output is not None
         if self._writer is None:
-            begin = EnsembleWriter if self._stored is None else EnsembleWriter.reopened
-            self._writer = begin(self._output, self.info)
+            if self._stored is None:
+                self._writer = EnsembleWriter(self._output, self.info)
+            else:
+                self._writer = EnsembleWriter.reopened(self._output, self.info, self.wall_seconds)
         return self._writer
 
     def _append(self, writer: EnsembleWriter, ended: list[MemberResult]) -> None:

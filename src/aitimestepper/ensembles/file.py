@@ -97,7 +97,7 @@ class EnsembleWriter:
         self._file = GrowingFile(TABLES, partial(_write_rest, info=info), chunk_bytes=_CHUNK_BYTES)
 
     @classmethod
-    def reopened(cls, output: Reservation, info: EnsembleInfo) -> Self:
+    def reopened(cls, output: Reservation, info: EnsembleInfo, wall_seconds: float) -> Self:
         """Go on with a file; what it has of members that were stopped half-way goes.
 
         Raises:
@@ -106,6 +106,7 @@ class EnsembleWriter:
         writer = cls.__new__(cls)
         writer._begin(output, info)
         writer._file.reopen(output)
+        writer.append([], wall_seconds)
         return writer
 
     def append(self, members: Sequence[MemberResult], wall_seconds: float) -> None:

@@ -86,6 +86,7 @@ class Recorder:
             output, self.info, state_size=len(stored.state), state_layout=stored.layout, origin=stored.origin
         )
         self._last_time = stored.last_time
+        self._write(self.summary(UNFINISHED))
 
     def _seen(self, block: Block) -> Block:
         """A block with the time and the velocities that are seen, from those of the run itself."""
