@@ -87,8 +87,12 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "position_error_asked",
         "position_error_max",
         "outside_training",
+        "step_error_asked",
+        "step_error_max",
+        "steps_above",
         "energy_verdict",
         "position_verdict",
+        "step_verdict",
     ]
     Recording.of(RunInfo(mass=np.ones(2)), frames, summary).save(tmp_path / "run.h5")
     assert Recording.load(tmp_path / "run.h5").summary == summary
