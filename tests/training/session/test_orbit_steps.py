@@ -89,7 +89,14 @@ def test_systems_without_a_period_and_of_any_size_have_steps_too(ic):
 
 
 def test_looking_at_the_steps_does_not_change_the_training(monkeypatch):
-    keys = {**SMALL, "num_orbits": 3, "history_len": 2, "dropout": 0.2, "normalize_inputs": True}
+    keys = {
+        **SMALL,
+        "num_orbits": 3,
+        "history_len": 2,
+        "dropout": 0.2,
+        "normalize_inputs": True,
+        "feature_type": "basic",
+    }
     train(Config(epochs=3, save_name="seen", **keys))
     session = "aitimestepper.training.session.session"
     monkeypatch.setattr(f"{session}.OrbitSteps.begin", lambda *_: None)

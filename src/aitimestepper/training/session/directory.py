@@ -13,7 +13,15 @@ import tomli_w
 
 from aitimestepper.config.schema import Config, fields_of
 from aitimestepper.errors import OutputError, OutputExistsError
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, SYSTEMS_FILE
+from aitimestepper.names import (
+    ACCEPTED_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    RESUME_FILE,
+    STEPS_FILE,
+    SYSTEMS_FILE,
+)
 from aitimestepper.outputs import Reservation
 from aitimestepper.processes import is_temporary, temporary_for
 from aitimestepper.systems.initial import InitialConditions
@@ -21,10 +29,10 @@ from aitimestepper.systems.trainings import write_training_systems
 
 CHECKPOINTS = "checkpoints"
 
-_KEPT = (CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, RESUME_FILE, MODEL_FILE)
+_KEPT = (CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, STEPS_FILE, RESUME_FILE, MODEL_FILE)
 """What makes a checkpoint a run directory by itself."""
 
-_BEFORE_A_CHECKPOINT = {CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, "tensorboard", "wandb"}
+_BEFORE_A_CHECKPOINT = {CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, STEPS_FILE, ACCEPTED_FILE, "tensorboard", "wandb"}
 """What may be in a run directory that has no checkpoint."""
 
 

@@ -126,7 +126,7 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer], h
         if config.output_scale != "calibrated":
             watching.append(OrbitSteps(run_dir / STEPS_FILE, state, config))
     scope = scope_of(state.systems, config)
-    for observer in watching:
+    for observer in observers:
         observer.begin(scope)
     about = {"scope": scope, "ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
