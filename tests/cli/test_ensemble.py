@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.builders import untrained
 
 from aitimestepper import Config, EnsembleResult, simulate_ensemble
 
@@ -103,3 +104,15 @@ def test_ctrl_c_is_130_and_keeps_what_was_done(call):
     result = EnsembleResult.load("e.h5")
     assert [outcome.startswith("interrupted at t = ") for outcome in result.outcome] == [True, True, False]
     assert (result.steps[:2] > 0).all()
+
+
+def test_members_with_steps_above_the_threshold_have_finished_and_are_in_the_exit_code(call):
+    model = untrained(Path("own.safetensors"), feature_type="invariant", energy_threshold=1e-6)
+    words = ["--ic", "kepler:e=0.9", "--count", 1, "--periods", 1, "--timestep", "learned", "--model", model]
+    assert call("ensemble", *words).code == 0
+    answer = call("ensemble", *words, "--guard", "off", "--output", "e.h5")
+    assert (answer.code, answer.err.splitlines()[-1]) == (
+        4, "1 of 1 members had steps above the energy error that one may have"
+    )  # fmt: skip
+    result = EnsembleResult.load("e.h5")
+    assert (result.finished.tolist(), result.failures, result.n_above) == ([True], [], 1)

@@ -39,7 +39,7 @@ def test_from_training_over_simulation_to_the_trajectory(call):
     )  # fmt: skip
     where, warning = answer.err.splitlines()
     assert (answer.code, where) == (0, "trajectory in run.h5")
-    assert re.search(r"\d+ % of the states are unlike any that these weights were trained on", warning)
+    assert re.search(r"\d+ % of the states have a feature outside the range of the training", warning)
     summary = json.loads(answer.out)
     recording = Recording.load("run.h5")
     assert recording.summary.as_dict() == summary

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.configuration import changes_beside_resume, configured
-from aitimestepper.cli.exit_codes import SUCCESS
+from aitimestepper.cli.exit_codes import EXCEEDED, SUCCESS
 from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
@@ -68,6 +68,9 @@ def run(words: Sequence[str]) -> int:
     failures = result.failures
     if failures:
         raise RunError(f"{len(failures)} of {len(result)} members failed; the first: {_line(failures[0])}")
+    if result.n_above:
+        note(f"{result.n_above} of {len(result)} members had steps above the energy error that one may have")
+        return EXCEEDED
     return SUCCESS
 
 

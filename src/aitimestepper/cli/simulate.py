@@ -107,8 +107,8 @@ def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: boo
     _say_where(output)
     if summary.step_error_asked is not None and summary.outside_training:
         note(
-            f"aitimestepper: warning: {100 * summary.outside_training:.3g} % of the states are unlike any that these "
-            "weights were trained on, and the steps there are guesses"
+            f"aitimestepper: warning: {100 * summary.outside_training:.3g} % of the states have a feature outside the "
+            "range of the training of these weights, and the steps there are guesses"
         )
 
 

@@ -96,7 +96,7 @@ class StepKeys(KeyGroup):
     reversible: bool | None = Field(
         None,
         description="choose variable steps the same both ways in time, which removes the drift of the energy "
-        "(default: on, but for weights that look back at earlier states)",
+        "(default: on, but for weights of your own with invariant features or a history)",
     )
     guard: Guard | Literal["off"] | None = Field(
         None,

@@ -21,7 +21,7 @@ from aitimestepper.ensembles.file import (
 )
 from aitimestepper.ensembles.members import COUNTS, NO_SEED, NUMBERS, MemberResult
 from aitimestepper.outputs import Reservation
-from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.recordings.parts import has_finished, is_above
 
 NOT_ON_FILE = "unfinished: the ensemble was ended from outside before the result of this member was on file"
 """The outcome of a member that is missing in the file of an ensemble which goes on, or was killed."""
@@ -45,7 +45,8 @@ class EnsembleResult:
 
     Attributes:
         seed: that a member was drawn with; NO_SEED if it was not drawn.
-        outcome: for each member 'finished', or a sentence that says why not.
+        outcome: for each member 'finished', with words behind it on steps above what each was promised, or a sentence
+            that says why not.
         mass: for each member its masses (N,); N may differ from one to the next.
         position, velocity: for each member the last state (N, D).
         G: gravitational constant.
@@ -100,13 +101,18 @@ class EnsembleResult:
     @property
     def finished(self) -> NDArray[np.bool_]:
         """(M,): which members reached their end."""
-        return np.array([outcome == FINISHED for outcome in self.outcome], dtype=bool)
+        return np.array([has_finished(outcome) for outcome in self.outcome], dtype=bool)
+
+    @property
+    def n_above(self) -> int:
+        """Members that reached their end by steps with a larger energy error than was promised of each."""
+        return sum(is_above(outcome) for outcome in self.outcome)
 
     @property
     def failures(self) -> list[Failure]:
         """The members that did not finish, in order."""
         numbered = enumerate(zip(self.seed, self.outcome, strict=True))
-        return [Failure(index, int(seed), outcome) for index, (seed, outcome) in numbered if outcome != FINISHED]
+        return [Failure(index, int(seed), outcome) for index, (seed, outcome) in numbered if not has_finished(outcome)]
 
     @property
     def n_ended(self) -> int:

@@ -12,10 +12,21 @@ import numpy as np
 from aitimestepper.arrays import Floats
 
 FINISHED = "finished"
-"""The outcome of a run that reached its end; any other outcome is a sentence that says why it did not."""
+"""The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
+other outcome is a sentence that says why it did not."""
 
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
 """The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
+
+
+def has_finished(outcome: str) -> bool:
+    """Whether it is that of a run that reached its end."""
+    return outcome == FINISHED or is_above(outcome)
+
+
+def is_above(outcome: str) -> bool:
+    """Whether it is that of a run that reached its end by steps above what each was promised."""
+    return outcome.startswith(f"{FINISHED};")
 
 
 class Frames(NamedTuple):

@@ -219,8 +219,10 @@ def _rule(settings: Settings) -> Rule:
 
 
 def _is_reversible(settings: Settings) -> bool:
-    """Unless it is said: steps that follow from the state alone are."""
-    return settings.model is None or settings.calibrated or settings.model.config.history_len == 0
+    """Unless it is said: by what was measured (docs/training.md), and where steps follow from the state alone."""
+    if settings.model is None or settings.calibrated:
+        return True
+    return settings.model.config.history_len == 0 and settings.model.config.feature_type != "invariant"
 
 
 def _guard(settings: Settings) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import SMALLEST_ERROR
-from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.recordings.parts import has_finished
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.conserved import angular_momentum_scale
 
@@ -58,7 +58,7 @@ def steps(recording: Recording) -> Series:
     """The steps, all of them if they were kept, otherwise those that led to a frame."""
     history = recording.step_history
     time, dt = (history.time, history.dt) if len(history.time) else (recording.time[1:], recording.dt[1:])
-    if recording.summary.outcome == FINISHED and len(dt) > 1:
+    if has_finished(recording.summary.outcome) and len(dt) > 1:
         time, dt = time[:-1], dt[:-1]  # the last step is what was left of the duration
     return _in_order_of_time(time, np.abs(dt))
 

