@@ -121,6 +121,7 @@ def generalize(
     final: Evaluation | None = None  # of all states, with the weights as they are
     failed = torch.empty(0, dtype=torch.int64)  # states that the last look at all of them found
     iterations, patience = 0, _Patience(config.replay_patience)
+    model.train()
     while iterations < config.replay_steps and not (final is not None and final.all_pass):
         if patience.is_over and iterations >= config.min_replay_steps:
             break
@@ -194,7 +195,6 @@ def learn_from(
     model: nn.Module, optimizer: torch.optim.Optimizer, learned: Learned[K], start: Start[K], chosen: Tensor
 ) -> tuple[bool, float]:
     """One iteration on a minibatch; whether the gate let all of it through before, and the mean of its losses."""
-    model.train()
     tried = learned.attempt(model, start, chosen, n_steps=learned.config.n_steps)
     outside = tried.losses.detach() > 0
     failed = ~tried.passed

@@ -64,7 +64,7 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor, cou
         loss.backward()
     ranks.sum_gradients(model)
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    size = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    size = float(torch.linalg.vector_norm(torch.cat([g.reshape(-1) for g in gradients]))) if gradients else 0.0
     if not size < float("inf"):
         optimizer.zero_grad()
         raise NoGradientError(loss.item(), finite=False)
