@@ -14,6 +14,7 @@ import pytest
 from tests.builders import untrained
 
 from aitimestepper import Recording
+from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.cli.output import print_json
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.weights.file import read_model
@@ -25,6 +26,8 @@ SUMMARY_KEYS = [
 PROMISE_KEYS = [
     "energy_error_asked", "position_error_asked", "position_error_max", "outside_training",
     "step_error_asked", "step_error_max", "steps_above",
+    "confirm_tolerance", "confirm_position_difference", "confirm_position_difference_relative",
+    "confirm_force_evaluations", "confirm_outcome",
     "energy_verdict", "position_verdict", "step_verdict",
 ]  # fmt: skip
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]
@@ -248,3 +251,55 @@ def test_steps_above_the_threshold_of_own_weights_are_in_the_exit_code(call):
     assert answer.code == 4
     assert re.search(r"outcome +finished; \d+ of \d+ steps had an energy error above the 1e-06 of one step", answer.out)
     assert re.search(r"step verdict +exceeded", answer.out)
+
+
+CONFIRMED = ["--ic", "figure-eight", "--periods", 3, "--tolerance", 1e-5, "--confirm"]
+
+
+def test_a_second_run_is_compared_in_json_in_words_and_on_file(call):
+    answer = call("simulate", *CONFIRMED, "--json", "--output", "run.h5")
+    assert (answer.code, answer.err) == (0, "trajectory in run.h5\n")
+    summary = json.loads(answer.out)
+    assert Recording.load("run.h5").summary.as_dict() == summary
+    assert (summary["confirm_tolerance"], summary["confirm_outcome"]) == (1e-6, "confirmed")
+    assert summary["confirm_force_evaluations"] > summary["force_evaluations"]
+    answer = call("simulate", *CONFIRMED)
+    part = f"{summary['confirm_position_difference_relative']:.2g} of the distance to the nearest neighbour"
+    assert answer.out.splitlines()[-1] == f"positions differ by up to {part} from a run at tolerance 1e-06"
+    assert re.search(rf"confirm force evaluations +{summary['confirm_force_evaluations']} ", answer.out)
+    plain = json.loads(call("simulate", *CONFIRMED[:-1], "--json").out)
+    assert plain["force_evaluations"] == summary["force_evaluations"]
+    assert {plain[key] for key in PROMISE_KEYS if key.startswith("confirm")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--ic", "kepler", "--confirm", *FIXED], "confirm needs a tolerance of the whole run"),
+        ([*CONFIRMED, "--tolerance-kind", "step"], "confirm needs a tolerance of the whole run"),
+        ([*CONFIRMED, "--tolerance", "1e-12"], "confirm needs a tolerance above 1e-12"),
+        (["--resume", "run.h5", "--confirm"], "--confirm cannot stand beside --resume"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_refused(call, words, fragment):
+    call("simulate", *words).refuses(fragment)
+
+
+def test_a_run_that_fails_is_not_confirmed(call):
+    Path("fall.csv").write_text("1,0,0,0,0\n1,1,0,0,0\n")
+    words = ["--ic", "fall.csv", "--duration", 60, "--tolerance", 1e-4, "--integrator", "leapfrog", "--confirm"]
+    answer = call("simulate", *words)
+    assert answer.code == 3
+    assert re.search(r"confirm outcome +not confirmed: the run did not come to its end", answer.out)
+    assert "positions differ" not in answer.out
+
+
+def test_a_run_that_is_interrupted_is_not_confirmed(call, monkeypatch):
+    monkeypatch.setattr(Interrupt, "check", _raise_interrupt)
+    answer = call("simulate", *CONFIRMED)
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.splitlines()[0].startswith("not confirmed:")
+
+
+def _raise_interrupt(_: Interrupt) -> None:
+    raise KeyboardInterrupt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from aitimestepper.cli.configuration import changes_beside_resume, configured
@@ -74,7 +74,14 @@ def simulate_and_report(config: Config) -> int:
     """
     from aitimestepper.simulation.run import simulate_to_output
 
-    return _watched(lambda progress: simulate_to_output(config, progress), config.output, in_json=config.json_summary)
+    try:
+        return _watched(
+            lambda progress: simulate_to_output(config, progress), config.output, in_json=config.json_summary
+        )
+    except KeyboardInterrupt:
+        if config.confirm:
+            note("not confirmed:  the two runs did not come to their end")
+        raise
 
 
 def _watched(
@@ -103,13 +110,24 @@ def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: boo
         print_json(numbers)
     else:
         known = {name: value for name, value in numbers.items() if value is not None}
-        print_table(_title(info), [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()])
+        rows = [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()]
+        print_table(_title(info), rows, remarks=_confirmation(summary))
     _say_where(output)
     if summary.step_error_asked is not None and summary.outside_training:
         note(
             f"aitimestepper: warning: {100 * summary.outside_training:.3g} % of the states have a feature outside the "
             "range of the training of these weights, and the steps there are guesses"
         )
+
+
+def _confirmation(summary: Summary) -> Iterator[str]:
+    """What a second run says of the positions, in a line."""
+    if summary.confirm_position_difference is None:
+        return
+    difference, of = summary.confirm_position_difference_relative, " of the distance to the nearest neighbour"
+    if difference is None:
+        difference, of = summary.confirm_position_difference, ""
+    yield f"positions differ by up to {difference:.2g}{of} from a run at tolerance {summary.confirm_tolerance:g}"
 
 
 def _say_where(output: str | None) -> None:

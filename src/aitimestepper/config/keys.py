@@ -167,6 +167,17 @@ class FrameKeys(KeyGroup):
     step_history: bool = Field(False, description="keep time, step and energy of every step too")
 
 
+class ConfirmationKeys(KeyGroup):
+    """Confirmation"""
+
+    commands = _SIMULATE
+    confirm: bool = Field(
+        False,
+        description="make a second run at a tenth of the tolerance and report how far its positions are from those of "
+        "the first",
+    )
+
+
 class EnsembleKeys(KeyGroup):
     """Ensemble"""
 

@@ -33,6 +33,7 @@ class Config(  # the last base comes first in the help
     trainings.PartOneKeys,
     trainings.TrainingSystemKeys,
     runs.OutputKeys,
+    runs.ConfirmationKeys,
     runs.FrameKeys,
     runs.EnsembleKeys,
     runs.CompareKeys,

@@ -19,7 +19,7 @@ from aitimestepper.simulation.request import request_of, settings_of, with_softe
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 
-_ONE_RUN_ONLY = ("every", "samples", "times", "step_history")
+_ONE_RUN_ONLY = ("every", "samples", "times", "step_history", "confirm")
 _LARGEST_SEED = 2**63 - 1
 
 RESUMABLE = ("threads", "scheduler")

@@ -158,6 +158,12 @@ class Summary:
             own the threshold of their training, or the tolerance; None of other runs.
         step_error_max: the largest of a step.
         steps_above: steps with a larger error than that.
+        confirm_tolerance: of the second run that the first was compared with, a tenth of what was asked of that; None
+            like all of these where no second run was asked for. Nothing else in here is of the second run.
+        confirm_position_difference: largest distance of a body between the two runs, over all times compared.
+        confirm_position_difference_relative: the largest over the distance of the body to its nearest neighbour then.
+        confirm_force_evaluations: those of the second run, apart from those of the first.
+        confirm_outcome: 'confirmed' where the two could be compared, or a sentence that says why not.
         energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked.
     """
 
@@ -180,6 +186,11 @@ class Summary:
     step_error_asked: float | None = None
     step_error_max: float | None = None
     steps_above: int | None = None
+    confirm_tolerance: float | None = None
+    confirm_position_difference: float | None = None
+    confirm_position_difference_relative: float | None = None
+    confirm_force_evaluations: int | None = None
+    confirm_outcome: str | None = None
 
     @property
     def energy_verdict(self) -> str | None:
@@ -219,7 +230,7 @@ class Summary:
             TypeError, ValueError: one is no number, or not a finite one.
         """
         kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": _finite, "str": str}
-        kinds |= {"float | None": _optional(_finite), "int | None": _optional(int)}
+        kinds |= {"float | None": _optional(_finite), "int | None": _optional(int), "str | None": _optional(str)}
         there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
 

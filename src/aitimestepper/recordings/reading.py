@@ -84,6 +84,30 @@ def read_parts(path: Path | str) -> Parts:
     return read_file(Path(path), "recording", _parts_in)
 
 
+def read_kept(path: Path | str, most: int | None) -> tuple[Floats, Floats]:
+    """Times (K,) and positions (K, N, D) of states of a recording that lie evenly over it, without the initial one.
+
+    Args:
+        path: the file.
+        most: how many at most, the last one among them; None for all.
+
+    Raises:
+        InputError: as for `read_parts`.
+    """
+
+    def look(_: Path, file: Content) -> tuple[Floats, Floats]:
+        rows = spread(recorded_extent(json.loads(file["summary"][()])).rows["frames"], most)
+        return file["time"][rows], file["position"][rows]
+
+    return read_file(Path(path), "recording", look)
+
+
+def spread(count: int, most: int | None) -> slice:
+    """Of so many rows the last one and others evenly before it, but for the first row; `most` as for `read_kept`."""
+    step = 1 if most is None else max(1, -(-(count - 1) // most))
+    return slice((count - 1) % step or step, count, step)
+
+
 def read_file(path: Path, what: str, look: Callable[[Path, Content], T]) -> T:
     """What a look into a file gives, which may be growing.
 

@@ -13,7 +13,8 @@ from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun
 from aitimestepper.recordings.recording import Recording, SimulationError
-from aitimestepper.simulation.driver import drive, stop_sentence
+from aitimestepper.simulation.confirmation import confirmed, share_of_first
+from aitimestepper.simulation.driver import Block, drive, stop_sentence
 from aitimestepper.simulation.planning import PlannedRun, planned, taken_up
 from aitimestepper.simulation.recorder import Recorder
 from aitimestepper.simulation.request import Request
@@ -76,11 +77,29 @@ def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Pr
 
 def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
     info = replace(plan.info, energy_scale=float(run.books[0].energy_scale))
+    keeps = keeps or plan.request.settings.config.confirm
     return Recorder(info, run, plan.request.system.n_dims, keeps=keeps, direction=plan.goal.direction)
 
 
 def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:
     show = progress or (lambda fraction: None)
+    confirms = plan.request.settings.config.confirm
+    share = share_of_first(plan) if confirms else 1.0
+    try:
+        last, summary = _to_its_end(plan, run, recorder, lambda fraction: show(share * fraction))
+        if confirms and last.failure is None:
+            summary = confirmed(plan, recorder, summary, lambda fraction: show(share + (1.0 - share) * fraction))
+            recorder.amend(summary)
+    finally:
+        recorder.close()
+    if last.failure is not None:
+        raise SimulationError(summary, recorder.info, lambda: recorder.recording(summary))
+    show(plan.fraction(last.reached))
+    return CompletedRun(recorder.info, summary, recorder)
+
+
+def _to_its_end(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) -> tuple[Block, Summary]:
+    """The last block, and the summary, which is on file."""
     system = plan.request.system
     try:
         show(plan.fraction(run))
@@ -90,13 +109,7 @@ def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progres
                 show(plan.fraction(block.reached))
         failed = block.failure is not None
         sentence = stop_sentence(block, system.mass, system.names, plan.goal.direction) if failed else FINISHED
-        summary = recorder.finish(sentence)
+        return block, recorder.finish(sentence)
     except KeyboardInterrupt:
         recorder.interrupt()
         raise
-    finally:
-        recorder.close()
-    if failed:
-        raise SimulationError(summary, recorder.info, lambda: recorder.recording(summary))
-    show(plan.fraction(block.reached))
-    return CompletedRun(recorder.info, summary, recorder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from aitimestepper.engine.layout import LAYOUT
 from aitimestepper.engine.run.state import Run, packed
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.archive import ArchiveWriter
-from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
-from aitimestepper.recordings.reading import StoredRun
+from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary, has_finished
+from aitimestepper.recordings.reading import StoredRun, read_kept, spread
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.recordings.writer import RecordingWriter
 from aitimestepper.simulation.driver import Block, ending, initial_block, summary_of
@@ -104,7 +105,11 @@ class Recorder:
     def summary(self, outcome: str) -> Summary:
         """The run in numbers, as far as it has come."""
         seconds = time.perf_counter() - self._began
-        return summary_of(self._reached[0], seconds, outcome, self._direction)
+        summary = summary_of(self._reached[0], seconds, outcome, self._direction)
+        if not self.info.settings.get("confirm"):
+            return summary
+        which = "second run" if has_finished(outcome) else "run"
+        return replace(summary, confirm_outcome=f"not confirmed: the {which} did not come to its end")
 
     def add(self, block: Block) -> None:
         """Take the next block."""
@@ -139,6 +144,18 @@ class Recorder:
         summary = self.summary(outcome)
         self._write(summary)
         return summary
+
+    def amend(self, summary: Summary) -> None:
+        """Write another last summary, which says more."""
+        self._write(summary)
+
+    def kept(self, most: int | None) -> tuple[Floats, Floats]:
+        """Times (K,) and positions (K, N, D) of states that are kept, before `close`; `most` as for `read_kept`."""
+        if isinstance(self._writer, RecordingWriter):
+            return read_kept(self._writer.path, most)
+        frames = Frames.joined([block.frames for block in self._kept])
+        rows = spread(len(frames.time), most)
+        return frames.time[rows], frames.position[rows]
 
     def recording(self, summary: Summary) -> Recording:
         """All of the run, after `close`: read from its file, if that can give it back.

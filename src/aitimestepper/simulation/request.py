@@ -18,7 +18,7 @@ from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
-from aitimestepper.weights.calibrated import check_tolerance, order_for
+from aitimestepper.weights.calibrated import TOLERANCES, check_tolerance, order_for
 from aitimestepper.weights.file import ModelFile, model_path, read_model
 
 ENDS = ("duration", "periods", "steps")
@@ -217,6 +217,7 @@ def _check_settings(config: Config, calibrated: bool) -> None:
             "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
         )
     _check_omega(config, calibrated)
+    _check_confirm(config, calibrated)
     check_end(config)
     if config.steps is not None and config.samples is not None:
         raise InputError("samples are taken at equal intervals of a time that is known: set duration or periods")
@@ -245,6 +246,13 @@ def _check_omega(config: Config, calibrated: bool) -> None:
         raise InputError(f"{', '.join(sorted(unused))} cannot be set: calibrated steps were learned with the default")
     if config.tolerance is not None:
         check_tolerance(config.tolerance)
+
+
+def _check_confirm(config: Config, calibrated: bool) -> None:
+    if config.confirm and not (calibrated and config.tolerance_kind == "run"):
+        raise InputError("confirm needs a tolerance of the whole run: calibrated steps with tolerance_kind = run")
+    if config.confirm and config.tolerance == TOLERANCES[0]:
+        raise InputError(f"confirm needs a tolerance above {TOLERANCES[0]:g}: no second run could have a smaller one")
 
 
 def _taken(config: Config, calibrated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
