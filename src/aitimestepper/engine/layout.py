@@ -24,11 +24,15 @@ GX, GY, GZ = 10, 11, 12
 """Gradient of Omega, up to a factor; scratch."""
 REACH = 13
 """Largest (m_i + m_j) / r^3 of each body with those before it; scratch."""
-SAVED = 14
+HOST = 14
+"""Number of the heavier body of each body's light pair, see `physics.light_pairs`, where the next row is not 0."""
+LIGHT = 15
+"""Weight of that pair in Omega; 0 for none."""
+SAVED = 16
 """Positions, velocities and accelerations before the step that is being made: nine rows."""
-EARLIER = 23
+EARLIER = 25
 """The same of the state before this one, for features of the change between the two; zero where it is not known."""
-ROWS = 32
+ROWS = 34
 
 _FIELDS = (
     "time",
@@ -96,6 +100,8 @@ _FIELDS = (
     "step_error_promised",  # relative, as the next; 0 if nothing was asked of a single step
     "max_step_error",  # of one step so far
     "steps_above",  # steps with a larger error than promised
+    "sampled_length",  # of calibrated runs: longest step that was sampled, over the time of the fastest pair
+    "energy_at_change",  # of calibrated runs: where the length of steps last changed
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 
@@ -118,7 +124,10 @@ N_BOOKS = BOOKS.itemsize // 8
 Books = Any
 """The record, for the type checker."""
 
-_ROWS = {"mass": MASS, "x": X, "vx": VX, "ax": AX, "gx": GX, "reach": REACH, "saved": SAVED, "earlier": EARLIER}
+_ROWS = {
+    "mass": MASS, "x": X, "vx": VX, "ax": AX, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT,
+    "saved": SAVED, "earlier": EARLIER,
+}  # fmt: skip
 
 
 def digest_of(fields: tuple[str, ...], rows: dict[str, int]) -> str:
@@ -147,6 +156,15 @@ def row_of(system: Floats, row: int) -> Floats:
     """One row, (N,)."""
     n = system.shape[0] // ROWS
     return system[row * n : (row + 1) * n]
+
+
+@inlined
+def n_attracting(system: Floats) -> int:
+    """Number of bodies up to the last one that has mass: behind it no two attract each other."""
+    n = system.shape[0] // ROWS
+    while n > 0 and system[MASS * (system.shape[0] // ROWS) + n - 1] == 0.0:
+        n -= 1
+    return n
 
 
 def rows_of(vectors: Any) -> Floats:

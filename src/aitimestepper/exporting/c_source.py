@@ -17,7 +17,7 @@ from aitimestepper._version import __version__
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
-from aitimestepper.engine.features.description import ROUNDING
+from aitimestepper.engine.features.description import CONCENTRATION, ROUNDING
 from aitimestepper.engine.networks import Network
 from aitimestepper.engine.run.governor import HIGHEST_DEMAND, LONGEST_ETA, LONGEST_FICTITIOUS, LOWEST_DEMAND
 from aitimestepper.errors import InputError, OutputError, OutputExistsError
@@ -88,8 +88,8 @@ def _sources(model: ModelFile, prefix: str) -> tuple[str, str]:
         low, high = np.array(model.scales).reshape(2, TRAITS)
         network = with_ranges(network_of(model), low, high)
         constants = {"TRAITS": TRAITS, "ROUNDING": ROUNDING}
-        tables = {"lowest": low, "highest": high, "fallback": np.array(model.about["fallback"])}
-        limits = {"LOWEST_DEMAND": LOWEST_DEMAND, "HIGHEST_DEMAND": HIGHEST_DEMAND}
+        tables = {"lowest": low, "highest": high}
+        limits = {"LOWEST_DEMAND": LOWEST_DEMAND, "HIGHEST_DEMAND": HIGHEST_DEMAND, "CONCENTRATION": CONCENTRATION}
         limits |= {"LONGEST_FICTITIOUS": LONGEST_FICTITIOUS, "LONGEST_ETA": LONGEST_ETA}
         words |= {name: repr(value) for name, value in limits.items()}
         pieces += [_data(network, constants, tables), _read("invariant.c"), _read("network.c")]

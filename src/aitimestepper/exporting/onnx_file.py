@@ -133,7 +133,6 @@ def _metadata(model: ModelFile) -> dict[str, str]:
         "energy_threshold": config.energy_threshold,
         "normalize_inputs": config.normalize_inputs,
         "scales": None if model.scales is None else list(model.scales),
-        "fallback": model.about.get("fallback"),
         "commit": model.about.get("commit"),
     }
     return {key: json.dumps(value) for key, value in known.items() if value is not None}

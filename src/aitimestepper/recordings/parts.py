@@ -153,7 +153,7 @@ class Summary:
         position_error_max: largest local position error for each dynamical time, estimated from steps that were made
             again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their
-            training; the step was then a careful one by the pairs' own time scale.
+            training; the step was then that of the nearest state that is.
         step_error_asked: what the relative energy error of every single step was to stay below: with weights of one's
             own the threshold of their training, or the tolerance; None of other runs.
         step_error_max: the largest of a step.

@@ -79,7 +79,8 @@ class CalibratedStepper:
             position, velocity: (N, D), D = 1, 2 or 3; in any frame.
             tolerance: relative energy error that a run with such steps may have, 1e-12 to 0.1; the local position
                 error for each dynamical time may be ten times that.
-            integrator: leapfrog, or ttl with Omega = (sum ((m_i + m_j) / r)^4)^(1/4).
+            integrator: leapfrog, or ttl with Omega = (sum ((m_i + m_j) / r)^4)^(1/4), which does not show a light pair
+                beside a heavy body, a moon for instance.
             order: 2, 4, 6 or 8.
             G: gravitational constant.
             softening: Plummer length.
@@ -92,7 +93,7 @@ class CalibratedStepper:
     def is_familiar(
         self, mass: ArrayLike, position: ArrayLike, velocity: ArrayLike, *, G: float = 1.0, softening: float = 0.0
     ) -> bool:
-        """Whether the state is like those in training; otherwise `step` is a careful one by the pairs' own time scale.
+        """Whether the state is like those in training; otherwise `step` is that of the nearest such.
 
         Arguments and errors as for `step`.
         """

@@ -24,7 +24,6 @@ from aitimestepper.errors import CheckpointError, ConfigError
 from aitimestepper.inputs import WEIGHTS, content_of
 from aitimestepper.names import MODEL_FILE
 from aitimestepper.outputs import write_atomically
-from aitimestepper.weights.calibrated import HEADS
 
 FORMAT = "aitimestepper-model"
 VERSION = 1
@@ -157,8 +156,6 @@ def _decoded(weights: dict[str, NDArray[Any]], header: Mapping[str, str]) -> Mod
             raise ValueError(f"scales must be > 0, got {min(scales):g}")
     elif scales is None or not all(low < high for low, high in zip(scales[:TRAITS], scales[TRAITS:], strict=True)):
         raise ValueError("scales must be lowest and highest values that differ")
-    elif not min(_numbers("fallback", about["fallback"], len(HEADS))) > 0.0:
-        raise ValueError("fallback must be > 0")
     return ModelFile(weights, config, scales, about)
 
 

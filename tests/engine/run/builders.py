@@ -10,6 +10,7 @@ import pytest
 from aitimestepper import Config, Recording
 from aitimestepper.constants import TRAITS
 from aitimestepper.engine.layout import BOOKS
+from aitimestepper.engine.networks import Network, network_of
 from aitimestepper.engine.run import governed_rollout as controlled
 from aitimestepper.engine.run import governor as rules
 from aitimestepper.engine.run.plan import plan_of
@@ -20,7 +21,7 @@ from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.file import ModelFile, write_model
 
 
-def constant_model(tmp_path, factor: float = 0.5, *, fallback: float | None = None, ranges: float = 1e9) -> str:
+def constant_model(tmp_path, factor: float = 0.5, *, ranges: float = 1e9) -> str:
     """Calibrated weights that want the same factor everywhere, and know descriptions within +-`ranges`."""
     config = Config(output_scale="calibrated", draw="mixed", feature_type="invariant", hidden_dims=(4,))
     bias = np.full(len(HEADS), math.log(math.expm1(factor)))
@@ -31,14 +32,19 @@ def constant_model(tmp_path, factor: float = 0.5, *, fallback: float | None = No
         "layers.2.bias": bias,
     }
     scales = (-ranges,) * TRAITS + (ranges,) * TRAITS
-    about = {"fallback": [factor if fallback is None else fallback] * len(HEADS)}
-    path = tmp_path / f"{factor:g}-{about['fallback'][0]:g}-{ranges:g}.safetensors"
-    write_model(path, ModelFile(weights, config, scales, about))
+    path = tmp_path / f"{factor:g}-{ranges:g}.safetensors"
+    write_model(path, ModelFile(weights, config, scales, {}))
     return str(path)
 
 
+def constant_network(factor: float) -> Network:
+    """A network that wants the same factor everywhere."""
+    layers = [(np.zeros((1, TRAITS + 1)), np.array([math.log(math.expm1(factor))]))]
+    return network_of(np.zeros((TRAITS + 1, 0)), layers, "tanh")
+
+
 def control(tolerance: float = 1e-4, order: float = 4.0, **keys) -> rules.Control:
-    settings = {"governed": True, "promises": True, "least_correction": 0.01, "fallback": 0.5, **keys}
+    settings = {"governed": True, "promises": True, "least_correction": 1e-4, **keys}
     return plan_of(None, None, None).control._replace(
         tolerance=tolerance, order=order, scale=tolerance ** (1.0 / order), **settings
     )
@@ -49,6 +55,7 @@ def books_with(**entries: float):
     books = np.zeros(1, BOOKS)[0]
     books.correction, books.network_step, books.longest_step = 1.0, 0.1, 1.0
     books.energy_scale, books.initial_energy = 2.0, -2.0
+    books.energy_at_change = -2.0
     books.kinetic_energy, books.potential_energy = 1.0, -3.0 + entries.pop("error", 0.0) * 2.0 * 1e-4
     for name, value in entries.items():
         setattr(books, name, value)

@@ -198,3 +198,35 @@ def test_a_leapfrog_run_does_not_drift(tmp_path):
         for r in (True, False)
     )
     assert even.energy_error_final < 0.1 * uneven.energy_error_final
+
+
+A1 = (
+    np.array([1.0, 1e-3, 0.0]),
+    np.array([[0.0, 0.0], [1.0, 0.0], [0.982, 0.0]]),
+    np.array([[0.0, 0.0], [0.0, 1.0005], [0.0, 0.89509]]),
+)
+"""A star, a planet and its moon (a = 0.01, e = 0.8): right at t = 2 are a = 0.009949 and e = 0.7526 (IAS15)."""
+
+
+@pytest.mark.parametrize(("tolerance", "most"), [(1e-2, 500), (1e-3, 1000), (1e-4, 2000), (1e-6, 5000), (1e-8, 10_000)])
+def test_an_eccentric_moon_is_not_lost(tolerance, most):
+    run = simulate(Config(duration=2.0, tolerance=tolerance), system=InitialConditions(*A1))
+    x, v = run.position[-1, 2] - run.position[-1, 1], run.velocity[-1, 2] - run.velocity[-1, 1]
+    a = -1e-3 / (v @ v - 2e-3 / np.linalg.norm(x))
+    assert (run.summary.energy_verdict, run.summary.position_verdict) == ("kept", "kept")
+    assert a == pytest.approx(0.009949, rel=max(10.0 * tolerance, 1e-4))
+    assert run.summary.force_evaluations < most
+
+
+@pytest.mark.parametrize("tolerance", [1e-7, 1e-9])
+def test_planets_that_meet_are_held_to_the_tolerance_and_the_run_ends(tolerance):
+    """Steps are a twentieth of an orbit; the planets pass each other within a few thousandths of one."""
+    mass, angle, a = np.array([1.0, 1e-3, 1e-3]), np.array([0.0, 0.0, 0.4]), np.array([1.0, 1.0, 1.05])
+    position = a[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    velocity = np.stack([-np.sin(angle), np.cos(angle)], 1) / np.sqrt(a)[:, None]
+    position[0] = velocity[0] = 0.0
+    keys = {"duration": 60.0, "tolerance": tolerance, "every": 1, "step_history": True}
+    run = simulate(Config(**keys), system=InitialConditions(mass, position, velocity))
+    assert np.linalg.norm(run.position[:, 2] - run.position[:, 1], axis=1).min() < 0.02
+    assert run.summary.outcome == "finished"
+    assert_kept(run, tolerance)

@@ -248,8 +248,6 @@ def test_a_training_can_be_repeated_resumed_and_used():
     assert len(file.scales) == 2 * TRAITS
     low, high = np.array(file.scales).reshape(2, TRAITS)
     assert (low < high).all()
-    assert len(file.about["fallback"]) == len(HEADS)
-    assert all(factor > 0 for factor in file.about["fallback"])
     assert set(file.about["scores"]) == {f"{integrator}{order}" for integrator, order in HEADS}
     for score in file.about["scores"].values():
         assert 0.0 <= score["kept"] <= 1.0

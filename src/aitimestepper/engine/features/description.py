@@ -4,8 +4,9 @@
 |---|---|
 | M, r, v | of a pair: sum of masses, distance (softened), relative speed |
 | k | sqrt((v^2/2 - G M / r)^2 + (0.3 G M / R)^2), R = G m^2 / |U|: size of the pair's energy per reduced mass |
-| Omega | (sum (M / r)^4)^(1/4) |
-| p | (M / r)^4 / Omega^4, the pair's share |
+| w | M; of a light pair (M^4 + l^4)^(1/4), l being its own weight, see `physics.light_pairs` |
+| Omega | (sum (w / r)^4)^(1/4) |
+| p | (w / r)^4 / Omega^4, the pair's share |
 | s | m_i m_j / r over its sum: the pair's share of the potential energy |
 
 k and Omega r (of the pair that dominates Omega) do not change along an unperturbed orbit, and neither does what is made
@@ -19,7 +20,7 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
 from aitimestepper.engine.features.invariant import invariant
-from aitimestepper.engine.layout import MASS, REACH, VX, VY, VZ, X, Y, Z, n_bodies, row_of
+from aitimestepper.engine.layout import HOST, LIGHT, MASS, REACH, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 
 INVARIANTS = 10
@@ -27,6 +28,9 @@ INVARIANTS = 10
 
 ROUNDING = 1e-14
 """What is left of two sums after their common term, if it is below this, is rounding: no pull of others."""
+
+CONCENTRATION = INVARIANTS + 1
+"""Place of the logarithm of the sum of p^2: minus that of the number of pairs that make Omega, where they are alike."""
 
 _SOFT, _FLOOR, _ECCENTRICITY_FLOOR = 0.3, 1e-12, 1e-3
 """The 0.3 of k above, without which a pair on a parabola would have no size; what logarithms of ratios and of squared
@@ -84,15 +88,16 @@ def _first_pass(system: Floats, law: Law) -> tuple[float, float, float]:
     """sum (M / r)^4, sum m_i m_j / r and the mass; sum m_j / r^3 of each body into its row REACH."""
     n = n_bodies(system)
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    reach = row_of(system, REACH)
+    reach, host, light = row_of(system, REACH), row_of(system, HOST), row_of(system, LIGHT)
+    attracting = n_attracting(system)
     omega4 = depth = whole = 0.0
     for i in range(n):
         reach[i] = 0.0
         whole += mass[i]
     for i in range(1, n):
-        xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
+        xi, yi, zi, mi, hi, li = x[i], y[i], z[i], mass[i], host[i], light[i]
         pull = powers = energy = 0.0
-        for j in range(i):
+        for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
             both = mi + mj
@@ -103,12 +108,34 @@ def _first_pass(system: Floats, law: Law) -> tuple[float, float, float]:
             reach[j] += mi * cubed
             power = both * inverse
             power = power * power
-            powers += power * power
+            own = _own_weight(hi, li, j, host[j], light[j], i) * inverse
+            own = own * own
+            powers += power * power + own * own
             energy += mj * inverse
         reach[i] += pull
         omega4 += powers
         depth += mi * energy
     return omega4, depth, whole
+
+
+@inlined
+def _own_weight(host_i: float, light_i: float, j: int, host_j: float, light_j: float, i: int) -> float:
+    """The weight that two bodies have as a light pair; 0 for none."""
+    weight = light_i if host_i == j else 0.0
+    return light_j if host_j == i and light_j > 0.0 else weight
+
+
+@inlined
+def _share(both: float, own: float, per_omega_r: float) -> float:
+    """(w / r)^4 / Omega^4 of a pair."""
+    share, more = (both * per_omega_r) ** 2, (own * per_omega_r) ** 2
+    return share * share + more * more
+
+
+@inlined
+def _together(both: float, own: float) -> float:
+    """w of a pair."""
+    return math.sqrt(math.sqrt(both**4 + own**4)) if own > 0.0 else both
 
 
 @compiled_sums
@@ -118,11 +145,12 @@ def _second_pass(
     """The sums of `describe`."""
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
     u, v, w, reach = row_of(system, VX), row_of(system, VY), row_of(system, VZ), row_of(system, REACH)
+    host, weights, attracting = row_of(system, HOST), row_of(system, LIGHT), n_attracting(system)
     per_omega, per_depth, per_size = 1.0 / omega, 1.0 / depth if depth > 0.0 else 0.0, _SOFT / size
     reference = sharing = ratio = shape = energy_sharing = overlap = tide = radial = light = wide = 0.0
     for i in range(1, n_bodies(system)):
         xi, yi, zi, ui, vi, wi, mi, ti = x[i], y[i], z[i], u[i], v[i], w[i], mass[i], reach[i]
-        for j in range(i):
+        for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             du, dv, dw = u[j] - ui, v[j] - vi, w[j] - wi
             mj = mass[j]
@@ -141,15 +169,14 @@ def _second_pass(
             bound = bound if bound < 1.0 else 1.0
             rate = 2.0 * energy * inverse * inverse * per_omega * per_omega
             strength = bound * rate if there else 0.0
-            share = (both * inverse * per_omega) ** 2
-            share = share * share if there else 0.0
+            own = _own_weight(host[i], weights[i], j, host[j], weights[j], i)
+            share = _share(both, own, inverse * per_omega) if there else 0.0
             part = mi * mj * inverse * per_depth
-            momentum = speed * squared - along * along
             reference += strength * strength
             wide += strength
             sharing += share * share
-            ratio += share * math.sqrt(2.0 * energy) / both
-            shape += share * (1.0 + 2.0 * excess * momentum / (law.G * both * law.G * both))
+            ratio += share * math.sqrt(2.0 * energy) / _together(both, own)
+            shape += share * (1.0 + 2.0 * excess * (speed * squared - along * along) / (law.G * both * law.G * both))
             energy_sharing += part * part
             overlap += share * part
             others = (ti + reach[j]) * squared / (both * inverse) - 1.0

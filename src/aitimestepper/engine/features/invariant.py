@@ -8,7 +8,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.constants import ECCENTRICITY_FLOOR, RADIAL_FLOOR, VIRIAL_FLOOR
 from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.features.averages import centre
-from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_bodies, row_of
+from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 
 _SAFE_LOW, _SAFE_HIGH = 1e-60, 1e60
@@ -81,9 +81,9 @@ def _about_cube_root(value: float) -> float:
 def _largest_rate(system: Floats, law: Law, fastest: float) -> float:
     """Largest m_i m_j / r (v^2 / r^2 + G M / r^3) of a pair, over `fastest`."""
     rows = system.reshape(ROWS, n_bodies(system))
-    largest = 0.0
+    attracting, largest = n_attracting(system), 0.0
     for i in range(1, rows.shape[1]):
-        for j in range(i):
+        for j in range(min(i, attracting)):
             squared, speed = law.squared_softening, 0.0
             for k in range(3):
                 squared += (rows[X + k, j] - rows[X + k, i]) ** 2
@@ -113,12 +113,12 @@ def _pair_sums(
         (v_r / v)^2, each weighted by q^2; sums of the fourth powers of G M / r^3, v^2 / r^2 and v_r^2 / r^2.
     """
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    u, v, w = row_of(system, VX), row_of(system, VY), row_of(system, VZ)
+    u, v, w, attracting = row_of(system, VX), row_of(system, VY), row_of(system, VZ), n_attracting(system)
     per_fastest, per_depth, per_G = 1.0 / fastest, 1.0 / depth, 1.0 / law.G
     potential = square = fourth = curvature = eccentricity = virial = radial_part = falls = flies = radials = 0.0
     for i in range(1, n_bodies(system)):
         xi, yi, zi, ui, vi, wi, mi = x[i], y[i], z[i], u[i], v[i], w[i], mass[i]
-        for j in range(i):
+        for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             du, dv, dw = u[j] - ui, v[j] - vi, w[j] - wi
             both = mi + mass[j]

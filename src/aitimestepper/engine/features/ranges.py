@@ -22,3 +22,13 @@ def is_familiar(features: Floats, low: Floats, high: Floats) -> bool:
         if not low[k] - margin <= features[k] <= high[k] + margin:
             return False
     return True
+
+
+@compiled
+def into_range(features: Floats, low: Floats, high: Floats) -> None:
+    """Move each feature to the nearest value within its range; one that is no number to the lowest."""
+    for k in range(features.shape[0]):
+        if not features[k] >= low[k]:
+            features[k] = low[k]
+        elif features[k] > high[k]:
+            features[k] = high[k]

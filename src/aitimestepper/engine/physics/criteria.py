@@ -13,7 +13,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.layout import AX, AY, AZ, GX, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_bodies
+from aitimestepper.engine.layout import AX, AY, AZ, GX, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies
 from aitimestepper.engine.physics.gravity import Law
 
 FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED = range(9)
@@ -54,11 +54,10 @@ class Rule(NamedTuple):
 @compiled
 def fly_by_rate(system: Floats, law: Law) -> float:
     """Square of the fastest rate of a pair, free fall and passing by together: max (v^2 / r^2 + G M / r^3)."""
-    n = n_bodies(system)
-    rows = system.reshape(ROWS, n)
-    fastest = 0.0
+    rows = system.reshape(ROWS, n_bodies(system))
+    n, attracting, fastest = n_bodies(system), n_attracting(system), 0.0
     for i in range(1, n):
-        for j in range(i):
+        for j in range(min(i, attracting)):
             both = rows[MASS, i] + rows[MASS, j]
             if both > 0.0:
                 dx, dy, dz = rows[X, j] - rows[X, i], rows[Y, j] - rows[Y, i], rows[Z, j] - rows[Z, i]
@@ -72,11 +71,10 @@ def fly_by_rate(system: Floats, law: Law) -> float:
 @compiled
 def acceleration_rate(system: Floats, law: Law) -> float:
     """Square of the fastest rate max |a_i - a_j| / r over the pairs: r changes by half of itself in one time scale."""
-    n = n_bodies(system)
-    rows = system.reshape(ROWS, n)
-    fastest = 0.0
+    rows = system.reshape(ROWS, n_bodies(system))
+    n, attracting, fastest = n_bodies(system), n_attracting(system), 0.0
     for i in range(1, n):
-        for j in range(i):
+        for j in range(min(i, attracting)):
             if rows[MASS, i] + rows[MASS, j] > 0.0:
                 dx, dy, dz = rows[X, j] - rows[X, i], rows[Y, j] - rows[Y, i], rows[Z, j] - rows[Z, i]
                 du, dv, dw = rows[AX, j] - rows[AX, i], rows[AY, j] - rows[AY, i], rows[AZ, j] - rows[AZ, i]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
-from aitimestepper.engine.layout import AX, AY, AZ, MASS, REACH, X, Y, Z, n_bodies, row_of
+from aitimestepper.engine.layout import AX, AY, AZ, MASS, REACH, X, Y, Z, n_attracting, n_bodies, row_of
 
 
 class Law(NamedTuple):
@@ -43,11 +43,11 @@ def _pull(system: Floats, law: Law) -> tuple[float, float]:
     ax, ay, az, reach = row_of(system, AX), row_of(system, AY), row_of(system, AZ), row_of(system, REACH)
     for i in range(n):
         ax[i] = ay[i] = az[i] = reach[i] = 0.0
-    total = 0.0
+    total, attracting = 0.0, n_attracting(system)
     for i in range(1, n):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         sum_x = sum_y = sum_z = depth = 0.0
-        for j in range(i):
+        for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
             both = mi + mj
@@ -130,11 +130,11 @@ def tide(system: Floats, law: Law, with_force: bool) -> float:
 def _depth(system: Floats, squared_softening: float) -> float:
     """sum m_i m_j / r."""
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    total = 0.0
+    total, attracting = 0.0, n_attracting(system)
     for i in range(1, n_bodies(system)):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         depth = 0.0
-        for j in range(i):
+        for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
             squared = dx * dx + dy * dy + dz * dz + squared_softening
@@ -156,9 +156,9 @@ def potential_energy(system: Floats, law: Law) -> float:
 def fastest_free_fall(system: Floats, law: Law) -> float:
     """max G (m_i + m_j) / r^3 over the pairs: the square of a rate."""
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    fastest = 0.0
+    fastest, attracting = 0.0, n_attracting(system)
     for i in range(1, n_bodies(system)):
-        for j in range(i):
+        for j in range(min(i, attracting)):
             both = mass[i] + mass[j]
             if both > 0.0:
                 dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]

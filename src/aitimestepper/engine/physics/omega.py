@@ -7,14 +7,32 @@ from typing import Any, NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums
-from aitimestepper.engine.layout import AX, AY, AZ, GX, GY, GZ, MASS, REACH, X, Y, Z, n_bodies, row_of
+from aitimestepper.engine.layout import (
+    AX,
+    AY,
+    AZ,
+    GX,
+    GY,
+    GZ,
+    HOST,
+    LIGHT,
+    MASS,
+    REACH,
+    X,
+    Y,
+    Z,
+    n_attracting,
+    n_bodies,
+    row_of,
+)
 from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
 
 
 class Weights(NamedTuple):
     """Omega = (sum over pairs (w / r)^q)^(1/q), with w = unit + by_sum (m_i + m_j) + by_product m_i m_j.
 
-    Pairs of two massless bodies do not count. q = 1 with by_product = G is minus the potential energy.
+    With q = 4 light pairs add a term with a weight of their own, see `light_pairs`. Pairs of two massless bodies do not
+    count. q = 1 with by_product = G is minus the potential energy.
     """
 
     q: float
@@ -53,11 +71,11 @@ def _pull_with_omega(power_of: Any) -> Any:
         ax, ay, az = row_of(system, AX), row_of(system, AY), row_of(system, AZ)
         gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
         system[AX * n : REACH * n] = 0.0
-        total = 0.0
+        total, attracting = 0.0, n_attracting(system)
         for i in range(1, n):
             xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
             sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
-            for j in range(i):
+            for j in range(min(i, attracting)):
                 dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
                 mj = mass[j]
                 both = mi + mj
@@ -108,7 +126,7 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
     Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343; the power sum is this project's own.
     """
     if weights.q == 4.0:
-        total = _pull_fourth(system, law, weights)
+        total = _pull_fourth(system, law, weights) + _pull_of_light_pairs(system, law)
     elif weights.q == 1.0:
         total = _pull_first(system, law, weights)
     else:
@@ -119,6 +137,31 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
         tide(system, law, True)
     omega = _root(total, weights.q)
     return omega, omega / total
+
+
+@compiled
+def _pull_of_light_pairs(system: Floats, law: Law) -> float:
+    """What the weights of light pairs add to the sum of fourth powers, and to its gradient."""
+    n = n_bodies(system)
+    x, y, z = row_of(system, X), row_of(system, Y), row_of(system, Z)
+    gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
+    host, light = row_of(system, HOST), row_of(system, LIGHT)
+    total = 0.0
+    for i in range(n):
+        if light[i] > 0.0:
+            j = int(host[i])
+            dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+            inverse_squared = 1.0 / (dx * dx + dy * dy + dz * dz + law.squared_softening)
+            power = (light[i] * light[i] * inverse_squared) ** 2
+            along = power * inverse_squared
+            total += power
+            gx[i] += along * dx
+            gy[i] += along * dy
+            gz[i] += along * dz
+            gx[j] -= along * dx
+            gy[j] -= along * dy
+            gz[j] -= along * dz
+    return total
 
 
 @compiled
@@ -134,13 +177,21 @@ def _root(power_sum: float, q: float) -> float:
 def omega_of(system: Floats, law: Law, weights: Weights) -> float:
     """Omega alone, at the start of a run."""
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    total = 0.0
+    total, attracting = 0.0, n_attracting(system)
     for i in range(1, n_bodies(system)):
-        for j in range(i):
+        for j in range(min(i, attracting)):
             both = mass[i] + mass[j]
             if both > 0.0:
                 dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
                 distance = math.sqrt(dx * dx + dy * dy + dz * dz + law.squared_softening)
                 weight = weights.unit + weights.by_sum * both + weights.by_product * mass[i] * mass[j]
                 total += (weight / distance) ** weights.q
+    if weights.q == 4.0:
+        host, light = row_of(system, HOST), row_of(system, LIGHT)
+        for i in range(n_bodies(system)):
+            if light[i] > 0.0:
+                j = int(host[i])
+                dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+                squared = dx * dx + dy * dy + dz * dz + law.squared_softening
+                total += (light[i] * light[i] / squared) ** 2
     return _root(total, weights.q)

@@ -13,11 +13,12 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import AX, N_BOOKS, Books, X, books_in, n_bodies
+from aitimestepper.engine.layout import AX, EARLIER, GX, SAVED, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
-from aitimestepper.engine.physics.omega import omega_of
+from aitimestepper.engine.physics.light_pairs import hidden_rate, weigh
+from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
 from aitimestepper.engine.run.governor import (
     consult,
     excess,
@@ -28,11 +29,10 @@ from aitimestepper.engine.run.governor import (
     review,
     sample,
     settled,
-    shorten,
 )
-from aitimestepper.engine.run.local_error import energy_rounding
 from aitimestepper.engine.run.plan import Control, Plan
 from aitimestepper.engine.run.rollout import is_frame, put_scalars
+from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS, drop_anchor, set_back
 from aitimestepper.engine.run.state import Frames, Limits, Run
 from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
 
@@ -50,23 +50,19 @@ _FIRST_STEPS, _EARLY_STEPS, _EARLY_STRIDE, _STRIDE = 4.0, 64.0, 8.0, 64.0
 """The local position error is sampled, at the price of two steps, at each of the first steps (a run may have no more
 than those), then at every eighth, then at every 64th. Every fourth and every 32nd cost 6 % and 2 % more."""
 
+_OUT_OF_TURN = 1.2
+"""A step that is longer than all that were sampled by this factor, over the time in which the fastest pair falls
+together, is sampled out of turn: an encounter that is shorter than the stride is not missed. Chosen."""
+
 _ANCHORED = 0.3
-"""Part of what is allowed below which the error of an anchor must be, unless the stretch is over.
+"""Part of what the last anchor has left of what is allowed, below which the error of an anchor must be, unless the
+stretch is over.
 
 An error that rises in an encounter falls behind it, if the steps stay as they are; where they change, it remains as
 it is. So a run goes back to before the encounter."""
 
 _FORGOTTEN = 0.5
 """Part of what is allowed at which an error that was excused is excused no longer."""
-
-_ROUNDING_COUNTS, _SUM_OF_ROUNDING = 0.1, 20.0
-"""A growth of the energy error by more than the first part of the tolerance, and less than the second number of
-roundings of one state, is taken for rounding, against which nothing is tried. With 10 in place of 20 the worst run
-exceeds its tolerance 19-fold, not 190-fold, and 98.7 % of the runs keep to theirs, not 97.9 %."""
-
-_MOST_SETBACKS, _MOST_VAIN_SETBACKS, _NO_HELP = 20, 5, 0.95
-"""At one anchor, and of those the ones that leave more than the last part of the error (rounding, mostly): what cannot
-be kept then is accepted, and reported."""
 
 
 @compiled
@@ -88,18 +84,18 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             drop_anchor(run)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
-        status, worst = _step(run, plan, limits.target, before)
+        status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
             drop_anchor(run)
             return status, n_frames, n_history
-        curable = status in (RUNNING, NOT_FINITE) and control.governed and books.vain_setbacks < _MOST_VAIN_SETBACKS
+        curable = status in (RUNNING, NOT_FINITE) and control.governed and books.vain_setbacks < MOST_VAIN_SETBACKS
         if curable and worst > limit(books_in(run.anchor), control):
-            _set_back(run, plan, worst)
+            set_back(run, plan, worst, length)
             n_frames, n_history = sure_frames, sure_history
             continue
         if status != RUNNING:
             return status, n_frames, n_history
-        if books.wanted_factor > 1.0 and is_quiet(books, control):
+        if books.wanted_factor > 1.0 and books.time > books.last_setback_time and is_quiet(books, control):
             lengthen(books)
         if frames.history.shape[0] > 0:
             put_scalars(frames.history, n_history, books)
@@ -138,13 +134,15 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
     if control.governed:
         review(books, control)
     if books.steps % _STEPS_BETWEEN_CHECKS == 0.0:
+        _weigh(run, plan)
         consult(run.system, books, plan, traits, layers)
     if parameter(books) != before:
         # The recursion swings about a rate that jumps: it begins anew.
         books.last_rate = 0.0
     late = books.steps - books.anchor_step >= LONGEST_STRETCH
     error = settled(books, control)
-    anchored = late or error <= _ANCHORED
+    there = settled(books_in(run.anchor), control) if books.steps > 0.0 else 0.0
+    anchored = late or error <= there + _ANCHORED * max(1.0 - there, 0.0)
     if error <= _FORGOTTEN:
         books.excused_error = 0.0
     if anchored:
@@ -153,21 +151,47 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
 
 
 @compiled
-def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, float]:
-    """One step, sampled if it is time to; a status, and the errors over what is allowed."""
+def _weigh(run: Run, plan: Plan) -> None:
+    """Look for light pairs; where their weights change, steps are of another Omega, and the network is asked anew."""
+    system, books, method = run.system, run.books[0], plan.method
+    if method.kind != TTL or method.weights != PAIR_NORM:
+        return
+    if weigh(system, plan.law, books.steps == 0.0):
+        books.omega = omega_of(system, plan.law, method.weights)
+        books.network_step = books.last_rate = 0.0
+
+
+@compiled
+def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, float, float]:
+    """One step, sampled if it is time to.
+
+    Returns:
+        A status, the errors over what is allowed, and the step over the free-fall time of the fastest pair that Omega
+        does not show.
+    """
     system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
     stride = _stride(books.steps)
     due = books.steps % stride == 0.0
-    omega = books.omega
-    if due:
-        before[:] = system
+    fastest = _fastest(system, books, method.kind, law)
     rate = next_rate(books, _wanted(system, books, method.kind, law), rule, method.kind)
     status = one_step(system, books, rate, method, law, rule, target)
     if status != RUNNING:
-        return status, math.inf
-    if due:
-        sample(before, omega, run, plan, stride)
-    return status, excess(books, plan.control)
+        return status, math.inf, 0.0
+    length = books.last_dt * math.sqrt(max(fastest, _fastest(system, books, method.kind, law)))
+    longest = length > _OUT_OF_TURN * books.sampled_length
+    if due or longest:
+        n = n_bodies(system)
+        before[:] = system
+        before[X * n : GX * n] = system[SAVED * n : EARLIER * n]
+        sample(before, books.saved_omega, run, plan, stride if due else 1.0)
+        books.sampled_length = max(books.sampled_length, length)
+    return status, excess(books, plan.control), length
+
+
+@compiled
+def _fastest(system: Floats, books: Books, kind: int, law: Law) -> float:
+    """Square of the fastest free-fall rate of the pairs for which time is not transformed."""
+    return hidden_rate(system, law, books.omega) if kind == TTL else books.free_fall_rate_squared
 
 
 @compiled
@@ -184,47 +208,3 @@ def _wanted(system: Floats, books: Books, kind: int, law: Law) -> float:
     if kind == TTL:
         return books.omega / parameter(books)
     return math.sqrt(fly_by_rate(system, law)) / parameter(books)
-
-
-@compiled
-def drop_anchor(run: Run) -> None:
-    """Remember the run as it is."""
-    books = run.books[0]
-    books.anchor_step, books.setbacks, books.vain_setbacks = books.steps, 0.0, 0.0
-    books.last_setback_error, books.last_setback_time = math.inf, -math.inf
-    run.anchor[:N_BOOKS] = run.books.view(np.float64)
-    run.anchor[N_BOOKS:] = run.system
-
-
-@compiled
-def _is_rounding(run: Run, plan: Plan) -> bool:
-    """Whether rounding alone may have made the energy error since the anchor what it is."""
-    books, anchor = run.books[0], books_in(run.anchor)
-    grown = abs(books.kinetic_energy + books.potential_energy - anchor.kinetic_energy - anchor.potential_energy)
-    tolerated = books.energy_scale * plan.control.tolerance
-    return grown > _ROUNDING_COUNTS * tolerated and grown < _SUM_OF_ROUNDING * energy_rounding(run.system, plan.law)
-
-
-@compiled
-def _set_back(run: Run, plan: Plan, worst: float) -> None:
-    """Return to the anchor and go on with shorter steps; what has been spent stays spent."""
-    books, anchor, control = run.books[0], books_in(run.anchor), plan.control
-    # An error is known only as far as it had grown when it was noticed: a try that got further did help.
-    no_help = worst > _NO_HELP * books.last_setback_error and books.time <= books.last_setback_time
-    vain = _MOST_VAIN_SETBACKS if _is_rounding(run, plan) else books.vain_setbacks + (1.0 if no_help else 0.0)
-    evaluations, setbacks = books.force_evaluations, books.setbacks + 1.0
-    rejected = books.rejected_steps + books.steps - books.anchor_step
-    correction, failed_at = books.correction, books.time
-    run.books.view(np.float64)[:] = run.anchor[:N_BOOKS]
-    run.system[:] = run.anchor[N_BOOKS:]
-    books.force_evaluations, books.setbacks, books.rejected_steps = evaluations, setbacks, rejected
-    books.last_rate, books.wanted_factor, books.last_setback_error, books.last_setback_time = 0.0, 1.0, worst, failed_at
-    books.correction = correction
-    books.vain_setbacks = vain if setbacks < _MOST_SETBACKS else _MOST_VAIN_SETBACKS
-    if plan.method.kind == TTL:
-        # The auxiliary Omega has errors of the longer steps, which shorter ones would keep.
-        books.omega = omega_of(run.system, plan.law, plan.method.weights)
-    if books.vain_setbacks >= _MOST_VAIN_SETBACKS:
-        books.excused_error = anchor.excused_error = 2.0 * worst
-    else:
-        shorten(books, worst, settled(books, control), control.order)

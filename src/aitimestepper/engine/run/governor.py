@@ -20,8 +20,8 @@ import math
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.features.description import describe
-from aitimestepper.engine.features.ranges import is_familiar
+from aitimestepper.engine.features.description import CONCENTRATION, describe
+from aitimestepper.engine.features.ranges import into_range, is_familiar
 from aitimestepper.engine.layout import Books
 from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.gravity import forces
@@ -62,7 +62,7 @@ _TOO_SMALL, _AIM_LONGER, _AIM_SHORTER = 0.15, 0.35, 0.75
 become longer and where they become shorter. With half of the first error x 0.94, evaluations x 1.02; with double x 1.06
 and 0.99. At 0.2 in place of 0.35 error x 0.9."""
 
-_MOST_SHORTENING, _LEAST_SHORTENING = 0.25, 0.85
+_MOST_SHORTENING, _LEAST_SHORTENING = 0.25, 0.95
 """Bounds of the factor of a setback. With 0.5 as the upper one evaluations x 1.05, error x 0.8."""
 
 _WHOLE_PHASE, _LEAST_PHASE, _LEAST_STEPS = 2.0, 6.0, 16.0
@@ -94,15 +94,17 @@ def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Fl
         books.force_evaluations += 1.0
     reference = describe(traits, system, books.free_fall_rate_squared, law)
     books.states_asked += 1.0
-    factor = control.fallback
-    if is_familiar(traits, control.low, control.high):
-        n_traits = traits.shape[0]
-        layers[0, :n_traits] = traits
-        layers[0, n_traits] = demand(control.tolerance, control.order)
-        factor = first_output(control.network, layers)
-    else:
+    crowd = 1.0
+    if not is_familiar(traits, control.low, control.high):
         books.states_outside_training += 1.0
-    unit = reference if ttl else 1.0
+        # n equal pairs make Omega larger by n^(1/4), and none of them faster.
+        crowd = math.exp(0.25 * max(control.low[CONCENTRATION] - traits[CONCENTRATION], 0.0))
+        into_range(traits, control.low, control.high)
+    n_traits = traits.shape[0]
+    layers[0, :n_traits] = traits
+    layers[0, n_traits] = demand(control.tolerance, control.order)
+    factor = first_output(control.network, layers)
+    unit = reference * crowd if ttl else 1.0
     books.longest_step = unit * (LONGEST_FICTITIOUS if ttl else LONGEST_ETA)
     _choose(books, unit * factor * control.scale)
 
@@ -123,7 +125,7 @@ def parameter(books: Books) -> float:
 def excess(books: Books, control: Control) -> float:
     """The larger of the two errors of the state reached, over what is allowed; 2 where they are not finite."""
     energy = settled(books, control)
-    books.review_energy_error = max(books.review_energy_error, energy)
+    books.review_energy_error = max(books.review_energy_error, growth(books, control))
     worst = max(energy, books.review_position_error)
     return worst if worst < math.inf else 2.0
 
@@ -134,6 +136,7 @@ def _choose(books: Books, wanted: float) -> None:
     if books.network_step == 0.0:
         books.network_step, books.correction = wanted, 1.0
         books.least_wanted_step = math.inf
+        _restart_review(books)
         return
     if wanted < _SHORTER * books.network_step:
         books.network_step = wanted
@@ -152,6 +155,7 @@ def _choose(books: Books, wanted: float) -> None:
 @compiled
 def _restart_review(books: Books) -> None:
     books.changed_at_step, books.wanted_factor = books.steps, 1.0
+    books.energy_at_change = books.kinetic_energy + books.potential_energy
     books.review_energy_error = books.review_phase = books.review_position_error = 0.0
 
 
@@ -159,6 +163,17 @@ def _restart_review(books: Books) -> None:
 def settled(books: Books, control: Control) -> float:
     """Energy error of a state, over what is allowed."""
     return energy_error(books, control.tolerance)
+
+
+@compiled
+def growth(books: Books, control: Control) -> float:
+    """Energy error that has come since the length of steps last changed, over what was left of what is allowed.
+
+    What an encounter has left behind does not change any more, and is no reason for short steps.
+    """
+    energy, allowed = books.kinetic_energy + books.potential_energy, books.energy_scale * control.tolerance
+    there = abs(books.energy_at_change - books.initial_energy) / allowed
+    return abs(energy - books.energy_at_change) / allowed / max(1.0 - there, _LEAST_ROOM)
 
 
 @inlined
@@ -203,6 +218,7 @@ def shorten(books: Books, worst: float, there: float, order: float) -> None:
     room, grown = max(_AIM_SHORTER - there, left), max(worst - there, _LEAST_ROOM)
     factor = min(max((room / grown) ** (1.0 / order), _MOST_SHORTENING), _LEAST_SHORTENING)
     # Where the last try did not help, steps are too long for the law of the order to hold.
+    factor = min(factor, 4.0 / (3.0 + books.setbacks))  # the more, the longer it fails at one anchor
     books.correction *= factor if books.vain_setbacks == 0.0 else min(factor, 0.5)
     _restart_review(books)
 
@@ -226,18 +242,18 @@ def review(books: Books, control: Control) -> None:
 def is_quiet(books: Books, control: Control) -> bool:
     """Whether steps may become longer here.
 
-    The energy keeps a part of the error that it has here, as large as the change: wait for a state with little of it,
-    with less and less patience.
+    The energy keeps a part of the error that has grown here, as large as the change: wait for a state with little of
+    it, with less and less patience.
     """
     patience = (books.steps - books.changed_at_step) / _PATIENCE
-    return settled(books, control) <= max(_QUIET * (1.0 + patience * patience) * books.review_energy_error, _NEGLIGIBLE)
+    return growth(books, control) <= max(_QUIET * (1.0 + patience * patience) * books.review_energy_error, _NEGLIGIBLE)
 
 
 @compiled
 def lengthen(books: Books) -> None:
     """Take the longer steps that are wanted."""
     books.correction *= books.wanted_factor
-    books.last_rate = 0.0
+    books.last_rate = books.sampled_length = 0.0
     _restart_review(books)
 
 

@@ -6,7 +6,7 @@ import math
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import MASS, VX, X, n_bodies, row_of
+from aitimestepper.engine.layout import MASS, VX, X, n_attracting, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import LEAPFROG, Method, leapfrog_step, ttl_step
 
@@ -59,12 +59,12 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
     Each body is measured by the pair in which it would fall fastest: its error over that distance, its time by that
     pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a position is no error of the step.
     """
-    n = n_bodies(system)
+    n, attracting = n_bodies(system), n_attracting(system)
     mass = row_of(system, MASS)
     worst = fastest = 0.0
     for i in range(n):
         rate, distance = 0.0, 1.0
-        for j in range(n):
+        for j in range(n if i < attracting else attracting):
             both = mass[i] + mass[j]
             if j != i and both > 0.0:
                 squared = law.squared_softening
@@ -92,15 +92,15 @@ def energy_rounding(system: Floats, law: Law) -> float:
 
     It is much where two bodies are close to each other and far from the origin.
     """
-    n = n_bodies(system)
+    n, attracting = n_bodies(system), n_attracting(system)
     total = 0.0
-    for i in range(n):
+    for i in range(attracting):
         distance = speed = 0.0
         for k in range(3):
             distance += system[(X + k) * n + i] ** 2
             speed += system[(VX + k) * n + i] ** 2
         pull = 0.0
-        for j in range(n):
+        for j in range(attracting):
             squared = law.squared_softening
             for k in range(3):
                 squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2

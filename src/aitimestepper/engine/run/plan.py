@@ -39,7 +39,6 @@ class Control(NamedTuple):
     Attributes:
         network: from the description of a state and the tolerance to a factor.
         low, high: (TRAITS,) range of the descriptions that it was trained on.
-        fallback: the factor outside that range.
         tolerance: largest relative energy error of the run.
         order: of the integrator.
         scale: tolerance^(1/order).
@@ -51,7 +50,6 @@ class Control(NamedTuple):
     network: Network
     low: Floats
     high: Floats
-    fallback: float
     tolerance: float
     order: float
     scale: float
@@ -81,5 +79,5 @@ def plan_of(
         law,
         rule,
         learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0, nothing, nothing),
-        control or Control(empty, nothing, nothing, 1.0, 1.0, 2.0, 1.0, False, False, 0.0),
+        control or Control(empty, nothing, nothing, 1.0, 2.0, 1.0, False, False, 0.0),
     )

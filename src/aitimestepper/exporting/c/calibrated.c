@@ -99,6 +99,20 @@ static int is_known(const double *traits)
     return 1;
 }
 
+/* Each ratio of a state unlike those of the training becomes the nearest one in its range. Returns by what its fictitious
+ * step is longer: n equal pairs make Omega larger by n^(1/4), and none of them faster. */
+static double into_range(double *traits)
+{
+    double crowd;
+    int k;
+    if (is_known(traits))
+        return 1.0;
+    crowd = exp(0.25 * fmax(lowest[@CONCENTRATION@] - traits[@CONCENTRATION@], 0.0));
+    for (k = 0; k < TRAITS; k++)
+        traits[k] = traits[k] >= lowest[k] ? fmin(traits[k], highest[k]) : lowest[k];
+    return crowd;
+}
+
 /* Square of the fastest rate of a pair, free fall and passing by together. */
 static double fly_by_rate(const State *s)
 {
@@ -133,7 +147,7 @@ double @PREFIX@_step(int n, const double *mass, const double *x, const double *v
                      double softening, int scheme, int order)
 {
     State s;
-    double units[WIDEST], free_fall, reference, factor, longest, demand;
+    double units[WIDEST], free_fall, reference, factor, longest, demand, crowd;
     int head = (scheme == @UPPER@_TTL ? 0 : 4) + order / 2 - 1;
     if (!(tolerance >= 1e-12 && tolerance <= 0.1) || (scheme != @UPPER@_LEAPFROG && scheme != @UPPER@_TTL)
         || order % 2 || order < 2 || order > 8 || !opened(&s, n, mass, x, v, G, softening, &free_fall))
@@ -141,16 +155,13 @@ double @PREFIX@_step(int n, const double *mass, const double *x, const double *v
     reference = describe(&s, free_fall, units);
     if (!(reference > 0.0 && reference < HUGE_VAL))
         return NAN;
-    factor = fallback[head];
-    if (is_known(units)) {
-        demand = log10(tolerance) / order;
-        units[TRAITS] = fmin(fmax(demand, @LOWEST_DEMAND@), @HIGHEST_DEMAND@);
-        factor = network_output(units, head);
-    }
-    factor *= pow(tolerance, 1.0 / order);
+    crowd = into_range(units);
+    demand = log10(tolerance) / order;
+    units[TRAITS] = fmin(fmax(demand, @LOWEST_DEMAND@), @HIGHEST_DEMAND@);
+    factor = network_output(units, head) * pow(tolerance, 1.0 / order);
     longest = scheme == @UPPER@_TTL ? @LONGEST_FICTITIOUS@ : @LONGEST_ETA@;
     factor = fmin(factor, longest);
-    return scheme == @UPPER@_TTL ? reference * factor : factor / sqrt(fly_by_rate(&s));
+    return scheme == @UPPER@_TTL ? reference * crowd * factor : factor / sqrt(fly_by_rate(&s));
 }
 
 double @PREFIX@_timestep(int n, const double *mass, const double *x, const double *v, double tolerance, double G,

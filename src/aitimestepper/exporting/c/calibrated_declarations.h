@@ -15,10 +15,10 @@ double @PREFIX@_timestep(int n, const double *mass, const double *x, const doubl
                          double softening);
 
 /* The same for another scheme: of time for @UPPER@_LEAPFROG, of fictitious time for @UPPER@_TTL, the time-transformed
- * leapfrog with Omega = (sum over pairs of ((m_i + m_j) / r)^4)^(1/4). order: 2, 4, 6 or 8; NaN for others. */
+ * leapfrog with Omega = (sum over pairs of ((m_i + m_j) / r)^4)^(1/4). order: 2, 4, 6 or 8; NaN for others.
+ * That Omega does not show a light pair beside a heavy body, a moon for instance: use the leapfrog there. */
 double @PREFIX@_step(int n, const double *mass, const double *x, const double *v, double tolerance, double G,
                      double softening, int scheme, int order);
 
-/* 1 if the state is like those of the training, 0 if not: its step is then a careful one, by the time scales of the
- * pairs alone. */
+/* 1 if the state is like those of the training, 0 if not: its step is then that of the nearest state that is. */
 int @PREFIX@_is_familiar(int n, const double *mass, const double *x, const double *v, double G, double softening);

@@ -1,4 +1,4 @@
-"""What a file of calibrated weights says of them: a careful factor for states unlike any in training, and scores."""
+"""What a file of calibrated weights says of them: where they come from, and scores."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from aitimestepper.config.schema import Config
-from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.training.windows.attempt import attempt_windows, drawn_targets, features_of, orders, targets_of
 from aitimestepper.training.windows.measuring import batch_of
 from aitimestepper.weights.calibrated import HEADS
-
-_CAREFUL = 0.02
-"""Quantile of the factors in training that is taken where a state is unlike all of them. Chosen: lower costs steps
-there, higher trusts a guess."""
 
 _FRESH = 512
 """Systems of the scores: a share of one half is known to 2 %."""
@@ -28,25 +23,19 @@ _FRESH_SEED = 10**6
 """Added to the seed of the training: the systems of the scores are met by no training with a seed below."""
 
 
-def about_weights(
-    model: nn.Module, scales: Sequence[float], seen: ParticleTorch, config: Config, *, final: bool
-) -> dict[str, Any]:
-    """`fallback`, a factor for each of `HEADS`, and `commit`; at the end of a training `scores` on fresh systems.
+def about_weights(model: nn.Module, scales: Sequence[float], config: Config, *, final: bool) -> dict[str, Any]:
+    """`commit`; at the end of a training also `scores` on fresh systems.
 
     Args:
         model: the network.
         scales: lowest and highest values of the description.
-        seen: states of the training.
         config: of the training.
         final: whether it is at its end.
     """
-    # Targets from a generator of their own: writing a file must not change the training.
-    generator = torch.Generator().manual_seed(config.seed + _FRESH_SEED)
-    seen = seen.as_batch()
-    targets = drawn_targets(seen.batch_shape[0], generator)
-    factors = model(features_of(seen, targets, scales, config)).numpy()
-    about: dict[str, Any] = {"fallback": np.quantile(factors, _CAREFUL, axis=0).tolist(), "commit": _commit()}
+    about: dict[str, Any] = {"commit": _commit()}
     if final:
+        # Targets from a generator of their own: writing a file must not change the training.
+        generator = torch.Generator().manual_seed(config.seed + _FRESH_SEED)
         drawn = drawn_targets(_FRESH, generator)
         about["scores"] = _scores(model, scales, torch.log10(drawn.tolerance) / orders(drawn.head), config)
     return about

@@ -116,8 +116,8 @@ class Windows(Learned[Targets]):
         return error ** (1.0 / orders(start.known.head)), passed
 
     def about(self, weights: Mapping[str, Tensor], seen: Samples, *, final: bool) -> dict[str, Any]:
-        """Of the weights: `fallback` factors, `commit`, and at the end of a training `scores` on fresh systems."""
+        """Of the weights: `commit`, and at the end of a training `scores` on fresh systems."""
         model = build_network(self.config, TRAITS + 1, output_dim=len(HEADS))
         model.load_state_dict(dict(weights))
         with torch.no_grad():
-            return about_weights(model, self._known(), seen.state, self.config, final=final)
+            return about_weights(model, self._known(), self.config, final=final)
