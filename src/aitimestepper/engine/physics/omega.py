@@ -60,22 +60,30 @@ def _any(ratio: float, q: float) -> float:
     return ratio**q
 
 
-def _pull_with_omega(power_of: Any) -> Any:
-    """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised."""
+def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
+    """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised.
+
+    Args:
+        power_of: of a ratio.
+        attracting: for pairs within the bodies up to the last with mass, or of each behind it with those. The least of
+            two numbers as the end of a loop made a step of three bodies twice as long.
+    """
 
     @compiled_sums
-    def pull(system: Floats, law: Law, weights: Weights) -> float:
-        """Own gravity for G = 1 and sum p d / r^2 into their rows; returns sum p, with p = (w / r)^q of a pair."""
-        n = n_bodies(system)
+    def pull(system: Floats, law: Law, weights: Weights, begin: int, end: int) -> float:
+        """Own gravity for G = 1 and sum p d / r^2 onto their rows; returns sum p, with p = (w / r)^q of a pair.
+
+        Of the bodies from `begin` to before `end` with those before each, or with those before `begin`.
+        """
+        n_bodies(system)
         mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
         ax, ay, az = row_of(system, AX), row_of(system, AY), row_of(system, AZ)
         gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
-        system[AX * n : REACH * n] = 0.0
-        total, attracting = 0.0, n_attracting(system)
-        for i in range(1, n):
+        total = 0.0
+        for i in range(begin, end):
             xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
             sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
-            for j in range(min(i, attracting)):
+            for j in range(i if attracting else begin):
                 dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
                 mj = mass[j]
                 both = mi + mj
@@ -111,7 +119,8 @@ def _pull_with_omega(power_of: Any) -> Any:
     return pull
 
 
-_pull_fourth, _pull_first, _pull_any = map(_pull_with_omega, (_fourth, _first, _any))
+_pull_fourth, _pull_first, _pull_any = (_pull_with_omega(way, attracting=True) for way in (_fourth, _first, _any))
+_drag_fourth, _drag_first, _drag_any = (_pull_with_omega(way, attracting=False) for way in (_fourth, _first, _any))
 
 
 @compiled
@@ -125,12 +134,20 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
 
     Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343; the power sum is this project's own.
     """
+    n, attracting = n_bodies(system), n_attracting(system)
+    system[AX * n : REACH * n] = 0.0
     if weights.q == 4.0:
-        total = _pull_fourth(system, law, weights) + _pull_of_light_pairs(system, law)
+        total = _pull_fourth(system, law, weights, 1, attracting)
+        total += _drag_fourth(system, law, weights, attracting, n)
+        for i in range(n):
+            if system[LIGHT * n + i] > 0.0:
+                total += _pull_of_light_pair(system, law, i)
     elif weights.q == 1.0:
-        total = _pull_first(system, law, weights)
+        total = _pull_first(system, law, weights, 1, attracting)
+        total += _drag_first(system, law, weights, attracting, n)
     else:
-        total = _pull_any(system, law, weights)
+        total = _pull_any(system, law, weights, 1, attracting)
+        total += _drag_any(system, law, weights, attracting, n)
     if law.G != 1.0:
         scale_acceleration(system, law.G)
     if law.tide_mass > 0.0:
@@ -140,28 +157,20 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
 
 
 @compiled
-def _pull_of_light_pairs(system: Floats, law: Law) -> float:
-    """What the weights of light pairs add to the sum of fourth powers, and to its gradient."""
+def _pull_of_light_pair(system: Floats, law: Law, i: int) -> float:
+    """What the weight of a body's light pair adds to the sum of fourth powers, and to its gradient."""
     n = n_bodies(system)
-    x, y, z = row_of(system, X), row_of(system, Y), row_of(system, Z)
-    gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
-    host, light = row_of(system, HOST), row_of(system, LIGHT)
-    total = 0.0
-    for i in range(n):
-        if light[i] > 0.0:
-            j = int(host[i])
-            dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
-            inverse_squared = 1.0 / (dx * dx + dy * dy + dz * dz + law.squared_softening)
-            power = (light[i] * light[i] * inverse_squared) ** 2
-            along = power * inverse_squared
-            total += power
-            gx[i] += along * dx
-            gy[i] += along * dy
-            gz[i] += along * dz
-            gx[j] -= along * dx
-            gy[j] -= along * dy
-            gz[j] -= along * dz
-    return total
+    j = int(system[HOST * n + i])
+    dx = system[X * n + j] - system[X * n + i]
+    dy = system[Y * n + j] - system[Y * n + i]
+    dz = system[Z * n + j] - system[Z * n + i]
+    inverse_squared = 1.0 / (dx * dx + dy * dy + dz * dz + law.squared_softening)
+    power = (system[LIGHT * n + i] ** 2 * inverse_squared) ** 2
+    along = power * inverse_squared
+    for k, d in ((GX, dx), (GY, dy), (GZ, dz)):
+        system[k * n + i] += along * d
+        system[k * n + j] -= along * d
+    return power
 
 
 @compiled

@@ -172,12 +172,15 @@ def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, flo
     system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
     stride = _stride(books.steps)
     due = books.steps % stride == 0.0
-    fastest = _fastest(system, books, method.kind, law)
     rate = next_rate(books, _wanted(system, books, method.kind, law), rule, method.kind)
     status = one_step(system, books, rate, method, law, rule, target)
     if status != RUNNING:
         return status, math.inf, 0.0
-    length = books.last_dt * math.sqrt(max(fastest, _fastest(system, books, method.kind, law)))
+    before_it = books.hidden_rate_squared
+    books.hidden_rate_squared = (
+        hidden_rate(system, law, books.omega) if method.kind == TTL else books.free_fall_rate_squared
+    )
+    length = books.last_dt * math.sqrt(max(before_it, books.hidden_rate_squared))
     longest = length > _OUT_OF_TURN * books.sampled_length
     if due or longest:
         n = n_bodies(system)
@@ -186,12 +189,6 @@ def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, flo
         sample(before, books.saved_omega, run, plan, stride if due else 1.0)
         books.sampled_length = max(books.sampled_length, length)
     return status, excess(books, plan.control), length
-
-
-@compiled
-def _fastest(system: Floats, books: Books, kind: int, law: Law) -> float:
-    """Square of the fastest free-fall rate of the pairs for which time is not transformed."""
-    return hidden_rate(system, law, books.omega) if kind == TTL else books.free_fall_rate_squared
 
 
 @compiled
