@@ -1,4 +1,4 @@
-"""Measure whether runs keep what `tolerance` promises, on the classes of systems on which the promise was seen to break.
+"""Measure whether runs keep what `tolerance` promises, on classes of systems on which the promise was seen to break.
 
     python benchmarks/promise/promise.py --jobs 2                             # everything
     python benchmarks/promise/promise.py --classes moons,deep                 # some; the others keep their numbers
