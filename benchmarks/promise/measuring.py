@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     The limits are ten times and more what such a run should take, so that it hardly matters how fast the machine is.
     """
 
-    count: int
+    systems: int
     tolerances: tuple[float, ...]
     patience: float
 
@@ -126,7 +126,7 @@ def _errors_of_positions(name: str, drawn: Drawn, judge: Judge | None, recording
         apart = (x[1] - x[0]) - (start[1] - start[0])
         return {"position": float(np.linalg.norm(apart)) / drawn.axis}
     if drawn.kind == "ring":
-        right = circle(drawn.system, drawn.duration)[1:]
-        apart = np.linalg.norm(x[1:] - x[0] - right, axis=1) / np.linalg.norm(right, axis=1)
-        return {"position": float(apart.max())}
+        ends = circle(drawn.system, drawn.duration)[1:]
+        off = np.linalg.norm(x[1:] - x[0] - ends, axis=1) / np.linalg.norm(ends, axis=1)
+        return {"position": float(off.max())}
     return {}

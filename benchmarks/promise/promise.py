@@ -39,6 +39,8 @@ Entry = dict[str, Any]
 def main() -> None:
     """Measure, write and print."""
     asked = _asked()
+    if asked.render and not asked.output.exists():
+        sys.exit(f"there are no numbers yet: {asked.output}")
     results = json.loads(asked.output.read_text()) if asked.output.exists() else {"classes": {}}
     if not asked.render:
         _warm_up()
@@ -83,7 +85,7 @@ def _tolerances(text: str) -> tuple[float, ...]:
 def _class(pool: ProcessPoolExecutor, name: str, asked: argparse.Namespace) -> Entry:
     """All runs of one class, in the order of its systems."""
     plan = PLANS[name]
-    count, tolerances = asked.count or plan.count, asked.tolerances or plan.tolerances
+    count, tolerances = asked.count or plan.systems, asked.tolerances or plan.tolerances
     if asked.all and name == "clusters" and not asked.count:
         count = count // 3 * 4
     running = {
