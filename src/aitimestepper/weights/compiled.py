@@ -21,7 +21,7 @@ from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.file import RANGES, ModelFile
 
-_LEAST_CORRECTION = 1e-4
+_LEAST_CORRECTION = 0.01
 
 _ALIKE = 0.1
 """Part of a feature's largest value by which states differ that count as alike for weights of one's own: on one orbit

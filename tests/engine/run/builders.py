@@ -44,7 +44,7 @@ def constant_network(factor: float) -> Network:
 
 
 def control(tolerance: float = 1e-4, order: float = 4.0, **keys) -> rules.Control:
-    settings = {"governed": True, "promises": True, "least_correction": 1e-4, **keys}
+    settings = {"governed": True, "promises": True, "least_correction": 0.01, **keys}
     return plan_of(None, None, None).control._replace(
         tolerance=tolerance, order=order, scale=tolerance ** (1.0 / order), **settings
     )

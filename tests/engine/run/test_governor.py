@@ -108,7 +108,7 @@ def test_the_limit_is_what_is_allowed_and_a_little_more_where_the_anchor_has_it_
     assert 3.0 < rules.limit(anchor_with(error=3.0), own) < 3.5
     assert rules.limit(anchor_with(error=-3.0), own) == pytest.approx(rules.limit(anchor_with(error=3.0), own))
     assert rules.limit(anchor_with(excused_error=7.0), own) == 7.0
-    assert rules.limit(anchor_with(correction=1e-4), own) == math.inf
+    assert rules.limit(anchor_with(correction=0.01), own) == math.inf
 
 
 def test_the_excess_is_the_larger_of_the_two_errors_and_never_less_than_what_is_not_finite():

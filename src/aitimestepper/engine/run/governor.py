@@ -62,6 +62,10 @@ _TOO_SMALL, _AIM_LONGER, _AIM_SHORTER = 0.15, 0.35, 0.75
 become longer and where they become shorter. With half of the first error x 0.94, evaluations x 1.02; with double x 1.06
 and 0.99. At 0.2 in place of 0.35 error x 0.9."""
 
+MODEST = 10.0
+"""An error below this times what is allowed may be rounding: setbacks do not shorten more and more for it, and where they
+do not help a run goes on with the steps that it had. Without that e = 0.9999 at 1e-11 did not end. Chosen."""
+
 _MOST_SHORTENING, _LEAST_SHORTENING = 0.25, 0.95
 """Bounds of the factor of a setback. With 0.5 as the upper one evaluations x 1.05, error x 0.8."""
 
@@ -218,7 +222,8 @@ def shorten(books: Books, worst: float, there: float, order: float) -> None:
     room, grown = max(_AIM_SHORTER - there, left), max(worst - there, _LEAST_ROOM)
     factor = min(max((room / grown) ** (1.0 / order), _MOST_SHORTENING), _LEAST_SHORTENING)
     # Where the last try did not help, steps are too long for the law of the order to hold.
-    factor = min(factor, 4.0 / (3.0 + books.setbacks))  # the more, the longer it fails at one anchor
+    if worst >= MODEST:
+        factor = min(factor, 4.0 / (3.0 + books.setbacks))  # the more, the longer it fails at one anchor
     books.correction *= factor if books.vain_setbacks == 0.0 else min(factor, 0.5)
     _restart_review(books)
 

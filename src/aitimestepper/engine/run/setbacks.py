@@ -10,7 +10,7 @@ from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, books_in
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
-from aitimestepper.engine.run.governor import settled, shorten
+from aitimestepper.engine.run.governor import MODEST, settled, shorten
 from aitimestepper.engine.run.local_error import energy_rounding
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
@@ -77,6 +77,8 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
         books.omega = omega_of(run.system, plan.law, plan.method.weights)
     if books.vain_setbacks >= MOST_VAIN_SETBACKS:
         books.excused_error = anchor.excused_error = 2.0 * worst
+        if worst < MODEST:
+            books.correction = anchor.correction
     else:
         shorten(books, worst, settled(books, control), control.order)
         if too_long > 0.0:
