@@ -30,9 +30,9 @@ PLANS = {
     "moons": Plan(180, (1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10), 20.0),
     "scattering": Plan(200, (1e-6, 1e-8, 1e-9, 1e-10, 1e-12), 5.0),
     "planets": Plan(12, (1e-3, 1e-9), 10.0),
-    "rings": Plan(10, (1e-6,), 200.0),
+    "rings": Plan(10, (1e-6,), 100.0),
     "clusters": Plan(9, (1e-6,), 300.0),
-    "deep": Plan(6, (1e-9, 1e-11, 1e-12), 60.0),
+    "deep": Plan(6, (1e-9, 1e-11, 1e-12), 10.0),
 }
 
 

@@ -43,16 +43,15 @@ def main() -> None:
         sys.exit(f"there are no numbers yet: {asked.output}")
     results = json.loads(asked.output.read_text()) if asked.output.exists() else {"classes": {}}
     if not asked.render:
+        asked.output.parent.mkdir(exist_ok=True, parents=True)
         _warm_up()
         with ProcessPoolExecutor(asked.jobs) as pool:
             for name in asked.classes:
                 began = time.perf_counter()
-                found = _class(pool, name, asked)
-                print(f"{name}: {len(found['runs'])} runs, {time.perf_counter() - began:.0f} s", file=sys.stderr)
-                results["classes"][name] = found
-        results["classes"] = {name: results["classes"][name] for name in PLANS if name in results["classes"]}
-        asked.output.parent.mkdir(exist_ok=True, parents=True)
-        asked.output.write_text(json.dumps(finite(results), indent=1) + "\n")
+                found = results["classes"] | {name: _class(pool, name, asked)}
+                results["classes"] = {each: found[each] for each in PLANS if each in found}
+                asked.output.write_text(json.dumps(finite(results), indent=1) + "\n")
+                print(f"{name}: {len(found[name]['runs'])} runs, {time.perf_counter() - began:.0f} s", file=sys.stderr)
     print(tables(results))
 
 
