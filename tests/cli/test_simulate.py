@@ -153,6 +153,7 @@ def test_a_path_that_cannot_be_written_to_gives_one_line(call, path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_keep_the_trajectory_up_to_there(start, number):
     words = ["--ic", "plummer:n=16", "--duration", "1e6", "--timestep", "free-fall", "--eta", "0.01", "--every", "20"]
+    start("simulate", *words[:2], "--duration", "0.01", *words[4:]).communicate()  # compiles, where nothing has yet
     process = start("simulate", *words, "--output", "run.h5")
     deadline = time.monotonic() + 60
     while not Path("run.h5").exists() and time.monotonic() < deadline:

@@ -63,10 +63,8 @@ def _any(ratio: float, q: float) -> float:
 def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
     """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised.
 
-    Args:
-        power_of: of a ratio.
-        attracting: for pairs within the bodies up to the last with mass, or of each behind it with those. The least of
-            two numbers as the end of a loop made a step of three bodies twice as long.
+    It is for pairs within the bodies up to the last with mass (`attracting`), or of each behind it with those: the least
+    of two numbers as the end of the loop doubled the time of three bodies.
     """
 
     @compiled_sums

@@ -63,8 +63,8 @@ become longer and where they become shorter. With half of the first error x 0.94
 and 0.99. At 0.2 in place of 0.35 error x 0.9."""
 
 MODEST = 10.0
-"""An error below this times what is allowed may be rounding: setbacks do not shorten more and more for it, and where they
-do not help a run goes on with the steps that it had. Without that e = 0.9999 at 1e-11 did not end. Chosen."""
+"""An error below this times what is allowed may be rounding: setbacks do not shorten more and more for it, and where
+they do not help a run goes on with the steps that it had. Without that e = 0.9999 at 1e-11 did not end. Chosen."""
 
 _MOST_SHORTENING, _LEAST_SHORTENING = 0.25, 0.95
 """Bounds of the factor of a setback. With 0.5 as the upper one evaluations x 1.05, error x 0.8."""
