@@ -61,11 +61,7 @@ def _any(ratio: float, q: float) -> float:
 
 
 def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
-    """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised.
-
-    It is for pairs within the bodies up to the last with mass (`attracting`), or of each behind it with those: the least
-    of two numbers as the end of the loop doubled the time of three bodies.
-    """
+    """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised."""
 
     @compiled_sums
     def pull(system: Floats, law: Law, weights: Weights, begin: int, end: int) -> float:
@@ -73,7 +69,6 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
 
         Of the bodies from `begin` to before `end` with those before each, or with those before `begin`.
         """
-        n_bodies(system)
         mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
         ax, ay, az = row_of(system, AX), row_of(system, AY), row_of(system, AZ)
         gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
@@ -83,16 +78,14 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
             sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
             for j in range(i if attracting else begin):
                 dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
-                mj = mass[j]
-                both = mi + mj
+                mj, both = mass[j], mi + mass[j]
                 squared = dx * dx + dy * dy + dz * dz + law.squared_softening
                 inverse = 1.0 / math.sqrt(squared) if both > 0.0 else 0.0
                 inverse_squared, cubed = inverse * inverse, inverse * inverse * inverse
                 weight = weights.unit + weights.by_sum * both + weights.by_product * mi * mj
                 power = power_of(weight * inverse, weights.q)
-                along = power * inverse_squared
                 powers += power
-                by_j, by_i = mj * cubed, mi * cubed
+                along, by_j, by_i = power * inverse_squared, mj * cubed, mi * cubed
                 sum_x += by_j * dx
                 sum_y += by_j * dy
                 sum_z += by_j * dz
@@ -117,6 +110,8 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
     return pull
 
 
+# Within the bodies up to the last with mass, and of each behind it with those: the least of two numbers as the end of
+# one loop for both doubled the time of three bodies.
 _pull_fourth, _pull_first, _pull_any = (_pull_with_omega(way, attracting=True) for way in (_fourth, _first, _any))
 _drag_fourth, _drag_first, _drag_any = (_pull_with_omega(way, attracting=False) for way in (_fourth, _first, _any))
 
