@@ -221,9 +221,9 @@ def shorten(books: Books, worst: float, there: float, order: float) -> None:
     left = 0.25 * (1.0 - there) if there < 1.0 else 0.5 * _LEAST_ROOM
     room, grown = max(_AIM_SHORTER - there, left), max(worst - there, _LEAST_ROOM)
     factor = min(max((room / grown) ** (1.0 / order), _MOST_SHORTENING), _LEAST_SHORTENING)
-    # Where the last try did not help, steps are too long for the law of the order to hold.
     if worst >= MODEST:
         factor = min(factor, 4.0 / (3.0 + books.setbacks))  # the more, the longer it fails at one anchor
+    # Where the last try did not help, steps are too long for the law of the order to hold.
     books.correction *= factor if books.vain_setbacks == 0.0 else min(factor, 0.5)
     _restart_review(books)
 

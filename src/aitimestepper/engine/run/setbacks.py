@@ -59,9 +59,9 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
             not show.
     """
     books, anchor, control = run.books[0], books_in(run.anchor), plan.control
+    too_long = length > _TOO_LONG
     # An error is known only as far as it had grown when it was noticed: a try that got further did help.
-    too_long = 0.0 if length <= _TOO_LONG else min(length, _LONGEST_LENGTH)
-    no_help = too_long == 0.0 and worst > _NO_HELP * books.last_setback_error and books.time <= books.last_setback_time
+    no_help = not too_long and worst > _NO_HELP * books.last_setback_error and books.time <= books.last_setback_time
     vain = MOST_VAIN_SETBACKS if _is_rounding(run, plan) else books.vain_setbacks + (1.0 if no_help else 0.0)
     evaluations, setbacks = books.force_evaluations, books.setbacks + 1.0
     rejected = books.rejected_steps + books.steps - books.anchor_step
@@ -81,5 +81,5 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
             books.correction = anchor.correction
     else:
         shorten(books, worst, settled(books, control), control.order)
-        if too_long > 0.0:
-            books.correction *= min(1.0, 0.5 * correction * _TOO_LONG / (too_long * books.correction))
+        if too_long:
+            books.correction = min(books.correction, 0.5 * correction * _TOO_LONG / min(length, _LONGEST_LENGTH))
