@@ -9,7 +9,7 @@ from tests.conftest import random_bodies
 
 from aitimestepper import ParticleTorch, PointMassTidalField
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import AX, GX, MASS, ROWS, VX, X, rows_of
+from aitimestepper.engine.layout import AX, MASS, ROWS, VX, X_LOW, X, rows_of
 from aitimestepper.engine.physics import gravity
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.omega import Weights
@@ -50,7 +50,7 @@ def flat(mass, position, velocity) -> Floats:
 def system_of(particle: ParticleTorch) -> Floats:
     """Bodies and their acceleration, as torch has it."""
     system = flat(*(tensor.detach().numpy() for tensor in particle.bodies))
-    system.reshape(ROWS, -1)[AX:GX] = rows_of(particle.get_acceleration(particle.G).detach().numpy())
+    system.reshape(ROWS, -1)[AX:X_LOW] = rows_of(particle.get_acceleration(particle.G).detach().numpy())
     return system
 
 

@@ -43,7 +43,7 @@ def test_a_guard_at_the_threshold_of_the_training_is_the_default(model):
     assert summary.step_error_max <= 1e-6
     assert (summary.steps_above, summary.step_verdict, summary.outcome) == (0, "kept", "finished")
     assert summary.rejected_steps > 0
-    assert not summary.exceeded
+    assert not summary.falls_short
 
 
 @pytest.mark.parametrize("guard", ["off", 1e-4])
@@ -53,7 +53,7 @@ def test_without_it_the_steps_above_the_threshold_are_counted_and_said(model, gu
     assert summary.steps_above == (errors > 1e-6).sum() > 10
     assert summary.step_error_max == pytest.approx(errors.max(), rel=1e-6)
     assert summary.step_verdict == "exceeded"
-    assert summary.exceeded
+    assert summary.falls_short
     assert summary.outcome.startswith(f"finished; {summary.steps_above} of {summary.steps} steps had an energy error")
 
 

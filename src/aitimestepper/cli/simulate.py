@@ -101,7 +101,7 @@ def _watched(
             note(f"go on with:     aitimestepper simulate --resume {shlex.quote(output)}")
         raise
     _report(info, summary, output, in_json=in_json)
-    return EXCEEDED if summary.exceeded else SUCCESS
+    return EXCEEDED if summary.falls_short else SUCCESS
 
 
 def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: bool) -> None:

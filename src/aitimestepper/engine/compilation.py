@@ -95,6 +95,49 @@ def _as_any(function: Any) -> Any:
     return function
 
 
+# Flags of their own keep what follows from being taken for sums whose order does not matter.
+_STRICT = ("contract",)
+
+
+@_as_any
+@intrinsic
+def plus(_: Any, a: Any, b: Any) -> Any:
+    """a + b, rounded as it stands in whatever way the function around it is compiled."""
+
+    def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments, flags=_STRICT)
+
+    return types.float64(types.float64, types.float64), generate
+
+
+@_as_any
+@intrinsic
+def lost(_: Any, a: Any, b: Any, total: Any) -> Any:
+    """What rounding has taken from a + b = total, with |a| > |b|: b - (total - a), as `plus` is rounded.
+
+    Source: Dekker 1971, Numer. Math. 18, 224, eq. 4.9. Where |b| is larger it is so up to a rounding of b.
+    """
+
+    def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
+        a, b, total = arguments
+        return builder.fsub(b, builder.fsub(total, a, flags=_STRICT), flags=_STRICT)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@_as_any
+@intrinsic
+def apart(_: Any, a: Any, b: Any, a_low: Any, b_low: Any) -> Any:
+    """a - b of numbers with low parts: (a - b) + (a_low - b_low), as `plus` is rounded."""
+
+    def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
+        a, b, a_low, b_low = arguments
+        high, low = builder.fsub(a, b, flags=_STRICT), builder.fsub(a_low, b_low, flags=_STRICT)
+        return builder.fadd(high, low, flags=_STRICT)
+
+    return types.float64(types.float64, types.float64, types.float64, types.float64), generate
+
+
 @_as_any
 @intrinsic
 def bits_of(_: Any, number: Any) -> Any:

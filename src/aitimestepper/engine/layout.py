@@ -20,19 +20,30 @@ MASS = 0
 X, Y, Z = 1, 2, 3
 VX, VY, VZ = 4, 5, 6
 AX, AY, AZ = 7, 8, 9
-GX, GY, GZ = 10, 11, 12
+X_LOW, Y_LOW, Z_LOW = 10, 11, 12
+"""Low parts: a position is the sum of two numbers, the first of them the nearest float. Where two bodies are close to
+each other and far from the origin, their distance has digits that the first numbers do not (Dekker 1971, Numer. Math.
+18, 224; Pichat 1972, Numer. Math. 19, 400)."""
+VX_LOW = 13
+"""The same of velocities: three rows, like positions so far behind what they belong to."""
+LOW = X_LOW - X
+"""Rows from a position or velocity to its low part."""
+GX, GY, GZ = 16, 17, 18
 """Gradient of Omega, up to a factor; scratch."""
-REACH = 13
+REACH = 19
 """Largest (m_i + m_j) / r^3 of each body with those before it; scratch."""
-HOST = 14
+NEAREST = 20
+"""Square of the distance from each body to the nearest of those before it; scratch."""
+HOST = 21
 """Number of the heavier body of each body's light pair, see `physics.light_pairs`, where the next row is not 0."""
-LIGHT = 15
+LIGHT = 22
 """Weight of that pair in Omega; 0 for none."""
-SAVED = 16
-"""Positions, velocities and accelerations before the step that is being made: nine rows."""
-EARLIER = 25
-"""The same of the state before this one, for features of the change between the two; zero where it is not known."""
-ROWS = 34
+SAVED = 23
+"""What a step starts from, the rows from X to before GX, before the step that is being made."""
+EARLIER = SAVED + GX - X
+"""Positions, velocities and accelerations of the state before this one, nine rows, for features of the change between
+the two; zero where it is not known."""
+ROWS = EARLIER + X_LOW - X
 
 _FIELDS = (
     "time",
@@ -103,6 +114,13 @@ _FIELDS = (
     "sampled_length",  # of calibrated runs: longest step that was sampled, over the time of the fastest pair
     "energy_at_change",  # of calibrated runs: where the length of steps last changed
     "hidden_rate_squared",  # of calibrated runs: the fastest of the pairs for which time is not transformed
+    "omega_low",  # low part of the auxiliary Omega
+    "saved_omega_low",  # before the step that is being made
+    "deepest",  # of calibrated runs: largest sum of kinetic and potential energy, both positive, since the anchor
+    "review_deepest",  # the same since the length of steps last changed
+    "usual_size",  # of calibrated runs: mean of one over the potential energy at the last looks
+    "longest_length",  # of calibrated runs: longest step over the time of the fastest pair that Omega does not show
+    "run_position_error",  # of calibrated runs: sum of the local errors over all dynamical times, over POSITION_SHARE
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 
@@ -126,7 +144,7 @@ Books = Any
 """The record, for the type checker."""
 
 _ROWS = {
-    "mass": MASS, "x": X, "vx": VX, "ax": AX, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT,
+    "mass": MASS, "x": X, "vx": VX, "ax": AX, "low": X_LOW, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT,
     "saved": SAVED, "earlier": EARLIER,
 }  # fmt: skip
 

@@ -35,7 +35,10 @@ _BODIES = ("mass", "position", "velocity")
 TABLES = {"members": ("index", "seed", *COUNTS, *NUMBERS, *_LENGTHS), "bodies": _BODIES, "text": ("outcome",)}
 """What grows: a row for each member that has ended, for each of its bodies, and for each byte of its outcome."""
 
-_NOT_KEPT = ("energy_error_asked", "position_error_asked", "position_error_max", "outside_training")
+_NOT_KEPT = (
+    *("energy_error_asked", "position_error_asked", "position_error_max", "position_error_run", "longest_step"),
+    "outside_training",
+)
 """Of the summary of a member."""
 
 _CHUNK_BYTES = 2**12

@@ -130,6 +130,11 @@ class Counts(NamedTuple):
     wall_seconds: float
 
 
+LONGEST_MEASURED = 1.0
+"""Longest step, see `Summary.longest_step`, of which two halves show the error. Chosen; runs shorten such steps at once
+(`engine.run.setbacks`), and keep them only where shorter ones did not help."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """A run in numbers, all finite.
@@ -152,6 +157,11 @@ class Summary:
         position_error_asked: what `position_error_max` was to stay below.
         position_error_max: largest local position error for each dynamical time, estimated from steps that were made
             again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
+        position_error_run: what the local position errors of the whole run add up to: an estimate of the position error
+            at the end, over the distance of the pair in which a body falls fastest. Nothing is promised of it, and close
+            encounters make the true error larger.
+        longest_step: longest step over the free-fall time of the fastest pair for which time is not transformed. Above
+            1 a position error cannot be measured by halves of a step: what was between was not seen.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their
             training; the step was then that of the nearest state that is.
         step_error_asked: what the relative energy error of every single step was to stay below: with weights of one's
@@ -164,7 +174,8 @@ class Summary:
         confirm_position_difference_relative: the largest over the distance of the body to its nearest neighbour then.
         confirm_force_evaluations: those of the second run, apart from those of the first.
         confirm_outcome: 'confirmed' where the two could be compared, or a sentence that says why not.
-        energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked.
+        energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked. Of positions
+            'unknown' where a step was too long for its error to be measured.
     """
 
     steps: int
@@ -191,6 +202,8 @@ class Summary:
     confirm_position_difference_relative: float | None = None
     confirm_force_evaluations: int | None = None
     confirm_outcome: str | None = None
+    position_error_run: float | None = None
+    longest_step: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:
@@ -199,8 +212,10 @@ class Summary:
 
     @property
     def position_verdict(self) -> str | None:
-        """The same of its places."""
-        return _verdict(self.position_error_max, self.position_error_asked)
+        """The same of its positions."""
+        verdict = _verdict(self.position_error_max, self.position_error_asked)
+        unseen = self.longest_step is not None and self.longest_step > LONGEST_MEASURED
+        return "unknown" if verdict == "kept" and unseen else verdict
 
     @property
     def step_verdict(self) -> str | None:
@@ -208,9 +223,9 @@ class Summary:
         return _verdict(self.step_error_max, self.step_error_asked)
 
     @property
-    def exceeded(self) -> bool:
-        """Whether anything that was asked of the run was not kept."""
-        return "exceeded" in (self.energy_verdict, self.position_verdict, self.step_verdict)
+    def falls_short(self) -> bool:
+        """Whether anything that was asked of the run was not kept, or cannot be known to be."""
+        return bool({"exceeded", "unknown"} & {self.energy_verdict, self.position_verdict, self.step_verdict})
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The same as JSON has it, with the verdicts at the end."""

@@ -170,6 +170,7 @@ def _verdict(summary: Summary) -> Table:
             "position error for each dynamical time",
             *(summary.position_error_asked, summary.position_error_max, summary.position_verdict),
         ),
+        ("position error at the end, estimated", None, summary.position_error_run, None),
         ("energy error of a step", summary.step_error_asked, summary.step_error_max, summary.step_verdict),
     )
     return Table(

@@ -14,7 +14,7 @@ from tests.engine.builders import cloud, free_fall_of, law_of, rows, system_of
 
 from aitimestepper import HistoryBuffer, ParticleTorch
 from aitimestepper.engine.features.summary import BASIC, DELTA_MAG, INVARIANT, RICH, WIDTHS, Sight, fill_features
-from aitimestepper.engine.layout import EARLIER, GX, MASS, X
+from aitimestepper.engine.layout import EARLIER, GX, MASS, X_LOW, X
 from aitimestepper.features.scales import NormScales
 
 KINDS = {"basic": BASIC, "rich": RICH, "invariant": INVARIANT}
@@ -122,7 +122,7 @@ def interval_by_engine(first, last, n_dims):
     system = system_of(last)
     if first is not None:
         before = system_of(first)
-        rows(system, EARLIER, EARLIER + 9)[:] = rows(before, X, GX)
+        rows(system, EARLIER, EARLIER + 9)[:] = rows(before, X, X_LOW)
     out = np.full(WIDTHS[DELTA_MAG], np.nan)
     sight = sight_of(DELTA_MAG, n_dims, history=1)
     fill_features(out, system, free_fall_of(last), float(last.dt), law_of(last), sight)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.engine.builders import cloud, flat, free_fall_of, law, law_of, rows, system_of
 
-from aitimestepper.engine.layout import AX, GX, ROWS
+from aitimestepper.engine.layout import AX, ROWS, X_LOW
 from aitimestepper.engine.physics import criteria, gravity
 from aitimestepper.engine.physics.criteria import AARSETH, ACCELERATION, FLY_BY, FREE_FALL, PRS23, Rule
 from aitimestepper.engine.physics.integrators import STAGES, leapfrog_step
@@ -56,7 +56,7 @@ def derivatives_along_the_orbit(particle):
         gravity.forces(system, own_law)
         for sample in range(5):
             times.append(direction * sample)
-            pulls.append(rows(system, AX, GX).reshape(-1).copy())
+            pulls.append(rows(system, AX, X_LOW).reshape(-1).copy())
             for _ in range(substeps):
                 leapfrog_step(system, direction * spacing / substeps, STAGES[8], own_law)
     coefficients = np.polynomial.polynomial.polyfit(times, np.array(pulls), 8)

@@ -10,7 +10,7 @@ import torch
 from tests.engine.builders import OMEGAS, cloud, flat, law, law_of, rows, system_of
 
 from aitimestepper import PointMassTidalField
-from aitimestepper.engine.layout import AX, BOOKS, GX, MASS, REACH, VX, X
+from aitimestepper.engine.layout import AX, BOOKS, GX, MASS, REACH, VX, X_LOW, X
 from aitimestepper.engine.physics import gravity
 from aitimestepper.engine.physics import omega as omegas
 from aitimestepper.engine.physics.conserved import motion
@@ -40,14 +40,14 @@ def particle_for(n_bodies, n_dims, kind):
 def test_forces_and_energies_are_those_of_the_torch_path(n_bodies, n_dims, kind):
     particle = particle_for(n_bodies, n_dims, kind)
     own_law, system = law_of(particle), system_of(particle)
-    expected = rows(system, AX, GX).copy()
+    expected = rows(system, AX, X_LOW).copy()
     kinetic = float(particle.kinetic_energy())
     energy = float(leapfrog.total_energy(particle.bodies, torch.zeros(()), particle.law()))
     rate = float(particle.shortest_pair_time()) ** -2
 
-    rows(system, AX, GX)[:] = np.nan  # whatever stood there does not matter
+    rows(system, AX, X_LOW)[:] = np.nan  # whatever stood there does not matter
     potential, free_fall = gravity.forces(system, own_law)
-    np.testing.assert_allclose(rows(system, AX, GX), expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
+    np.testing.assert_allclose(rows(system, AX, X_LOW), expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
     assert kinetic + potential == pytest.approx(energy, rel=1e-12)
     assert gravity.potential_energy(system, own_law) == pytest.approx(potential, rel=1e-12, abs=1e-15)
     assert free_fall == pytest.approx(rate, rel=1e-12)
@@ -60,9 +60,9 @@ def test_forces_and_energies_are_those_of_the_torch_path(n_bodies, n_dims, kind)
 def test_the_pass_with_omega_finds_the_same_forces(n_bodies, kind, omega):
     particle = particle_for(n_bodies, 3, kind)
     system = system_of(particle)
-    expected = rows(system, AX, GX).copy()
+    expected = rows(system, AX, X_LOW).copy()
     omegas.forces_with_omega(system, law_of(particle), omega)
-    np.testing.assert_allclose(rows(system, AX, GX), expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
+    np.testing.assert_allclose(rows(system, AX, X_LOW), expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
 
 
 def omega_by_numpy(mass, position, softening, weights):
@@ -103,7 +103,7 @@ def test_omega_of_the_logarithmic_hamiltonian_is_minus_the_potential(G):
     system, own_law = system_of(particle), law_of(particle)
     omega, factor = omegas.forces_with_omega(system, own_law, Weights(1.0, 0.0, 0.0, G))
     assert omega == pytest.approx(-gravity.potential_energy(system, own_law), rel=1e-12)
-    force = rows(system, MASS, X) * rows(system, AX, GX)
+    force = rows(system, MASS, X) * rows(system, AX, X_LOW)
     np.testing.assert_allclose(factor * rows(system, GX, REACH), force, rtol=1e-11, atol=1e-13)
 
 
@@ -135,7 +135,7 @@ def test_two_massless_bodies_may_meet(omega):
     system = two_and_one([0.0, 0.0, 2.0])
     potential, free_fall = gravity.forces(system, law())
     assert (potential, free_fall) == pytest.approx((0.0, 2.0 / 5.0**1.5))
-    np.testing.assert_allclose(rows(system, AX, GX)[:2, :2], -2.0 * np.array([[1, 1], [2, 2]]) / 5.0**1.5)
+    np.testing.assert_allclose(rows(system, AX, X_LOW)[:2, :2], -2.0 * np.array([[1, 1], [2, 2]]) / 5.0**1.5)
     value, _ = omegas.forces_with_omega(system, law(), omega)
     assert np.isfinite([value, *rows(system, AX, REACH).reshape(-1)]).all()
     assert gravity.fastest_free_fall(system, law()) == pytest.approx(free_fall)
@@ -146,7 +146,7 @@ def test_two_massless_bodies_may_meet(omega):
 def test_attracting_bodies_at_one_point_are_betrayed_by_a_number_that_is_not_finite(masses):
     system = two_and_one(masses)
     potential, free_fall = gravity.forces(system, law())
-    assert not math.isfinite(potential) or not np.isfinite(rows(system, AX, GX)).all()
+    assert not math.isfinite(potential) or not np.isfinite(rows(system, AX, X_LOW)).all()
     assert free_fall == math.inf or math.isnan(free_fall)
     if masses[1] > 0.0:
         assert not math.isfinite(potential)
@@ -158,4 +158,4 @@ def test_softened_bodies_may_meet():
     potential, free_fall = gravity.forces(system, law(softening=0.5))
     assert potential == pytest.approx(-(1 / 0.5 + 2 * 2 / math.sqrt(5.25)))
     assert free_fall == pytest.approx(2.0 / 0.5**3)
-    assert np.isfinite(rows(system, AX, GX)).all()
+    assert np.isfinite(rows(system, AX, X_LOW)).all()

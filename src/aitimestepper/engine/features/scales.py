@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import AX, GX, ROWS, flat_system
+from aitimestepper.engine.layout import AX, ROWS, X_LOW, flat_system
 from aitimestepper.engine.physics.gravity import Law, forces
 
 
@@ -25,7 +25,7 @@ def scales_of(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tup
     apart = position[:, None] - position[None]
     length = float(np.linalg.norm(apart, axis=-1).sum() / (n * (n - 1))) if n > 1 else 0.0
     length = length or 1.0
-    acceleration = system.reshape(ROWS, -1)[AX:GX]
+    acceleration = system.reshape(ROWS, -1)[AX:X_LOW]
     pull = float(np.sqrt((acceleration**2).sum(0).mean()))
     speed = float(np.sqrt((velocity**2).sum(-1).mean())) or math.sqrt(length * pull) or 1.0
     return length, speed, pull or speed**2 / length, length / speed

@@ -13,7 +13,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
-from aitimestepper.engine.layout import AX, AY, AZ, GX, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies
+from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X_LOW, X, Y, Z, n_attracting, n_bodies
 from aitimestepper.engine.physics.gravity import Law
 
 FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED = range(9)
@@ -205,7 +205,7 @@ def own_rate(own: object, system: Floats, law: Law, rule: Rule) -> float:
         system[:n],
         system[X * n : VX * n].reshape(3, n).T,
         system[VX * n : AX * n].reshape(3, n).T,
-        system[AX * n : GX * n].reshape(3, n).T,
+        system[AX * n : X_LOW * n].reshape(3, n).T,
         math.sqrt(law.squared_softening),
         law.G,
     )

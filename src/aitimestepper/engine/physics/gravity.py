@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
-from aitimestepper.engine.layout import AX, AY, AZ, MASS, REACH, X, Y, Z, n_attracting, n_bodies, row_of
+from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
+from aitimestepper.engine.layout import AX, AY, AZ, MASS, NEAREST, REACH, X, Y, Z, n_attracting, n_bodies, row_of
+from aitimestepper.engine.physics.low_parts import add_to_depth, add_to_pull, is_close
 
 
 class Law(NamedTuple):
@@ -36,22 +37,26 @@ def law_of(G: float, softening: float, tide_mass: float | None = None, tide_posi
 
 
 @compiled_sums
-def _pull(system: Floats, law: Law) -> tuple[float, float]:
+def _pull(system: Floats, law: Law) -> tuple[float, float, bool]:
     """Own gravity for G = 1 into the acceleration; returns sum m_i m_j / r and max (m_i + m_j) / r^3."""
     n = n_bodies(system)
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
     ax, ay, az, reach = row_of(system, AX), row_of(system, AY), row_of(system, AZ), row_of(system, REACH)
+    near = row_of(system, NEAREST)
     for i in range(n):
         ax[i] = ay[i] = az[i] = reach[i] = 0.0
-    total, attracting = 0.0, n_attracting(system)
+    total, attracting, found = 0.0, n_attracting(system), False
     for i in range(1, n):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         sum_x = sum_y = sum_z = depth = 0.0
+        nearest = bits_of(math.inf)
         for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
             both = mi + mj
             squared = dx * dx + dy * dy + dz * dz + law.squared_softening
+            bits = bits_of(squared)
+            nearest = bits if bits < nearest else nearest
             # Two massless bodies at one point do nothing; of two others there the potential is infinite.
             inverse = 1.0 / math.sqrt(squared) if both > 0.0 else 0.0
             cubed = inverse * inverse * inverse
@@ -69,12 +74,14 @@ def _pull(system: Floats, law: Law) -> tuple[float, float]:
         ax[i] += sum_x
         ay[i] += sum_y
         az[i] += sum_z
+        near[i] = float_of(nearest)
+        found |= is_close(float_of(nearest), xi, yi, zi)
         total += mi * depth
     fastest = 0.0
     for i in range(n):
         if reach[i] > fastest:
             fastest = reach[i]
-    return total, fastest
+    return total, fastest, found
 
 
 @inlined
@@ -85,7 +92,9 @@ def forces(system: Floats, law: Law) -> tuple[float, float]:
         The potential energy, the external field included, and the square of the fastest free-fall rate,
         max G (m_i + m_j) / r^3.
     """
-    depth, fastest = _pull(system, law)
+    depth, fastest, close = _pull(system, law)
+    if close:
+        depth += add_to_pull(system, law.squared_softening)
     potential = -law.G * depth
     if law.G != 1.0:
         scale_acceleration(system, law.G)
@@ -127,26 +136,35 @@ def tide(system: Floats, law: Law, with_force: bool) -> float:
 
 
 @compiled_sums
-def _depth(system: Floats, squared_softening: float) -> float:
+def _depth(system: Floats, squared_softening: float) -> tuple[float, bool]:
     """sum m_i m_j / r."""
     mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
-    total, attracting = 0.0, n_attracting(system)
+    near = row_of(system, NEAREST)
+    total, attracting, found = 0.0, n_attracting(system), False
     for i in range(1, n_bodies(system)):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         depth = 0.0
+        nearest = bits_of(math.inf)
         for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
             squared = dx * dx + dy * dy + dz * dz + squared_softening
+            bits = bits_of(squared)
+            nearest = bits if bits < nearest else nearest
             depth += mj / math.sqrt(squared) if mi + mj > 0.0 else 0.0
+        near[i] = float_of(nearest)
+        found |= is_close(float_of(nearest), xi, yi, zi)
         total += mi * depth
-    return total
+    return total, found
 
 
 @compiled
 def potential_energy(system: Floats, law: Law) -> float:
     """Potential energy of the pairs and of the external field."""
-    potential = -law.G * _depth(system, law.squared_softening)
+    depth, close = _depth(system, law.squared_softening)
+    if close:
+        depth += add_to_depth(system, law.squared_softening)
+    potential = -law.G * depth
     if law.tide_mass > 0.0:
         potential += tide(system, law, False)
     return potential

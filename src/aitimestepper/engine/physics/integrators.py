@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
-from aitimestepper.engine.layout import AX, GX, VX, X, n_bodies
+from aitimestepper.engine.compilation import compiled, compiled_sums, inlined, lost, plus
+from aitimestepper.engine.layout import AX, GX, LOW, VX, X, n_bodies
 from aitimestepper.engine.physics.gravity import Law, forces
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
@@ -62,14 +62,23 @@ Hairer, Lubich & Wanner 2006, section V.3.2, eqs. 3.11 and 3.12 ff).
 def _kick(system: Floats, step: float) -> None:
     n = n_bodies(system)
     for k in range(VX * n, AX * n):
-        system[k] += step * system[k + (AX - VX) * n]
+        _add(system, k, step * system[k + (AX - VX) * n], n)
 
 
 @inlined
 def _drift(system: Floats, step: float) -> None:
     n = n_bodies(system)
     for k in range(X * n, VX * n):
-        system[k] += step * system[k + (VX - X) * n]
+        _add(system, k, step * system[k + (VX - X) * n], n)
+
+
+@inlined
+def _add(system: Floats, k: int, change: float, n: int) -> None:
+    """Add to a number that has a low part, which takes what rounding swallows (Kahan 1965, CACM 8, 40)."""
+    before = system[k]
+    change += system[k + LOW * n]
+    after = plus(before, change)
+    system[k], system[k + LOW * n] = after, lost(before, change, after)
 
 
 @inlined
@@ -87,45 +96,51 @@ def leapfrog_step(system: Floats, dt: float, stages: Floats, law: Law) -> tuple[
 
     Source: Hairer, Lubich & Wanner, Geometric Numerical Integration (2006), sections I.1.4 and II.4.
     """
-    potential = free_fall = 0.0
+    potential = free_fall = half = 0.0
     for fraction in stages:
         step = fraction * dt
-        _kick(system, 0.5 * step)
+        _kick(system, half + 0.5 * step)
         _drift(system, step)
         potential, free_fall = forces(system, law)
-        _kick(system, 0.5 * step)
+        half = 0.5 * step
+    _kick(system, half)
     return potential, free_fall
 
 
 @compiled
-def ttl_step(system: Floats, omega: float, step: float, method: Method, law: Law) -> tuple[float, float]:
+def ttl_step(
+    system: Floats, omega: float, omega_low: float, step: float, method: Method, law: Law
+) -> tuple[float, float, float]:
     """Advance by one step of fictitious time with the time-transformed leapfrog, drift-kick-drift.
 
     Drift first: the other way round two bodies would not keep to their orbit.
 
     Args:
         system: the state, advanced in place; its acceleration is that of the last kick, not of the state reached.
-        omega: auxiliary Omega, which runs beside the state.
+        omega, omega_low: auxiliary Omega, which runs beside the state, and its low part.
         step: of fictitious time, in the unit of Omega times time.
         method: fractions of the step, one force evaluation each, and which Omega.
         law: what moves the bodies.
 
     Returns:
-        The new auxiliary Omega and the time that has passed.
+        The new auxiliary Omega, its low part, and the time that has passed.
 
     Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343.
     """
-    elapsed = 0.0
+    elapsed = dt = 0.0
     for fraction in method.stages:
         half = 0.5 * fraction * step
-        _drift(system, half / omega)
-        elapsed += half / omega
+        dt += half / omega
+        _drift(system, dt)
+        elapsed += dt
         true_omega, factor = forces_with_omega(system, law, method.weights)
         kick = fraction * step / true_omega
-        omega += kick * factor * _kick_and_climb(system, kick)
-        _drift(system, half / omega)
-        elapsed += half / omega
-    return omega, elapsed
+        change = kick * factor * _kick_and_climb(system, kick) + omega_low
+        before, omega = omega, plus(omega, change)
+        omega_low = lost(before, change, omega)
+        dt = half / omega  # the drift that ends a stage and the one that opens the next are one
+    _drift(system, dt)
+    return omega, omega_low, elapsed + dt
 
 
 @compiled_sums
@@ -135,7 +150,6 @@ def _kick_and_climb(system: Floats, step: float) -> float:
     climb = 0.0
     for k in range(VX * n, AX * n):
         before = system[k]
-        after = before + step * system[k + (AX - VX) * n]
-        climb += 0.5 * (before + after) * system[k + (GX - VX) * n]
-        system[k] = after
+        _add(system, k, step * system[k + (AX - VX) * n], n)
+        climb += 0.5 * (before + system[k]) * system[k + (GX - VX) * n]
     return climb

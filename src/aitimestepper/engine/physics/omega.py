@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import compiled, compiled_sums
+from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of
 from aitimestepper.engine.layout import (
     AX,
     AY,
@@ -17,7 +17,9 @@ from aitimestepper.engine.layout import (
     HOST,
     LIGHT,
     MASS,
+    NEAREST,
     REACH,
+    X_LOW,
     X,
     Y,
     Z,
@@ -26,6 +28,7 @@ from aitimestepper.engine.layout import (
     row_of,
 )
 from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
+from aitimestepper.engine.physics.low_parts import add_to_pull, close_to, is_close, separation, separations
 
 
 class Weights(NamedTuple):
@@ -64,22 +67,27 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
     """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised."""
 
     @compiled_sums
-    def pull(system: Floats, law: Law, weights: Weights, begin: int, end: int) -> float:
-        """Own gravity for G = 1 and sum p d / r^2 onto their rows; returns sum p, with p = (w / r)^q of a pair.
+    def pull(system: Floats, law: Law, weights: Weights, begin: int, end: int) -> tuple[float, bool]:
+        """Own gravity for G = 1 and sum p d / r^2 onto their rows; returns sum p, with p = (w / r)^q of a pair,
+        and whether a body needs the low parts of positions.
 
         Of the bodies from `begin` to before `end` with those before each, or with those before `begin`.
         """
         mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
         ax, ay, az = row_of(system, AX), row_of(system, AY), row_of(system, AZ)
         gx, gy, gz = row_of(system, GX), row_of(system, GY), row_of(system, GZ)
-        total = 0.0
+        near = row_of(system, NEAREST)
+        total, found = 0.0, False
         for i in range(begin, end):
             xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
             sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
+            nearest = bits_of(math.inf)
             for j in range(i if attracting else begin):
                 dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
                 mj, both = mass[j], mi + mass[j]
                 squared = dx * dx + dy * dy + dz * dz + law.squared_softening
+                bits = bits_of(squared)
+                nearest = bits if bits < nearest else nearest
                 inverse = 1.0 / math.sqrt(squared) if both > 0.0 else 0.0
                 inverse_squared, cubed = inverse * inverse, inverse * inverse * inverse
                 weight = weights.unit + weights.by_sum * both + weights.by_product * mi * mj
@@ -104,8 +112,10 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
             gx[i] += omega_x
             gy[i] += omega_y
             gz[i] += omega_z
+            near[i] = float_of(nearest)
+            found |= is_close(float_of(nearest), xi, yi, zi)
             total += powers
-        return total
+        return total, found
 
     return pull
 
@@ -128,19 +138,24 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
     Source: Mikkola & Aarseth 2002, Celest. Mech. 84, 343; the power sum is this project's own.
     """
     n, attracting = n_bodies(system), n_attracting(system)
-    system[AX * n : REACH * n] = 0.0
+    system[AX * n : X_LOW * n] = 0.0
+    system[GX * n : REACH * n] = 0.0
     if weights.q == 4.0:
-        total = _pull_fourth(system, law, weights, 1, attracting)
-        total += _drag_fourth(system, law, weights, attracting, n)
+        total, close = _pull_fourth(system, law, weights, 1, attracting)
+        dragged, close_too = _drag_fourth(system, law, weights, attracting, n)
         for i in range(n):
             if system[LIGHT * n + i] > 0.0:
-                total += _pull_of_light_pair(system, law, i)
+                dragged += _pull_of_light_pair(system, law, i)
     elif weights.q == 1.0:
-        total = _pull_first(system, law, weights, 1, attracting)
-        total += _drag_first(system, law, weights, attracting, n)
+        total, close = _pull_first(system, law, weights, 1, attracting)
+        dragged, close_too = _drag_first(system, law, weights, attracting, n)
     else:
-        total = _pull_any(system, law, weights, 1, attracting)
-        total += _drag_any(system, law, weights, attracting, n)
+        total, close = _pull_any(system, law, weights, 1, attracting)
+        dragged, close_too = _drag_any(system, law, weights, attracting, n)
+    total += dragged
+    if close or close_too:
+        total += _add_low_parts(system, law.squared_softening, weights)
+        add_to_pull(system, law.squared_softening)
     if law.G != 1.0:
         scale_acceleration(system, law.G)
     if law.tide_mass > 0.0:
@@ -150,13 +165,34 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
 
 
 @compiled
+def _add_low_parts(system: Floats, squared_softening: float, weights: Weights) -> float:
+    """Enter the low parts of positions into the gradient, to first order; returns what they add to sum p."""
+    n, attracting, q = n_bodies(system), n_attracting(system), weights.q
+    total = 0.0
+    for i in range(1, n):
+        close = close_to(system, i)
+        for j in range(min(i, attracting) if close > 0.0 else 0):
+            dx, dy, dz, ex, ey, ez = separations(system, i, j)
+            squared = dx * dx + dy * dy + dz * dz + squared_softening
+            both = system[i] + system[j]
+            if squared < close and both > 0.0:
+                weight = weights.unit + weights.by_sum * both + weights.by_product * system[i] * system[j]
+                power = (weight * weight / squared) ** 2 if q == 4.0 else (weight / math.sqrt(squared)) ** q
+                turn = (dx * ex + dy * ey + dz * ez) / squared
+                total -= q * power * turn
+                along, turn = power / squared, (q + 2.0) * turn
+                for k, change in ((GX, ex - turn * dx), (GY, ey - turn * dy), (GZ, ez - turn * dz)):
+                    system[k * n + i] += along * change
+                    system[k * n + j] -= along * change
+    return total
+
+
+@compiled
 def _pull_of_light_pair(system: Floats, law: Law, i: int) -> float:
     """What the weight of a body's light pair adds to the sum of fourth powers, and to its gradient."""
     n = n_bodies(system)
     j = int(system[HOST * n + i])
-    dx = system[X * n + j] - system[X * n + i]
-    dy = system[Y * n + j] - system[Y * n + i]
-    dz = system[Z * n + j] - system[Z * n + i]
+    dx, dy, dz = separation(system, i, j)
     inverse_squared = 1.0 / (dx * dx + dy * dy + dz * dz + law.squared_softening)
     power = (system[LIGHT * n + i] ** 2 * inverse_squared) ** 2
     along = power * inverse_squared
@@ -178,22 +214,20 @@ def _root(power_sum: float, q: float) -> float:
 @compiled
 def omega_of(system: Floats, law: Law, weights: Weights) -> float:
     """Omega alone, at the start of a run."""
-    mass, x, y, z = row_of(system, MASS), row_of(system, X), row_of(system, Y), row_of(system, Z)
+    mass, light = row_of(system, MASS), row_of(system, LIGHT)
     total, attracting = 0.0, n_attracting(system)
     for i in range(1, n_bodies(system)):
         for j in range(min(i, attracting)):
             both = mass[i] + mass[j]
             if both > 0.0:
-                dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+                dx, dy, dz = separation(system, i, j)
                 distance = math.sqrt(dx * dx + dy * dy + dz * dz + law.squared_softening)
                 weight = weights.unit + weights.by_sum * both + weights.by_product * mass[i] * mass[j]
                 total += (weight / distance) ** weights.q
     if weights.q == 4.0:
-        host, light = row_of(system, HOST), row_of(system, LIGHT)
         for i in range(n_bodies(system)):
             if light[i] > 0.0:
-                j = int(host[i])
-                dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
+                dx, dy, dz = separation(system, i, int(row_of(system, HOST)[i]))
                 squared = dx * dx + dy * dy + dz * dz + law.squared_softening
                 total += (light[i] * light[i] / squared) ** 2
     return _root(total, weights.q)

@@ -157,7 +157,7 @@ def _weigh(run: Run, plan: Plan) -> None:
     if method.kind != TTL or method.weights != PAIR_NORM:
         return
     if weigh(system, plan.law, books.steps == 0.0):
-        books.omega = omega_of(system, plan.law, method.weights)
+        books.omega, books.omega_low = omega_of(system, plan.law, method.weights), 0.0
         books.network_step = books.last_rate = 0.0
 
 
@@ -181,6 +181,7 @@ def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, flo
         hidden_rate(system, law, books.omega) if method.kind == TTL else books.free_fall_rate_squared
     )
     length = books.last_dt * math.sqrt(max(before_it, books.hidden_rate_squared))
+    books.longest_length = max(books.longest_length, length)
     longest = length > _OUT_OF_TURN * books.sampled_length
     if due or longest:
         n = n_bodies(system)

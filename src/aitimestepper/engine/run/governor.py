@@ -46,6 +46,10 @@ worst run exceeds its tolerance 8,400-fold, not 190-fold; at 0.95 19-fold, evalu
 _MOST_CHECKS_BETWEEN = 16
 """Answers of the network in a row that must want a longer step."""
 
+_PASSING, _LOOKS, _LEAST_ENERGY = 0.3, 16.0, 1e-300
+"""Part of its mean over so many looks, below which the size of a system, one over its potential energy, is that of an
+encounter that will pass: its own step is made for an energy that it does not have for long. Chosen."""
+
 _LEAST_ROOM = 0.1
 """Error that is allowed beyond that of an anchor above the tolerance, over what is allowed."""
 
@@ -61,6 +65,11 @@ _TOO_SMALL, _AIM_LONGER, _AIM_SHORTER = 0.15, 0.35, 0.75
 """Errors below the first part of what is allowed are a waste of steps; the others are what changes aim at, where steps
 become longer and where they become shorter. With half of the first error x 0.94, evaluations x 1.02; with double x 1.06
 and 0.99. At 0.2 in place of 0.35 error x 0.9."""
+
+EPSILON = 2.0**-52
+ROUNDINGS = 10.0
+"""Roundings of the largest sum of kinetic and potential energy that an energy error may be made of: no error that other
+steps would change. Chosen."""
 
 MODEST = 10.0
 """An error below this times what is allowed may be rounding: setbacks do not shorten more and more for it, and where
@@ -92,6 +101,8 @@ def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Fl
         layers: (2, widest), scratch.
     """
     law, control, ttl = plan.law, plan.control, plan.method.kind == TTL
+    if _is_passing(books):
+        return
     if ttl:
         # The integrator's own acceleration is that of the middle of the step.
         books.potential_energy, books.free_fall_rate_squared = forces(system, law)
@@ -114,6 +125,17 @@ def consult(system: Floats, books: Books, plan: Plan, traits: Floats, layers: Fl
 
 
 @compiled
+def _is_passing(books: Books) -> bool:
+    """Whether the bodies are much closer to each other than they mostly are: no state to choose a lasting step by."""
+    size = 1.0 / max(abs(books.potential_energy), _LEAST_ENERGY)
+    if books.network_step == 0.0:
+        books.usual_size = size
+        return False
+    books.usual_size += (size - books.usual_size) / _LOOKS
+    return size < _PASSING * books.usual_size
+
+
+@compiled
 def demand(tolerance: float, order: float) -> float:
     """log10(tolerance^(1/order)), what the network is told of the tolerance, within the range of its training."""
     return min(max(math.log10(tolerance) / order, LOWEST_DEMAND), HIGHEST_DEMAND)
@@ -129,6 +151,8 @@ def parameter(books: Books) -> float:
 def excess(books: Books, control: Control) -> float:
     """The larger of the two errors of the state reached, over what is allowed; 2 where they are not finite."""
     energy = settled(books, control)
+    deep = books.kinetic_energy - books.potential_energy
+    books.deepest, books.review_deepest = max(books.deepest, deep), max(books.review_deepest, deep)
     books.review_energy_error = max(books.review_energy_error, growth(books, control))
     worst = max(energy, books.review_position_error)
     return worst if worst < math.inf else 2.0
@@ -160,7 +184,7 @@ def _choose(books: Books, wanted: float) -> None:
 def _restart_review(books: Books) -> None:
     books.changed_at_step, books.wanted_factor = books.steps, 1.0
     books.energy_at_change = books.kinetic_energy + books.potential_energy
-    books.review_energy_error = books.review_phase = books.review_position_error = 0.0
+    books.review_energy_error = books.review_phase = books.review_position_error = books.review_deepest = 0.0
 
 
 @compiled
@@ -234,7 +258,8 @@ def review(books: Books, control: Control) -> None:
     books.wanted_factor = 1.0
     if books.review_phase < _LEAST_PHASE or books.steps - books.changed_at_step < _LEAST_STEPS:
         return
-    worst = max(books.review_energy_error, books.review_position_error)
+    rounding = ROUNDINGS * EPSILON * books.review_deepest / (books.energy_scale * control.tolerance)
+    worst = max(books.review_energy_error - rounding, books.review_position_error)
     if (
         worst < _TOO_SMALL
         and books.correction < _MOST_CORRECTION
@@ -280,6 +305,7 @@ def sample(before: Floats, omega: float, run: Run, plan: Plan, stride: float) ->
     rate *= richardson(control.order) / (POSITION_SHARE * control.tolerance)
     phase *= stride
     books.sampled_position_error += rate * phase
+    books.run_position_error += rate * phase * control.tolerance
     books.sampled_phase += phase
     books.review_phase += phase
     rate = books.sampled_position_error / max(books.sampled_phase, _WHOLE_PHASE)

@@ -128,7 +128,7 @@ def reach(run: Run, plan: Plan, target: float) -> int:
             if too_much:
                 patience, farthest, longest = patience - 1, 0.5 * abs(own), 0.5 * abs(step)
                 if method.kind == TTL:  # what the auxiliary Omega is off by does harm at any step
-                    books.omega = omega_of(system, law, method.weights)
+                    books.omega, books.omega_low = omega_of(system, law, method.weights), 0.0
             else:
                 longest = step * shorter(error, allowed)
             continue

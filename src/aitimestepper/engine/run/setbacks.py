@@ -10,15 +10,14 @@ from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, books_in
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
-from aitimestepper.engine.run.governor import MODEST, settled, shorten
-from aitimestepper.engine.run.local_error import energy_rounding
+from aitimestepper.engine.run.governor import EPSILON, MODEST, ROUNDINGS, settled, shorten
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
-_ROUNDING_COUNTS, _SUM_OF_ROUNDING = 0.1, 10.0
-"""A growth of the energy error by more than the first part of the tolerance, and less than the second number of
-roundings of one state, is taken for rounding, against which nothing is tried. With 20 in place of 10 the worst run
-exceeds its tolerance 190-fold, not 19-fold, and 97.9 % of the runs keep to theirs, not 98.7 %."""
+_ROUNDING_COUNTS, _MOST_ROUNDINGS = 0.1, 100.0
+"""A growth of the energy error by more than the first part of the tolerance, and less than `ROUNDINGS` of the largest
+energies since the anchor, is taken for rounding, against which nothing is tried; up to the second number of roundings
+where shorter steps have not helped. Chosen."""
 
 _TOO_LONG, _LONGEST_LENGTH = 1.0, 100.0
 """A step longer than the first number is too long for its error to say by what shorter ones would be better: in an
@@ -35,18 +34,18 @@ def drop_anchor(run: Run) -> None:
     """Remember the run as it is."""
     books = run.books[0]
     books.anchor_step, books.setbacks, books.vain_setbacks = books.steps, 0.0, 0.0
-    books.last_setback_error, books.last_setback_time = math.inf, -math.inf
+    books.last_setback_error, books.last_setback_time, books.deepest = math.inf, -math.inf, 0.0
     run.anchor[:N_BOOKS] = run.books.view(np.float64)
     run.anchor[N_BOOKS:] = run.system
 
 
 @compiled
-def _is_rounding(run: Run, plan: Plan) -> bool:
-    """Whether rounding alone may have made the energy error since the anchor what it is."""
+def _is_rounding(run: Run, plan: Plan, roundings: float) -> bool:
+    """Whether so many roundings may have made the energy error since the anchor what it is."""
     books, anchor = run.books[0], books_in(run.anchor)
     grown = abs(books.kinetic_energy + books.potential_energy - anchor.kinetic_energy - anchor.potential_energy)
-    tolerated = books.energy_scale * plan.control.tolerance
-    return grown > _ROUNDING_COUNTS * tolerated and grown < _SUM_OF_ROUNDING * energy_rounding(run.system, plan.law)
+    counts = grown > _ROUNDING_COUNTS * books.energy_scale * plan.control.tolerance
+    return counts and grown < roundings * EPSILON * books.deepest
 
 
 @compiled
@@ -62,7 +61,8 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
     too_long = length > _TOO_LONG
     # An error is known only as far as it had grown when it was noticed: a try that got further did help.
     no_help = not too_long and worst > _NO_HELP * books.last_setback_error and books.time <= books.last_setback_time
-    vain = MOST_VAIN_SETBACKS if _is_rounding(run, plan) else books.vain_setbacks + (1.0 if no_help else 0.0)
+    rounding = _is_rounding(run, plan, _MOST_ROUNDINGS if no_help else ROUNDINGS)
+    vain = books.vain_setbacks + (1.0 if no_help else 0.0)
     evaluations, setbacks = books.force_evaluations, books.setbacks + 1.0
     rejected = books.rejected_steps + books.steps - books.anchor_step
     correction, failed_at = books.correction, books.time
@@ -74,10 +74,10 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
     books.vain_setbacks = vain if setbacks < _MOST_SETBACKS else MOST_VAIN_SETBACKS
     if plan.method.kind == TTL:
         # The auxiliary Omega has errors of the longer steps, which shorter ones would keep.
-        books.omega = omega_of(run.system, plan.law, plan.method.weights)
-    if books.vain_setbacks >= MOST_VAIN_SETBACKS:
+        books.omega, books.omega_low = omega_of(run.system, plan.law, plan.method.weights), 0.0
+    if rounding or books.vain_setbacks >= MOST_VAIN_SETBACKS:
         books.excused_error = anchor.excused_error = 2.0 * worst
-        if worst < MODEST:
+        if rounding or worst < MODEST:
             books.correction = anchor.correction
     else:
         shorten(books, worst, settled(books, control), control.order)

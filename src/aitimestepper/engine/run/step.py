@@ -9,7 +9,7 @@ from aitimestepper.constants import DT_FLOOR, ENERGY_ERROR_ORDER, SLOWEST_TURN
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.features.ranges import is_familiar
 from aitimestepper.engine.features.summary import fill_features
-from aitimestepper.engine.layout import EARLIER, GX, SAVED, Books, X, n_bodies
+from aitimestepper.engine.layout import EARLIER, GX, SAVED, X_LOW, Books, X, n_bodies
 from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, FLY_BY, Rule
@@ -132,7 +132,7 @@ def remember(system: Floats, past: Floats, row: Floats) -> None:
     if past.shape[0] > 0:
         past[past.shape[0] - 1] = row
     n = n_bodies(system)
-    system[EARLIER * n :] = system[SAVED * n : EARLIER * n]
+    system[EARLIER * n :] = system[SAVED * n : (SAVED + X_LOW - X) * n]
 
 
 @inlined
@@ -162,7 +162,7 @@ def move(system: Floats, books: Books, step: float, method: Method, law: Law, cr
     if method.kind == LEAPFROG:
         books.potential_energy, books.free_fall_rate_squared = leapfrog_step(system, step, method.stages, law)
     else:
-        books.omega, elapsed = ttl_step(system, books.omega, step, method, law)
+        books.omega, books.omega_low, elapsed = ttl_step(system, books.omega, books.omega_low, step, method, law)
         if criterion in (FIXED, FLY_BY, BY_FREE_FALL, CALIBRATED):
             books.potential_energy = potential_energy(system, law)
             if criterion == BY_FREE_FALL:
@@ -181,7 +181,8 @@ def save(system: Floats, books: Books) -> None:
     n = n_bodies(system)
     for k in range(X * n, GX * n):
         system[k + (SAVED - X) * n] = system[k]
-    books.saved_omega, books.saved_potential_energy = books.omega, books.potential_energy
+    books.saved_omega, books.saved_omega_low = books.omega, books.omega_low
+    books.saved_potential_energy = books.potential_energy
     books.saved_kinetic_energy, books.saved_free_fall_rate_squared = books.kinetic_energy, books.free_fall_rate_squared
 
 
@@ -191,7 +192,8 @@ def restore(system: Floats, books: Books) -> None:
     n = n_bodies(system)
     for k in range(X * n, GX * n):
         system[k] = system[k + (SAVED - X) * n]
-    books.omega, books.potential_energy = books.saved_omega, books.saved_potential_energy
+    books.omega, books.omega_low = books.saved_omega, books.saved_omega_low
+    books.potential_energy = books.saved_potential_energy
     books.kinetic_energy, books.free_fall_rate_squared = books.saved_kinetic_energy, books.saved_free_fall_rate_squared
 
 

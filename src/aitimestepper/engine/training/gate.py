@@ -21,7 +21,7 @@ from aitimestepper.constants import (
     STEEPEST,
 )
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
-from aitimestepper.engine.layout import AX, GX, ROWS, SAVED, VX, VY, VZ, X, Y, Z
+from aitimestepper.engine.layout import AX, GX, ROWS, SAVED, VX, VY, VZ, X_LOW, X, Y, Z
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import leapfrog_step
 
@@ -31,8 +31,9 @@ where it is not finite; the loss, and its derivatives by the step and by the pre
 through."""
 VERDICT = 8
 
-STATE = GX
-"""Rows of a system that a step starts from: masses, positions, velocities, accelerations."""
+STATE = X_LOW
+"""Rows of a system that a step of the training starts from: masses, positions, velocities, accelerations. Their low
+parts are zero there: a state is what the network sees of it, and what a checkpoint keeps."""
 
 _DX, _DA = GX, SAVED
 """Where the derivatives of positions and accelerations stand: rows that nothing else needs meanwhile."""
@@ -74,6 +75,13 @@ def passes(error: float, gate: Gate) -> bool:
     return error < gate.threshold
 
 
+@inlined
+def _begin(trial: Floats, state: Floats) -> None:
+    n = trial.shape[0] // ROWS
+    trial[: STATE * n] = state[: STATE * n]
+    trial[STATE * n : GX * n] = 0.0
+
+
 @compiled
 def judge(
     trial: Floats, verdict: Floats, state: Floats, energy: float, free_fall: float, dt: float, foreseen: float,
@@ -94,8 +102,7 @@ def judge(
         gate: what the step is held to.
         always: whether the loss of a step that passes is wanted too.
     """
-    n = trial.shape[0] // ROWS
-    trial[: STATE * n] = state[: STATE * n]
+    _begin(trial, state)
     limit = gate.step_fraction / math.sqrt(free_fall)
     too_long = not dt <= limit
     step = limit if too_long else dt
@@ -256,7 +263,7 @@ def largest_steps(
     for s in range(states.shape[0]):
         largest[s] = limits[s] * grid[0]
         for part in grid:
-            trial[: STATE * n] = states[s, : STATE * n]
+            _begin(trial, states[s])
             potential, _ = leapfrog_step(trial, limits[s] * part, _ONE_STAGE, law)
             if not passes(abs(_relative_change(energy[s], potential + _kinetic(trial))), gate):
                 break
