@@ -15,7 +15,10 @@ from aitimestepper.cli.commands import COMMANDS
 from aitimestepper.config.schema import groups
 
 MODULES = {
-    "Simulations": ("simulation.run", "simulation.stepper", "recordings.recording", "recordings.parts"),
+    "Simulations": (
+        *("simulation.run", "simulation.stepper"),
+        *("recordings.recording", "recordings.parts", "recordings.step_events"),
+    ),
     "Many runs": ("ensembles.ensemble", "ensembles.result", "comparison.compare", "comparison.result"),
     "Sweeps": ("sweeping.session", "sweeping.settings", "sweeping.trials"),
     "Training": (
@@ -27,7 +30,10 @@ MODULES = {
         *("bridges.rebound.registering", "bridges.rebound.driving", "bridges.rebound.conversion"),
         *("recordings.archive", "bridges.amuse", "exporting.c_source", "exporting.onnx_file"),
     ),
-    "Figures": ("views.plots", "views.work_precision", "views.orbit_steps", "views.movie", "views.report"),
+    "Figures": (
+        *("views.plots", "views.step_control", "views.work_precision"),
+        *("views.orbit_steps", "views.movie", "views.report"),
+    ),
 }
 """Modules whose public members are documented whole, under the heading that they belong to."""
 

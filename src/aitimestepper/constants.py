@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+ANCHOR, SETBACK, EXCUSED, NETWORK, LONGER = range(5)
+"""Events of a calibrated run: an anchor; a return to it; a return after which the error is accepted, since shorter
+steps have not helped; another step of the network; longer steps after small errors."""
+
 TRAITS = 22
 """Numbers that describe a state to calibrated weights, see `engine.features.description`."""
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from tests.views.recordings import circling
+from tests.views.test_step_control import controlled
 
 from aitimestepper import EnsembleResult
 from aitimestepper.ensembles.result import MemberResult
@@ -82,6 +83,16 @@ def test_what_is_no_run_is_drawn_too(call, training, comparison, run):
     assert call("plot", run, run.parent / "other.h5", "--output", figure, "--length-unit", "pc").code == 0
     assert all(text in figure.read_text() for text in ("run", "other", "x [pc]"))
     assert call("report", training, comparison).out == f"{training / 'report.html'}\n"
+
+
+def test_the_control_of_steps_is_another_figure_of_a_run(call, run, training, tmp_path):
+    controlled().save(tmp_path / "control.h5")
+    answer = call("plot", tmp_path / "control.h5", "--step-control", "--time-unit", "yr")
+    assert answer.out == f"{tmp_path / 'control.png'}\n"
+    call("plot", run, "--step-control").refuses("does not say how its steps were controlled", "--step-history")
+    for paths in ((run, tmp_path / "control.h5"), (training,)):
+        call("plot", *paths, "--step-control").refuses("--step-control shows one recording")
+    call("plot", tmp_path / "control.h5", "--step-control", "--length-unit", "pc").refuses("the figure has no lengths")
 
 
 def test_requests_that_cannot_be_carried_out(call, run, training, comparison, tmp_path):

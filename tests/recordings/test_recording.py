@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
-from aitimestepper import Recording
+from aitimestepper import InputError, Recording
 from aitimestepper.engine.physics.conserved import energy_scale
-from aitimestepper.recordings.parts import Frames, RunInfo, Summary
+from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.systems.conserved import angular_momentum
 
 
@@ -101,3 +103,52 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
     ]
     Recording.of(RunInfo(mass=np.ones(2)), frames, summary).save(tmp_path / "run.h5")
     assert Recording.load(tmp_path / "run.h5").summary == summary
+
+
+def with_events() -> Recording:
+    events = StepEvents.of(np.arange(40.0).reshape(5, 8) % 5)
+    steps = StepHistory(*(np.arange(7.0) + number for number in range(3)))
+    return Recording.of(RunInfo(mass=np.ones(2)), circling_pair(), SUMMARY, steps, events)
+
+
+def test_steps_and_events_come_back_bit_for_bit(tmp_path):
+    written = with_events()
+    written.save(tmp_path / "run.h5")
+    read = Recording.load(tmp_path / "run.h5")
+    for mine, theirs in ((read.step_history, written.step_history), (read.step_events, written.step_events)):
+        for read_column, column in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(read_column, column)
+            assert read_column.dtype == column.dtype
+
+
+def test_a_file_of_before_there_were_events_opens(tmp_path):
+    with_events().save(tmp_path / "run.h5")
+    without_events(tmp_path / "run.h5")
+    read = Recording.load(tmp_path / "run.h5")
+    assert len(read.step_history.time) == 7
+    assert len(read.step_events.time) == 0
+
+
+def without_events(path) -> None:
+    """Make of a file what was written before there were events."""
+    with h5py.File(path, "r+") as file:
+        text = json.loads(file["summary"][()])
+        del file["events"], text["events"], text["tail"]["events"]
+        file["summary"][()] = json.dumps(text).encode()
+
+
+@pytest.mark.parametrize(("name", "value"), [("kind", 17), ("error", np.nan)])
+def test_events_that_are_none_are_refused(tmp_path, name, value):
+    with_events().save(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        file[f"events/{name}"][3] = value
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        Recording.load(tmp_path / "run.h5")
+
+
+def test_time_of_events_is_turned_with_that_of_the_run():
+    events = with_events().step_events
+    back = events.turned(-1.0)
+    np.testing.assert_array_equal(back.time, -events.time)
+    np.testing.assert_array_equal(back.goes_on_at, -events.goes_on_at)
+    np.testing.assert_array_equal(back.step, events.step)

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from tests.engine.run.test_rollout import model_file
+from tests.recordings.test_recording import without_events
 
 from aitimestepper import Config, InputError, Recording, resume, simulate
 from aitimestepper.cli.main import main
@@ -38,7 +39,8 @@ def assert_same(first: Recording, second: Recording, *, but: tuple[str, ...] = (
     """Bit by bit, but for the time that it took."""
     for name in Frames._fields:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
-    for mine, theirs in zip(first.step_history, second.step_history, strict=True):
+    noted = ((*run.step_history, *run.step_events) for run in (first, second))
+    for mine, theirs in zip(*noted, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     mine, theirs = ({k: v for k, v in r.summary.as_dict().items() if k not in but} for r in (first, second))
     assert mine == theirs
@@ -152,3 +154,16 @@ def test_the_command_line_resumes(tmp_path, capsys):
     assert main(["simulate", "--resume", "run.h5", "--eta", "0.1"]) == 2
     assert "--eta cannot stand beside --resume" in capsys.readouterr().err
     assert main(["simulate", "--resume", "nowhere.h5"]) == 2
+
+
+def test_a_file_of_before_there_were_events_goes_on_and_gets_them(tmp_path):
+    keys = {"ic": "random:n=5,virial=0,seed=9011", "tolerance": 1e-6, "every": 50, "step_history": True}
+    first = simulate(Config(steps=2000, output="run.h5", **keys))
+    without_events(tmp_path / "run.h5")
+    further = resume("run.h5", Config(steps=4000))
+    whole = simulate(Config(steps=4000, **keys))
+    np.testing.assert_array_equal(further.energy, whole.energy)
+    assert 0 < len(further.step_events.time) < len(whole.step_events.time)
+    for mine, theirs in zip(further.step_events, whole.step_events, strict=True):
+        np.testing.assert_array_equal(mine, theirs[-len(mine) :])
+    assert further.step_events.time[0] <= first.summary.time

@@ -15,7 +15,7 @@ from aitimestepper.views import plots
 from aitimestepper.views.framing import common_box, run_box
 from aitimestepper.views.orbits import paths_of, square
 from aitimestepper.views.plots import plot_comparison, plot_run, plot_training
-from aitimestepper.views.thinning import along_path, extremes, maxima, running_median
+from aitimestepper.views.thinning import along_path, extremes, maxima, outline, running_median
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,17 @@ def test_thinning_keeps_both_ends_of_every_interval():
     for number in range(50):
         inside, kept = y[interval == number], y[shown[interval[shown] == number]]
         assert (kept.min(), kept.max()) == (inside.min(), inside.max())
+
+
+def test_an_outline_keeps_level_parts_level():
+    x = np.repeat(np.arange(1001.0), 2)[1:]
+    y = np.repeat(np.random.default_rng(1).random(1001), 2)[:-1]
+    shown = outline(x, y, 50)
+    assert len(shown) <= 200
+    interval = np.minimum((x / 1000 * 50).astype(int), 49)
+    for number in range(50):
+        inside = np.flatnonzero(interval == number)
+        assert {inside[0], inside[-1]} <= set(shown)
 
 
 @pytest.mark.parametrize("n_dims", [2, 3])

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from tests.views.recordings import SUMMARY, circling
+from tests.views.test_step_control import controlled
 
 from aitimestepper import Comparison, EnsembleResult, InputError, OutputExistsError
 from aitimestepper.comparison.result import Reference, Row, SystemComparison
@@ -168,6 +169,18 @@ def test_a_field_from_outside_is_named(tmp_path):
     circling(TIMES, settings={"external_field_mass": 1.0}).save(tmp_path / "f.h5")
     captions = " ".join(page_of(tmp_path, tmp_path / "f.h5").text)
     assert "angular momentum error, not conserved (external field)" in captions
+
+
+def test_a_run_that_noted_its_steps_shows_how_they_were_controlled(tmp_path):
+    controlled().save(tmp_path / "f.h5")
+    *_, control = page_of(tmp_path, tmp_path / "f.h5").figures
+    named = [trace["name"] for trace in control["data"] if "name" in trace]
+    assert named == ["position error", "energy error", "step of the network", "setback", "error accepted", "anchor"]
+    titles = [control["layout"][f"yaxis{number}"]["title"]["text"] for number in ("", "2", "3")]
+    assert titles == ["step [code units]", "error / allowed", "step in force [fictitious time]"]
+    (met,) = (trace for trace in control["data"] if trace.get("name") == "setback")
+    assert numbers(met["x"]) == [1.5]
+    assert numbers(met["y"]) == [7.0]
 
 
 def test_every_kind_of_source_has_its_section(tmp_path, run, comparison, ensemble, training):

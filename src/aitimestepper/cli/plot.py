@@ -15,12 +15,14 @@ from aitimestepper.errors import InputError
 from aitimestepper.names import STEPS_FILE
 
 if TYPE_CHECKING:
+    from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.sources import Source
 
 _EXAMPLES = """\
 examples:
   aitimestepper plot run.h5
   aitimestepper plot run.h5 --output orbit.pdf --length-unit au --time-unit yr
+  aitimestepper plot run.h5 --step-control --output control.png
   aitimestepper plot fixed.h5 learned.h5 --output both.svg
   aitimestepper plot runs/first
   aitimestepper plot runs/first/steps.jsonl --output steps.pdf
@@ -28,6 +30,8 @@ examples:
 
 A recording: orbits in the x-y plane (and in space, if the run has three
 dimensions), step, energy error and error of the angular momentum over time.
+With --step-control, of a run with calibrated steps and --step-history: steps,
+errors over what is allowed, setbacks and anchors.
 Several recordings: the same of all in one figure, without space and angular
 momentum. The run directory of a training: its metrics. The steps.jsonl in it:
 steps over the orbit and their errors, after some epochs. What compare --output
@@ -41,6 +45,7 @@ def parser() -> CommandParser:
     made = CommandParser("plot", usage=usage, epilog=_EXAMPLES)
     made.add_argument("paths", metavar="PATH", nargs="+", help="recordings, a run directory, or a comparison (.json)")
     made.add_argument("--output", metavar="FILE", help="figure, by suffix .png, .pdf or .svg (default: beside PATH)")
+    made.add_argument("--step-control", action="store_true", help="steps, errors, setbacks and anchors of one run")
     made.add_argument("--title", metavar="TEXT", help="over the figure")
     made.add_argument("--length-unit", metavar="TEXT", help="for the axes (default: what the run says of itself)")
     made.add_argument("--time-unit", metavar="TEXT", help="likewise")
@@ -65,6 +70,8 @@ def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., Non
 
     sources = [read_source(path) for path in paths]
     recordings = [source.content for source in sources if isinstance(source.content, Recording)]
+    if options.pop("step_control", False):
+        return _of_step_control(recordings if len(recordings) == len(sources) else [], options)
     if len(recordings) < len(sources):
         return _of_another_kind(sources, options)
     from aitimestepper.views.plots import plot_comparison, plot_run
@@ -77,6 +84,17 @@ def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., Non
         raise InputError("a recording is named twice")
     named = dict(zip(names, recordings, strict=True))
     return lambda path, overwrite: plot_comparison(named, path, overwrite=overwrite, **options)
+
+
+def _of_step_control(recordings: Sequence[Recording], options: dict[str, Any]) -> Callable[..., None]:
+    """One recording alone."""
+    if len(recordings) != 1:
+        raise InputError("--step-control shows one recording: name that alone")
+    if "length_unit" in options:
+        raise InputError("--length-unit has no place beside --step-control: the figure has no lengths")
+    from aitimestepper.views.step_control import plot_step_control
+
+    return lambda path, overwrite: plot_step_control(recordings[0], path, overwrite=overwrite, **options)
 
 
 def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Callable[..., None]:

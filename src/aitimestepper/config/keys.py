@@ -164,7 +164,7 @@ class FrameKeys(KeyGroup):
         "last one unless a length is set",
         json_schema_extra={"metavar": "FILE"},
     )
-    step_history: bool = Field(False, description="keep time, step and energy of every step too")
+    step_history: bool = Field(False, description="keep time, step and energy of every step, and what changed it")
 
 
 class ConfirmationKeys(KeyGroup):

@@ -61,6 +61,7 @@ class GrowingFile:
         write_rest: Callable[[Any], None],
         *,
         chunk_bytes: int | None = None,
+        later: Rows | None = None,
     ) -> None:
         """Prepare; `create` or `reopen` comes next.
 
@@ -68,8 +69,10 @@ class GrowingFile:
             tables: what grows.
             write_rest: writes everything else into a new file; called for each copy.
             chunk_bytes: of the widest dataset of a table, to begin with.
+            later: tables, empty, that an older file may lack: it gets them where it goes on.
         """
         self._tables, self._write_rest, self._may_copy = tables, write_rest, True
+        self._later = later or {}
         self._file: Any = None
         self._chunk_bytes = chunk_bytes or _CHUNK_BYTES
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hdf5")
@@ -164,12 +167,18 @@ class GrowingFile:
     def _reopen(self, output: Reservation) -> None:
         self._output = output
         self._open()
-        extent = extent_in(json.loads(self._file["summary"][()]), self._tables)
+        extent = extent_in(json.loads(self._file["summary"][()]), self._tables, self._later)
         self._extent = Extent(extent.sure, dict.fromkeys(extent.rows, 0), extent.slot)
-        self._chunk_rows = {table: self._file[names[0]].chunks[0] for table, names in self._tables.items()}
+        self._chunk_rows = {
+            table: self._first_chunk_rows(self._later[table]) if self._lacks(table) else self._file[names[0]].chunks[0]
+            for table, names in self._tables.items()
+        }
         # A copy has room for other settings, and none of the rows that a kill left half written.
         self._output.write(self._copy)
         self._open()
+
+    def _lacks(self, table: str) -> bool:
+        return table in self._later and self._tables[table][0] not in self._file
 
     def _open(self) -> None:
         if self._file is not None:
@@ -220,7 +229,10 @@ class GrowingFile:
         known = {*(str(name) for name in Extent._fields), *self._tables}
         values = {key: value for key, value in json.loads(old["summary"][()]).items() if key not in known}
         with Disk(temporary, "w+b") as disk, hdf5_file(disk, "w") as file:
-            like = {table: [old[name][:0] for name in names] for table, names in self._tables.items()}
+            like = {
+                table: self._later[table] if self._lacks(table) else [old[name][:0] for name in names]
+                for table, names in self._tables.items()
+            }
             create_tables(file, self._tables, like, self._chunk_rows)
             self._write_rest(file)
             for table, names in self._tables.items():

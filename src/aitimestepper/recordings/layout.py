@@ -11,13 +11,18 @@ import numpy as np
 from aitimestepper._version import __version__
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
 
 FORMAT = "aitimestepper-recording"
 VERSION = 4
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
-TABLES = {"frames": Frames._fields, "history": STEP_DATASETS}
-"""What grows: a row for each frame, and one for each step."""
+EVENT_DATASETS = tuple(f"events/{name}" for name in StepEvents._fields)
+TABLES = {"frames": Frames._fields, "history": STEP_DATASETS, "events": EVENT_DATASETS}
+"""What grows: a row for each frame, one for each step, and one for each event of a calibrated run."""
+
+LATER_TABLES = {"events": StepEvents.none()}
+"""Tables that older files of this version do not have."""
 
 _LONGEST_OUTCOME = 1000
 
@@ -52,7 +57,7 @@ def recorded_extent(state: dict[str, Any]) -> Extent:
     Raises:
         LookupError, TypeError, ValueError: it is none.
     """
-    extent = extent_in(state, TABLES)
+    extent = extent_in(state, TABLES, LATER_TABLES)
     if extent.sure["frames"] < 1:
         raise ValueError(f"an extent that says {tuple(extent)}")
     return extent

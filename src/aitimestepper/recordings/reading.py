@@ -13,11 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import ANCHOR, EXCUSED, LONGER, NETWORK, SETBACK
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.recordings.layout import (
+    EVENT_DATASETS,
     FORMAT,
     INFO_ATTRIBUTES,
+    LATER_TABLES,
     LAYOUT_ATTRIBUTE,
     STEP_DATASETS,
     TABLES,
@@ -27,6 +30,7 @@ from aitimestepper.recordings.layout import (
     rows_in,
 )
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS
 
 T = TypeVar("T")
@@ -42,6 +46,7 @@ class Parts(NamedTuple):
     frames: Frames
     summary: Summary
     history: StepHistory
+    events: StepEvents
 
 
 class StoredRun(NamedTuple):
@@ -150,6 +155,8 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         raise InputError(f"cannot resume {path}: it is a copy of a recording, which does not say how to go on")
     for table, names in TABLES.items():
         count = extent.rows[table]
+        if not count and table in LATER_TABLES and names[0] not in file:
+            continue
         for name in names:  # which will be copied
             if len(file[name]) < count:
                 raise ValueError(f"{name} has fewer rows than the {count} that it counts")
@@ -192,7 +199,19 @@ def _parts_in(path: Path, file: Content) -> Parts:
     frames = rows_in(file, 0, count)
     _check_shapes(info, frames, count)
     history = StepHistory(*(file[name][: extent.rows["history"]] for name in STEP_DATASETS))
-    return Parts(info, frames, Summary.from_dict(state), history)
+    return Parts(info, frames, Summary.from_dict(state), history, _events_in(file, extent.rows["events"]))
+
+
+def _events_in(file: Content, count: int) -> StepEvents:
+    """The events of a calibrated run, if there are any."""
+    if not count:
+        return StepEvents.none()
+    events = StepEvents(*(file[name][:count] for name in EVENT_DATASETS))
+    if any(array.shape != (count,) or not np.isfinite(array).all() for array in events):
+        raise ValueError(f"events that are not {count} rows of numbers")
+    if not set(events.kind) <= {ANCHOR, SETBACK, EXCUSED, NETWORK, LONGER}:
+        raise ValueError("an event of no known kind")
+    return events
 
 
 def _info_in(path: Path, file: Content) -> tuple[RunInfo, dict[str, Any]]:

@@ -13,6 +13,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.errors import RunError
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.reading import read_parts
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
 
 
@@ -23,6 +24,7 @@ class Recording:
     Attributes: those of `RunInfo` and of `Frames`, one by one, and
         summary: the run in numbers.
         step_history: every step, if it was asked for.
+        step_events: what a calibrated run did to its steps, if every step was asked for.
     """
 
     mass: Floats
@@ -41,12 +43,25 @@ class Recording:
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     step_history: StepHistory = field(default_factory=StepHistory.none)
+    step_events: StepEvents = field(default_factory=StepEvents.none)
 
     @classmethod
-    def of(cls, info: RunInfo, frames: Frames, summary: Summary, history: StepHistory | None = None) -> Self:
+    def of(
+        cls,
+        info: RunInfo,
+        frames: Frames,
+        summary: Summary,
+        history: StepHistory | None = None,
+        events: StepEvents | None = None,
+    ) -> Self:
         """Put the parts together."""
-        steps = StepHistory.none() if history is None else history
-        return cls(**vars(info), **frames._asdict(), summary=summary, step_history=steps)
+        return cls(
+            **vars(info),
+            **frames._asdict(),
+            summary=summary,
+            step_history=history or StepHistory.none(),
+            step_events=events or StepEvents.none(),
+        )
 
     @classmethod
     def load(cls, path: Path | str) -> Recording:
@@ -65,8 +80,9 @@ class Recording:
             OutputError: the place cannot be written to.
         """
         with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite) as writer:
-            if len(self.step_history.time):
-                writer.append(Frames(*(array[:0] for array in self.frames)), self.summary, history=self.step_history)
+            if len(self.step_history.time) or len(self.step_events.time):
+                nothing = Frames(*(array[:0] for array in self.frames))
+                writer.append(nothing, self.summary, history=self.step_history, events=self.step_events)
 
     @property
     def info(self) -> RunInfo:

@@ -39,15 +39,20 @@ class Extent(NamedTuple):
         return {name: count - self.tail[name] for name, count in self.rows.items()}
 
 
-def extent_in(state: Mapping[str, Any], tables: Iterable[str]) -> Extent:
+def extent_in(state: Mapping[str, Any], tables: Iterable[str], may_lack: Iterable[str] = ()) -> Extent:
     """The extent in the text of `summary`.
+
+    Args:
+        state: what it says.
+        tables: that are counted.
+        may_lack: those of them that a file may be without: they have no rows then.
 
     Raises:
         LookupError, TypeError, ValueError: it is none.
     """
-    extent = Extent(
-        {name: state[name] for name in tables}, {name: state["tail"][name] for name in tables}, state["slot"]
-    )
+    none = dict.fromkeys(may_lack, 0)
+    rows, tail = {**none, **state}, {**none, **state["tail"]}
+    extent = Extent({name: rows[name] for name in tables}, {name: tail[name] for name in tables}, state["slot"])
     counts = (*extent.rows.values(), *extent.tail.values(), *extent.sure.values())
     if any(type(number) is not int for number in (*counts, extent.slot)) or min(counts) < 0:
         raise ValueError(f"an extent that says {tuple(extent)}")

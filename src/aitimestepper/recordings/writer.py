@@ -12,8 +12,9 @@ from aitimestepper.errors import InputError, OutputError
 from aitimestepper.hdf5 import DAMAGED
 from aitimestepper.outputs import Reservation, check_output
 from aitimestepper.recordings.growing import GrowingFile
-from aitimestepper.recordings.layout import TABLES, values_of, write_rest
+from aitimestepper.recordings.layout import LATER_TABLES, TABLES, values_of, write_rest
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
+from aitimestepper.recordings.step_events import StepEvents
 
 
 class RecordingWriter:
@@ -52,7 +53,7 @@ class RecordingWriter:
         """
         check_output(path, overwrite)
         self._begin(info, origin or {}, 0 if state is None else len(state), state_layout)
-        rows = {"frames": initial, "history": StepHistory.none()}
+        rows = {"frames": initial, "history": StepHistory.none(), "events": StepEvents.none()}
         self._file.create(partial(Reservation, path, overwrite), rows, values_of(summary), state=state)
 
     @classmethod
@@ -81,7 +82,7 @@ class RecordingWriter:
 
     def _begin(self, info: RunInfo, origin: dict[str, Any], state_size: int, state_layout: str) -> None:
         rest = partial(write_rest, info=info, origin=origin, state_size=state_size, state_layout=state_layout)
-        self._file = GrowingFile(TABLES, rest)
+        self._file = GrowingFile(TABLES, rest, later=LATER_TABLES)
 
     @property
     def path(self) -> Path:
@@ -102,8 +103,9 @@ class RecordingWriter:
         summary: Summary,
         *,
         history: StepHistory | None = None,
+        events: StepEvents | None = None,
         state: Floats | None = None,
-        tail: tuple[int, int] = (0, 0),
+        tail: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         """Write a block of frames, which may have none, and the summary up to them; both are then on file.
 
@@ -111,13 +113,14 @@ class RecordingWriter:
             frames: the next ones.
             summary: up to them.
             history: the steps since the last block.
+            events: likewise.
             state: where the run stands.
-            tail: how many of the frames and of the steps, the last ones, lie behind this state.
+            tail: how many of the frames, of the steps and of the events, the last ones, lie behind this state.
 
         Raises:
             OutputError: the disk is full; all earlier blocks are kept.
         """
-        rows = {"frames": frames, "history": history or StepHistory.none()}
+        rows = {"frames": frames, "history": history or StepHistory.none(), "events": events or StepEvents.none()}
         self._file.append(rows, values_of(summary), tail=dict(zip(TABLES, tail, strict=True)), state=state)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import AX, ROWS, VX, Books, X, vectors_of
 from aitimestepper.engine.physics.criteria import CALIBRATED
+from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.own_criterion import OwnCriterion
@@ -31,6 +32,7 @@ from aitimestepper.engine.run.step import (
     UNBOUNDED,
 )
 from aitimestepper.recordings.parts import Counts, Frames, StepHistory, Summary
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.systems.conserved import angular_momentum
 
@@ -46,7 +48,7 @@ FAILURES = {
 _SECONDS_OF_A_CALL = 0.05
 _MOST_FRAMES = 4096
 _MOST_BYTES = 2**24
-_HISTORY_ROWS = 65536
+_HISTORY_ROWS, _EVENT_ROWS = 65536, 4096
 
 
 class Block(NamedTuple):
@@ -55,6 +57,7 @@ class Block(NamedTuple):
     Attributes:
         frames: states to keep.
         history: every step, if asked for.
+        events: what a calibrated run did to its steps, likewise.
         run: where a run that is to go further starts from. Of the last block it is the state before all of its frames
             and steps: what the run did to come to its end (a step that would have passed it, an anchor there) is not
             part of a longer run.
@@ -65,6 +68,7 @@ class Block(NamedTuple):
 
     frames: Frames
     history: StepHistory
+    events: StepEvents
     run: Run
     reached: Run
     failure: str | None = None
@@ -73,7 +77,7 @@ class Block(NamedTuple):
 
 def initial_block(run: Run, n_dims: int) -> Block:
     """The frame of the initial state."""
-    return Block(frame_of(run, n_dims), StepHistory.none(), run, run)
+    return Block(frame_of(run, n_dims), StepHistory.none(), StepEvents.none(), run, run)
 
 
 def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, budget: int = 64) -> Iterator[Block]:
@@ -99,7 +103,7 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
         status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
-        block = Block(frames, history, run, run)
+        block = Block(frames, history, _taken_events(arrays), run, run)
         if status in (RUNNING, FULL):
             yield block
             continue
@@ -165,10 +169,12 @@ def _closest_pair(position: Floats) -> tuple[int, int, float]:
 
 
 def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
-    least = LONGEST_STRETCH if plan.rule.criterion == CALIBRATED else 1
+    calibrated = plan.rule.criterion == CALIBRATED
+    least = LONGEST_STRETCH if calibrated else 1
     rows = max(least, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
     history = np.empty((_HISTORY_ROWS if goal.history else 0, 3))
-    return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval)
+    events = room_for_events(_EVENT_ROWS if goal.history and calibrated else 0)
+    return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval, events)
 
 
 def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
@@ -178,6 +184,10 @@ def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
 
 def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
     return StepHistory(*arrays.history[:n_history].T.copy())
+
+
+def _taken_events(arrays: FrameArrays) -> StepEvents:
+    return StepEvents.of(arrays.events.rows[: arrays.events.counts[0]])
 
 
 def frame_of(run: Run, n_dims: int) -> Frames:

@@ -15,6 +15,7 @@ from aitimestepper.recordings.archive import ArchiveWriter
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary, has_finished
 from aitimestepper.recordings.reading import StoredRun, read_kept, spread
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
 from aitimestepper.simulation.driver import Block, ending, initial_block, summary_of
 from aitimestepper.simulation.goal import Goal
@@ -91,8 +92,8 @@ class Recorder:
 
     def _seen(self, block: Block) -> Block:
         """A block with the time and the velocities that are seen, from those of the run itself."""
-        frames, history = block.frames.turned(self._direction), block.history.turned(self._direction)
-        return block._replace(frames=frames, history=history)
+        turned = {name: getattr(block, name).turned(self._direction) for name in ("frames", "history", "events")}
+        return block._replace(**turned)
 
     def _note(self, block: Block) -> None:
         """Keep where the run stands: its arrays move on."""
@@ -124,7 +125,7 @@ class Recorder:
             self._write(self.summary(UNFINISHED))
 
     def _pending_bytes(self) -> int:
-        return sum(array.nbytes for block in self._pending for array in (*block.frames, *block.history))
+        return sum(array.nbytes for block in self._pending for array in (*block.frames, *block.history, *block.events))
 
     def _write(self, summary: Summary) -> None:
         if self._writer is None:
@@ -135,8 +136,9 @@ class Recorder:
             Frames.joined([self._none, *(block.frames for block in pending)]),
             summary,
             history=StepHistory.joined([StepHistory.none(), *(block.history for block in pending)]),
+            events=StepEvents.joined([StepEvents.none(), *(block.events for block in pending)]),
             state=self._state,
-            tail=(len(self._block.frames.time), len(self._block.history.time)) if self._block.last else (0, 0),
+            tail=_tail(self._block) if self._block.last else (0, 0, 0),
         )
 
     def finish(self, outcome: str) -> Summary:
@@ -166,7 +168,9 @@ class Recorder:
         if isinstance(self._writer, RecordingWriter):
             return Recording.load(self._writer.path)
         frames = Frames.joined([block.frames for block in self._kept])
-        return Recording.of(self.info, frames, summary, StepHistory.joined([block.history for block in self._kept]))
+        history = StepHistory.joined([block.history for block in self._kept])
+        events = StepEvents.joined([block.events for block in self._kept])
+        return Recording.of(self.info, frames, summary, history, events)
 
     def close(self) -> None:
         """Close the file."""
@@ -176,7 +180,12 @@ class Recorder:
     def interrupt(self) -> None:
         """End the file of a run that the user ended, with its last state."""
         if self._last_time != self._direction * self._reached[0].time and self._block.run is self._block.reached:
-            nothing = self._block._replace(frames=self._none, history=StepHistory.none())
+            nothing = self._block._replace(frames=self._none, history=StepHistory.none(), events=StepEvents.none())
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")
         self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")
+
+
+def _tail(block: Block) -> tuple[int, int, int]:
+    """Frames, steps and events of the last block."""
+    return len(block.frames.time), len(block.history.time), len(block.events.time)

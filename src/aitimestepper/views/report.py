@@ -17,6 +17,7 @@ from aitimestepper.recordings.parts import Summary
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.series import units_of
 from aitimestepper.views.sources import Source, Training, read_sources
+from aitimestepper.views.step_control import has_step_control
 from aitimestepper.views.web_figures import (
     WebFigure,
     ensemble_figure,
@@ -25,6 +26,7 @@ from aitimestepper.views.web_figures import (
     work_precision_figure,
 )
 from aitimestepper.views.web_orbits import orbit_figures
+from aitimestepper.views.web_step_control import step_control_figure
 
 MOST_SOURCES = 12
 """What a page shows at most."""
@@ -153,12 +155,16 @@ def _of_recording(name: str, recording: Recording, n_bytes: int) -> Section:
     asked = {key for key in summary.as_dict() if key.endswith(("_asked", "_verdict"))}
     results = {key: value for key, value in summary.as_dict().items() if key not in asked}
     paths = int(_PATHS * n_bytes)
+    over_time, control = n_bytes - paths, []
+    if has_step_control(recording):
+        over_time //= 2
+        control = [step_control_figure(recording, over_time)]
     return Section(
         title=name,
         subtitle=f"A simulation: {summary.outcome}",
         tables={"System": _facts(about), "Summary": _facts(results), "Settings": _facts(recording.settings)},
         verdict=_verdict(summary),
-        figures=[*orbit_figures(recording, paths), time_figure(recording, n_bytes - paths)],
+        figures=[*orbit_figures(recording, paths), time_figure(recording, over_time), *control],
         code={},
     )
 

@@ -60,7 +60,7 @@ def steps(recording: Recording) -> Series:
     time, dt = (history.time, history.dt) if len(history.time) else (recording.time[1:], recording.dt[1:])
     if has_finished(recording.summary.outcome) and len(dt) > 1:
         time, dt = time[:-1], dt[:-1]  # the last step is what was left of the duration
-    return _in_order_of_time(time, np.abs(dt))
+    return in_order_of_time(time, np.abs(dt))
 
 
 def energy_errors(recording: Recording) -> Series:
@@ -69,7 +69,7 @@ def energy_errors(recording: Recording) -> Series:
     if not len(history.time):
         return _shown(recording.time, recording.energy_error)
     error = np.abs(history.energy - recording.summary.energy_initial) / recording.energy_scale
-    return _in_order_of_time(history.time, np.maximum(error, SMALLEST_ERROR))
+    return in_order_of_time(history.time, np.maximum(error, SMALLEST_ERROR))
 
 
 def angular_momentum_errors(recording: Recording) -> Series:
@@ -81,10 +81,10 @@ def angular_momentum_errors(recording: Recording) -> Series:
 
 def _shown(time: Floats, error: Floats) -> Series:
     """Without the initial state, which has no error."""
-    return _in_order_of_time(time[1:], np.maximum(error[1:], SMALLEST_ERROR))
+    return in_order_of_time(time[1:], np.maximum(error[1:], SMALLEST_ERROR))
 
 
-def _in_order_of_time(time: Floats, value: Floats) -> Series:
+def in_order_of_time(time: Floats, value: Floats) -> Series:
     """Also of a run that went back."""
     back = len(time) > 1 and time[-1] < time[0]
     return Series(time[::-1], value[::-1]) if back else Series(time, value)

@@ -20,6 +20,12 @@ def extremes(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
     return np.unique(np.concatenate([order[starts], order[ends]]))
 
 
+def outline(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
+    """The same, with the first and the last point of each interval: for lines of level parts, which stay level."""
+    ends = np.flatnonzero(np.diff(_bins(x, n_bins)))
+    return np.unique(np.concatenate([extremes(x, y, n_bins), ends, ends + 1, [0, len(x) - 1]]))
+
+
 def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
     """Indices, in order, of the largest y (S,) in each of `n_bins` equal intervals of x (S,)."""
     bins = _bins(x, n_bins)

@@ -71,31 +71,32 @@ def time_figure(recording: Recording, n_bytes: int) -> WebFigure:
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"}}
     for panel, (label, (time, value), thin) in enumerate(panels):
-        number = _nth(panel)
+        number = numbered(panel)
         shown = thin(time, value, bins) if len(time) else np.empty(0, dtype=np.intp)
         hover = {"hovertemplate": "%{x:.6g}, %{y:.3e}<extra></extra>", "line": {"color": INK, "width": 1}}
-        data.append(_line(time[shown], value[shown], "f8") | hover | {"yaxis": "y" + number})
-        layout["yaxis" + number] = _log_axis(label, value[shown]) | {"domain": _row(panel, 3)}
+        data.append(line_trace(time[shown], value[shown], "f8") | hover | {"yaxis": "y" + number})
+        layout["yaxis" + number] = log_axis(label, value[shown]) | {"domain": row_of_panels(panel, 3)}
     return WebFigure(f"Step, energy error and {spin}: drag to zoom, double click to go back.", data, layout, 720)
 
 
-def _line(x: Floats, y: Floats, dtype: str = "f4") -> dict[str, Any]:
+def line_trace(x: Floats, y: Floats, dtype: str = "f4") -> dict[str, Any]:
+    """A line through points, both (M,)."""
     return {"type": "scatter", "mode": "lines", "x": numbers(x, dtype), "y": numbers(y)}
 
 
-def _nth(panel: int) -> str:
+def numbered(panel: int) -> str:
     """How the axes of a panel are numbered: the first has no number."""
     return str(panel + 1) if panel else ""
 
 
-def _row(number: int, count: int, gap: float = 0.07) -> list[float]:
+def row_of_panels(number: int, count: int, gap: float = 0.07) -> list[float]:
     """The part of the height that a row takes, from the top."""
     height = (1.0 - (count - 1) * gap) / count
     bottom = 1.0 - number * (height + gap) - height
     return [max(0.0, bottom), min(1.0, bottom + height)]
 
 
-def _log_axis(label: str, values: Floats) -> dict[str, Any]:
+def log_axis(label: str, values: Floats) -> dict[str, Any]:
     """A logarithmic axis of at least a decade."""
     axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "exponentformat": "power"}
     positive = values[values > 0]
@@ -112,7 +113,7 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "annotations": []}
     for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
-        number = _nth(panel)
+        number = numbered(panel)
         known = {name: known_values(metrics, key) for key, name in curves}
         colours = {name: colour_of(k) for k, (name, (epoch, _)) in enumerate(known.items()) if len(epoch)}
         for name, colour in colours.items():
@@ -120,13 +121,13 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
             data += _curve(Series(*known[name]), name, colour, bins, axes)
         row, column = divmod(panel, 2)
         left, right = _HALF_PAGE[column]
-        domain = _row(row, 2, gap=0.2)
+        domain = row_of_panels(row, 2, gap=0.2)
         layout["annotations"].append(_names_above(colours, left, domain[1]))
         across = {"domain": [left, right], "anchor": "y" + number, "matches": "x"}
         layout["xaxis" + number] = across if panel else across | {"matches": None}
         layout["xaxis" + number]["title"] = {"text": "epoch" if row else ""}
         values = np.concatenate([known[name][1] for name in colours] or [np.empty(0)])
-        up = _log_axis(label, values) if scale == "log" else {"title": {"text": label}}
+        up = log_axis(label, values) if scale == "log" else {"title": {"text": label}}
         layout["yaxis" + number] = up | {"domain": domain, "anchor": "x" + number}
     return WebFigure("Training: each epoch faint, and the running median.", data, layout, 760)
 
@@ -142,8 +143,11 @@ def _names_above(colours: Mapping[str, str], left: float, top: float) -> dict[st
 def _curve(series: Series, name: str, colour: str, bins: int, axes: dict[str, Any]) -> list[dict[str, Any]]:
     shown = extremes(series.time, series.value, bins)
     chosen, medians = running_median(series.value, max(1, len(series.value) // 20), bins)
-    every = _line(series.time[shown], series.value[shown]) | {"line": {"color": colour, "width": 1}, "opacity": 0.35}
-    median = _line(series.time[chosen], medians) | {"line": {"color": colour, "width": 2}}
+    every = line_trace(series.time[shown], series.value[shown]) | {
+        "line": {"color": colour, "width": 1},
+        "opacity": 0.35,
+    }
+    median = line_trace(series.time[chosen], medians) | {"line": {"color": colour, "width": 2}}
     faint = {"showlegend": False, "hoverinfo": "skip"}
     return [every | faint | axes, median | {"name": name} | axes]
 
@@ -156,7 +160,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
         for number, method in enumerate(methods):
             points = system.points(method, quantity, SMALLEST_ERROR)
             symbol = _SYMBOLS[(number + number // len(COLOURS)) % len(_SYMBOLS)]
-            axis = _nth(panel)
+            axis = numbered(panel)
             names = {"name": method, "legendgroup": method, "showlegend": panel == 0}
             where = {"xaxis": "x" + axis, "yaxis": "y" + axis}
             data.append(
@@ -175,7 +179,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
     layout: dict[str, Any] = {"legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
     labels = ("max |E − E<sub>0</sub>| / |E<sub>0</sub>|", "position error")
     for panel, label in enumerate(labels):
-        axis = _nth(panel)
+        axis = numbered(panel)
         layout["xaxis" + axis] = cost | {"domain": list(_HALF_PAGE[panel]), "anchor": "y" + axis}
         up = {"type": "log", "title": {"text": label}, "exponentformat": "power"}
         layout["yaxis" + axis] = up | {"anchor": "x" + axis}

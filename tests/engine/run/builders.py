@@ -13,6 +13,7 @@ from aitimestepper.engine.layout import BOOKS
 from aitimestepper.engine.networks import Network, network_of
 from aitimestepper.engine.run import governed_rollout as controlled
 from aitimestepper.engine.run import governor as rules
+from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.plan import plan_of
 from aitimestepper.engine.run.state import Frames
 from aitimestepper.simulation.planning import PlannedRun, planned
@@ -67,8 +68,10 @@ def prepared(**keys) -> PlannedRun:
     return planned(requested(config))
 
 
-def arrays(n: int, *, room: int = 4000, every: int = 1) -> Frames:
-    return Frames(np.empty((room, 3)), np.empty((room, 6 * n)), np.empty((room, 3)), every, math.inf)
+def arrays(n: int, *, room: int = 4000, every: int = 1, events: int = 0) -> Frames:
+    return Frames(
+        np.empty((room, 3)), np.empty((room, 6 * n)), np.empty((room, 3)), every, math.inf, room_for_events(events)
+    )
 
 
 def assert_kept(run: Recording, tolerance: float) -> None:

@@ -19,6 +19,7 @@ from aitimestepper import (
     simulate,
 )
 from aitimestepper.engine.layout import AX, ROWS, VX, X
+from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import advance
@@ -116,7 +117,9 @@ def reversed_run(run: Run, plan: Plan, own: OwnCriterion) -> Run:
     have come next.
     """
     back, ahead = copy_of(run), copy_of(run)
-    none = Frames(np.empty((1, 3)), np.empty((1, len(run.system) // ROWS * 6)), np.empty((0, 3)), 0, math.inf)
+    none = Frames(
+        np.empty((1, 3)), np.empty((1, len(run.system) // ROWS * 6)), np.empty((0, 3)), 0, math.inf, room_for_events(0)
+    )
     advance(ahead, plan, own, Limits(math.inf, math.inf, 1), none)
     n = len(run.system) // ROWS
     back.system[VX * n : AX * n] *= -1.0
@@ -131,7 +134,7 @@ def there_and_back(n_steps: int, **keys) -> float:
     run = prepared.new_run()
     n = prepared.request.system.n_bodies
     begin = run.system[X * n : VX * n].copy()
-    frames = Frames(np.empty((1, 3)), np.empty((1, 6 * n)), np.empty((0, 3)), 0, math.inf)
+    frames = Frames(np.empty((1, 3)), np.empty((1, 6 * n)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
     limits = Limits(math.inf, math.inf, n_steps)
     assert advance(run, prepared.plan, prepared.own, limits, frames)[0] == 0
     assert np.abs(run.system[X * n : VX * n] - begin).max() > 0.1

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.constants import LONGER, NETWORK
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import AX, EARLIER, GX, SAVED, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
@@ -19,6 +20,7 @@ from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.light_pairs import hidden_rate, weigh
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
+from aitimestepper.engine.run.events import has_room, note, note_anchor, note_setback
 from aitimestepper.engine.run.governor import (
     consult,
     excess,
@@ -33,7 +35,7 @@ from aitimestepper.engine.run.governor import (
 from aitimestepper.engine.run.plan import Control, Plan
 from aitimestepper.engine.run.rollout import is_frame, put_scalars
 from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS, drop_anchor, set_back
-from aitimestepper.engine.run.state import Frames, Limits, Run
+from aitimestepper.engine.run.state import Events, Frames, Limits, Run
 from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
 
 BLOCK = 32
@@ -71,9 +73,10 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
     system, books, control = run.system, run.books[0], plan.control
     traits, layers, before = scratch(run, control)
     n_frames = n_history = sure_frames = sure_history = done = 0
+    frames.events.counts[:] = 0
     while True:
         if books.reviewed_before_step != books.steps + 1.0 and books.steps % BLOCK == 0.0:
-            anchored = _look(run, plan, traits, layers)
+            anchored = _noted_look(run, plan, traits, layers, frames.events)
             if anchored:
                 sure_frames, sure_history = n_frames, n_history
                 if done >= limits.budget:
@@ -81,22 +84,22 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
                 if not _has_room(frames, n_frames, n_history):
                     return FULL, n_frames, n_history
         if books.steps >= limits.last_step:
-            drop_anchor(run)
+            _noted_anchor(run, control, frames.events)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
         status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
-            drop_anchor(run)
+            _noted_anchor(run, control, frames.events)
             return status, n_frames, n_history
         curable = status in (RUNNING, NOT_FINITE) and control.governed and books.vain_setbacks < MOST_VAIN_SETBACKS
         if curable and worst > limit(books_in(run.anchor), control):
-            set_back(run, plan, worst, length)
+            _noted_setback(run, plan, worst, length, frames.events)
             n_frames, n_history = sure_frames, sure_history
             continue
         if status != RUNNING:
             return status, n_frames, n_history
         if books.wanted_factor > 1.0 and books.time > books.last_setback_time and is_quiet(books, control):
-            lengthen(books)
+            _noted_lengthening(books, frames.events)
         if frames.history.shape[0] > 0:
             put_scalars(frames.history, n_history, books)
             n_history += 1
@@ -112,7 +115,8 @@ def _has_room(frames: Frames, n_frames: int, n_history: int) -> bool:
     for_frames, for_history = frames.scalars.shape[0] - n_frames, frames.history.shape[0] - n_history
     keeps_frames = frames.every > 0 or frames.interval < math.inf
     keeps_history = frames.history.shape[0] > 0
-    return (for_frames >= LONGEST_STRETCH or not keeps_frames) and (for_history >= LONGEST_STRETCH or not keeps_history)
+    fits = (for_frames >= LONGEST_STRETCH or not keeps_frames) and (for_history >= LONGEST_STRETCH or not keeps_history)
+    return fits and has_room(frames.events)
 
 
 @compiled
@@ -148,6 +152,44 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
     if anchored:
         drop_anchor(run)
     return anchored
+
+
+@compiled
+def _noted_look(run: Run, plan: Plan, traits: Floats, layers: Floats, events: Events) -> bool:
+    """`_look`, with what it changes noted."""
+    books, control = run.books[0], plan.control
+    before, position_error = parameter(books), books.review_position_error
+    anchored = _look(run, plan, traits, layers)
+    if parameter(books) != before:
+        note(events, NETWORK, books, before, settled(books, control), position_error)
+    if anchored:
+        note_anchor(events, books, control)
+    return anchored
+
+
+@compiled
+def _noted_anchor(run: Run, control: Control, events: Events) -> None:
+    """An anchor where a call ends."""
+    drop_anchor(run)
+    note_anchor(events, run.books[0], control)
+
+
+@compiled
+def _noted_setback(run: Run, plan: Plan, worst: float, length: float, events: Events) -> None:
+    """`set_back`, noted."""
+    books = run.books[0]
+    failed_at, before, position_error = books.time, parameter(books), books.review_position_error
+    set_back(run, plan, worst, length)
+    note_setback(events, books, failed_at, before, worst, position_error)
+
+
+@compiled
+def _noted_lengthening(books: Books, events: Events) -> None:
+    """`lengthen`, noted."""
+    before, position_error = parameter(books), books.review_position_error
+    worst = max(books.review_energy_error, position_error)
+    lengthen(books)
+    note(events, LONGER, books, before, worst, position_error)
 
 
 @compiled

@@ -50,6 +50,18 @@ class Limits(NamedTuple):
     budget: int
 
 
+class Events(NamedTuple):
+    """Where events of a calibrated run go, see `events`.
+
+    Attributes:
+        rows: (E, `events.COLUMNS`); no rows for none.
+        counts: (2,), the rows filled, and those of them up to the last anchor.
+    """
+
+    rows: Floats
+    counts: NDArray[np.int64]
+
+
 class Frames(NamedTuple):
     """Where frames go, and which states become frames.
 
@@ -59,6 +71,7 @@ class Frames(NamedTuple):
         history: (H, 3), time, step and energy of every step; no rows for none.
         every: a frame after this many steps; 0 for none by steps.
         interval: a frame at the first state after each whole multiple of this time; infinite for none by time.
+        events: of a calibrated run.
     """
 
     scalars: Floats
@@ -66,6 +79,7 @@ class Frames(NamedTuple):
     history: Floats
     every: int
     interval: float
+    events: Events
 
 
 @compiled
