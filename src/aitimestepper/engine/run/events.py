@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitimestepper.constants import ANCHOR, EXCUSED, SETBACK
+from aitimestepper.constants import ANCHOR
 from aitimestepper.engine.compilation import compiled, plain
 from aitimestepper.engine.layout import Books
 from aitimestepper.engine.run.governor import parameter, settled
 from aitimestepper.engine.run.plan import Control
-from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS
 from aitimestepper.engine.run.state import Events
 
 COLUMNS = 8
@@ -60,18 +59,18 @@ def note_anchor(events: Events, books: Books, control: Control) -> None:
 
 @compiled
 def note_setback(
-    events: Events, books: Books, failed_at: float, step_before: float, error: float, position_error: float
+    events: Events, books: Books, kind: int, failed_at: float, step_before: float, error: float, position_error: float
 ) -> None:
     """Note a setback in the place of what the attempt did since the anchor; earlier setbacks to it stay.
 
     Args:
         events: where to.
         books: after the setback.
+        kind: SETBACK or EXCUSED.
         failed_at: the time at which the error was met.
         step_before, error, position_error: as for `note`.
     """
     row = events.counts[1] + int(books.setbacks) - 1
-    kind = EXCUSED if books.vain_setbacks >= MOST_VAIN_SETBACKS else SETBACK
     _put(events, row, kind, failed_at, books, step_before, error, position_error)
 
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.constants import LONGER, NETWORK
+from aitimestepper.constants import EXCUSED, LONGER, NETWORK, SETBACK
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import AX, EARLIER, GX, SAVED, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
@@ -179,8 +179,8 @@ def _noted_setback(run: Run, plan: Plan, worst: float, length: float, events: Ev
     """`set_back`, noted."""
     books = run.books[0]
     failed_at, before, position_error = books.time, parameter(books), books.review_position_error
-    set_back(run, plan, worst, length)
-    note_setback(events, books, failed_at, before, worst, position_error)
+    kind = EXCUSED if set_back(run, plan, worst, length) else SETBACK
+    note_setback(events, books, kind, failed_at, before, worst, position_error)
 
 
 @compiled

@@ -49,13 +49,16 @@ def _is_rounding(run: Run, plan: Plan, roundings: float) -> bool:
 
 
 @compiled
-def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
+def set_back(run: Run, plan: Plan, worst: float, length: float) -> bool:
     """Return to the anchor and go on with shorter steps; what has been spent stays spent.
 
     Args:
         worst: the errors that were met, over what is allowed.
         length: of the step in which they were met, over the free-fall time of the fastest pair that Omega does
             not show.
+
+    Returns:
+        Whether the error is accepted, because shorter steps do not help.
     """
     books, anchor, control = run.books[0], books_in(run.anchor), plan.control
     too_long = length > _TOO_LONG
@@ -75,7 +78,8 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
     if plan.method.kind == TTL:
         # The auxiliary Omega has errors of the longer steps, which shorter ones would keep.
         books.omega, books.omega_low = omega_of(run.system, plan.law, plan.method.weights), 0.0
-    if rounding or books.vain_setbacks >= MOST_VAIN_SETBACKS:
+    accepted = rounding or books.vain_setbacks >= MOST_VAIN_SETBACKS
+    if accepted:
         books.excused_error = anchor.excused_error = 2.0 * worst
         if rounding or worst < MODEST:
             books.correction = anchor.correction
@@ -83,3 +87,4 @@ def set_back(run: Run, plan: Plan, worst: float, length: float) -> None:
         shorten(books, worst, settled(books, control), control.order)
         if too_long:
             books.correction = min(books.correction, 0.5 * correction * _TOO_LONG / min(length, _LONGEST_LENGTH))
+    return accepted
