@@ -38,7 +38,9 @@ HOST = 21
 """Number of the heavier body of each body's light pair, see `physics.light_pairs`, where the next row is not 0."""
 LIGHT = 22
 """Weight of that pair in Omega; 0 for none."""
-SAVED = 23
+LAG = 23
+"""Position errors of a run, added up, over the speed of each body about the one that it falls to fastest: a time."""
+SAVED = 24
 """What a step starts from, the rows from X to before GX, before the step that is being made."""
 EARLIER = SAVED + GX - X
 """Positions, velocities and accelerations of the state before this one, nine rows, for features of the change between
@@ -120,7 +122,7 @@ _FIELDS = (
     "review_deepest",  # the same since the length of steps last changed
     "usual_size",  # of calibrated runs: mean of one over the potential energy at the last looks
     "longest_length",  # of calibrated runs: longest step over the time of the fastest pair that Omega does not show
-    "run_position_error",  # of calibrated runs: sum of the local errors over all dynamical times, over POSITION_SHARE
+    "run_position_error",  # of calibrated runs: what the lags make of positions now, over the distances of pairs
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 
@@ -144,7 +146,7 @@ Books = Any
 """The record, for the type checker."""
 
 _ROWS = {
-    "mass": MASS, "x": X, "vx": VX, "ax": AX, "low": X_LOW, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT,
+    "mass": MASS, "x": X, "vx": VX, "ax": AX, "low": X_LOW, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT, "lag": LAG,
     "saved": SAVED, "earlier": EARLIER,
 }  # fmt: skip
 

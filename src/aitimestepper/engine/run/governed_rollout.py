@@ -29,11 +29,11 @@ from aitimestepper.engine.run.governor import (
     limit,
     parameter,
     review,
-    sample,
     settled,
 )
 from aitimestepper.engine.run.plan import Control, Plan
 from aitimestepper.engine.run.rollout import is_frame, put_scalars
+from aitimestepper.engine.run.sampling import sample
 from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS, drop_anchor, set_back
 from aitimestepper.engine.run.state import Events, Frames, Limits, Run
 from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
@@ -84,12 +84,12 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
                 if not _has_room(frames, n_frames, n_history):
                     return FULL, n_frames, n_history
         if books.steps >= limits.last_step:
-            _noted_anchor(run, control, frames.events)
+            _noted_anchor(run, plan, frames.events)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
         status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
-            _noted_anchor(run, control, frames.events)
+            _noted_anchor(run, plan, frames.events)
             return status, n_frames, n_history
         curable = status in (RUNNING, NOT_FINITE) and control.governed and books.vain_setbacks < MOST_VAIN_SETBACKS
         if curable and worst > limit(books_in(run.anchor), control):
@@ -150,7 +150,7 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
     if error <= _FORGOTTEN:
         books.excused_error = 0.0
     if anchored:
-        drop_anchor(run)
+        drop_anchor(run, plan.law)
     return anchored
 
 
@@ -168,10 +168,10 @@ def _noted_look(run: Run, plan: Plan, traits: Floats, layers: Floats, events: Ev
 
 
 @compiled
-def _noted_anchor(run: Run, control: Control, events: Events) -> None:
+def _noted_anchor(run: Run, plan: Plan, events: Events) -> None:
     """An anchor where a call ends."""
-    drop_anchor(run)
-    note_anchor(events, run.books[0], control)
+    drop_anchor(run, plan.law)
+    note_anchor(events, run.books[0], plan.control)
 
 
 @compiled

@@ -26,9 +26,7 @@ from aitimestepper.engine.layout import Books
 from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.integrators import TTL
-from aitimestepper.engine.run.local_error import halved, richardson
 from aitimestepper.engine.run.plan import Control, Plan
-from aitimestepper.engine.run.state import Run
 
 POSITION_SHARE = 10.0
 """The local position error for each dynamical time may be this many times the tolerance."""
@@ -78,8 +76,8 @@ they do not help a run goes on with the steps that it had. Without that e = 0.99
 _MOST_SHORTENING, _LEAST_SHORTENING = 0.25, 0.95
 """Bounds of the factor of a setback. With 0.5 as the upper one evaluations x 1.05, error x 0.8."""
 
-_WHOLE_PHASE, _LEAST_PHASE, _LEAST_STEPS = 2.0, 6.0, 16.0
-"""Dynamical times over which local errors are averaged; dynamical times and steps between two changes."""
+_LEAST_PHASE, _LEAST_STEPS = 6.0, 16.0
+"""Dynamical times and steps between two changes."""
 
 LONGEST_FICTITIOUS, LONGEST_ETA = 1.5, 0.5
 """Longest steps that are ever taken: over the step that a state sets by itself, and over the fly-by time scale. With
@@ -285,31 +283,3 @@ def lengthen(books: Books) -> None:
     books.correction *= books.wanted_factor
     books.last_rate = books.sampled_length = 0.0
     _restart_review(books)
-
-
-@compiled
-def sample(before: Floats, omega: float, run: Run, plan: Plan, stride: float) -> None:
-    """Enter the local position error of the step that was just made.
-
-    Args:
-        before: (ROWS x N,), the state that the step started from; becomes that after two halves of the step.
-        omega: auxiliary Omega there.
-        run: as it is after the step.
-        plan: how it was made, and what is allowed.
-        stride: steps that this one stands for.
-    """
-    books, control, method = run.books[0], plan.control, plan.method
-    step = 1.0 / books.last_rate
-    rate, phase = halved(before, omega, run.system, step, books.last_dt, method, plan.law)
-    books.force_evaluations += 2.0 * method.stages.shape[0]
-    rate *= richardson(control.order) / (POSITION_SHARE * control.tolerance)
-    phase *= stride
-    books.sampled_position_error += rate * phase
-    books.run_position_error += rate * phase * control.tolerance
-    books.sampled_phase += phase
-    books.review_phase += phase
-    rate = books.sampled_position_error / max(books.sampled_phase, _WHOLE_PHASE)
-    books.review_position_error = max(books.review_position_error, rate)
-    books.max_position_error = max(books.max_position_error, rate * control.tolerance)
-    if books.sampled_phase >= _WHOLE_PHASE:
-        books.sampled_position_error = books.sampled_phase = 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import apart, compiled
-from aitimestepper.engine.layout import LOW, MASS, VX, X, n_attracting, n_bodies, row_of
+from aitimestepper.engine.compilation import apart, compiled, inlined
+from aitimestepper.engine.layout import AX, LAG, LOW, MASS, VX, X, n_attracting, n_bodies, row_of
 from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import LEAPFROG, Method, leapfrog_step, ttl_step
 
@@ -59,30 +59,88 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
 
     Each body is measured by the pair in which it would fall fastest: its error over that distance, its time by that
     pair's sqrt(r^3 / G M). The largest of all bodies counts. What rounding does to a position is no error of the step.
+
+    Args:
+        system: the state after the step.
+        halves: that after two halves of it; its row LAG becomes the error of each body about the other of its pair,
+            over their relative speed.
+        ahead: time by which the step is ahead of the halves.
+        elapsed: time of the step.
+        law: softening and G.
     """
-    n, attracting = n_bodies(system), n_attracting(system)
-    mass = row_of(system, MASS)
+    n = n_bodies(system)
     worst = fastest = 0.0
     for i in range(n):
-        rate, distance = 0.0, 1.0
-        for j in range(n if i < attracting else attracting):
-            both = mass[i] + mass[j]
-            if j != i and both > 0.0:
-                squared = law.squared_softening
-                for k in range(3):
-                    squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
-                distance_to = math.sqrt(squared)
-                if both > rate * squared * distance_to:
-                    rate, distance = both / (squared * distance_to), distance_to
-        error = speed = 0.0
+        rate, distance, partner = closest(system, i, law)
+        error = speed = relative = relative_speed = 0.0
         for k in range(3):
-            at = (X + k) * n + i
+            off = _off(system, halves, ahead, k * n + i)
+            error += off**2
             speed += system[(VX + k) * n + i] ** 2
-            off = apart(system[at], halves[at], system[at + LOW * n], halves[at + LOW * n])
-            error += (off - halves[(VX + k) * n + i] * ahead) ** 2
+            relative += (off - _off(system, halves, ahead, k * n + partner)) ** 2
+            relative_speed += (system[(VX + k) * n + i] - system[(VX + k) * n + partner]) ** 2
+        halves[LAG * n + i] = math.sqrt(relative / relative_speed) if relative_speed > 0.0 else 0.0
         phase = math.sqrt(law.G * rate) * elapsed
         if phase > 0.0:
             rate = (math.sqrt(error) - _POSITION_ROUNDING * math.sqrt(speed) * elapsed) / (distance * phase)
             worst = worst if rate <= worst else rate  # also where it is no number
             fastest = max(fastest, phase)
     return worst if worst < math.inf else _NOT_FINITE_ERROR, fastest
+
+
+@inlined
+def _off(system: Floats, halves: Floats, ahead: float, k: int) -> float:
+    """A component of the position of a body from where two halves of the step lead it."""
+    n = n_bodies(system)
+    at = X * n + k
+    off = apart(system[at], halves[at], system[at + LOW * n], halves[at + LOW * n])
+    return off - halves[VX * n + k] * ahead
+
+
+@compiled
+def closest(system: Floats, i: int, law: Law) -> tuple[float, float, int]:
+    """M / r^3 and distance of the pair in which a body would fall fastest, and the other body; 0, 1, itself for none."""
+    n, attracting = n_bodies(system), n_attracting(system)
+    mass = row_of(system, MASS)
+    rate, distance, partner = 0.0, 1.0, i
+    for j in range(n if i < attracting else attracting):
+        both = mass[i] + mass[j]
+        if j != i and both > 0.0:
+            squared = law.squared_softening
+            for k in range(3):
+                squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
+            away = math.sqrt(squared)
+            if both > rate * squared * away:
+                rate, distance, partner = both / (squared * away), away, j
+    return rate, distance, partner
+
+
+@compiled
+def run_position_error(system: Floats, law: Law) -> float:
+    """What the lags of the bodies make of their positions now.
+
+    Errors of single steps are mostly along the orbit, and a body that is late stays late: they add up as a time. How
+    far that puts a body from its position depends on its speed now, and on the error of the body that it moves about.
+    The largest of all bodies, over the distance of the pair in which each would fall fastest.
+    """
+    worst = 0.0
+    for i in range(n_bodies(system)):
+        rate, distance, partner = closest(system, i, law)
+        if rate > 0.0:
+            moved = _displaced(system, i, partner)
+            _, _, third = closest(system, partner, law)
+            if third not in (partner, i):
+                moved += _displaced(system, partner, third)
+            worst = max(worst, moved / distance)
+    return worst if worst < math.inf else _NOT_FINITE_ERROR
+
+
+@compiled
+def _displaced(system: Floats, i: int, partner: int) -> float:
+    """How far its lag puts a body from its position about the centre of mass of a pair."""
+    n = n_bodies(system)
+    squared = 0.0
+    for k in range(VX, AX):
+        squared += (system[k * n + i] - system[k * n + partner]) ** 2
+    share = system[MASS * n + partner] / (system[MASS * n + i] + system[MASS * n + partner])
+    return share * system[LAG * n + i] * math.sqrt(squared)

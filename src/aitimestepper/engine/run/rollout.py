@@ -17,6 +17,7 @@ from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, LEARNED, OW
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import exceeds, parameter
+from aitimestepper.engine.run.local_error import run_position_error
 from aitimestepper.engine.run.plan import Learner, Plan
 from aitimestepper.engine.run.state import Frames, Limits, Run
 from aitimestepper.engine.run.step import (
@@ -140,6 +141,8 @@ def reach(run: Run, plan: Plan, target: float) -> int:
             books.steps += 1.0
             tally(books)
             judge(books, error)
+            if rule.criterion == CALIBRATED:
+                books.run_position_error = run_position_error(system, law)
             return RUNNING
     return GUARDED
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, books_in
+from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import EPSILON, MODEST, ROUNDINGS, settled, shorten
+from aitimestepper.engine.run.local_error import run_position_error
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
@@ -30,9 +32,10 @@ be kept then is accepted, and reported."""
 
 
 @compiled
-def drop_anchor(run: Run) -> None:
-    """Remember the run as it is."""
+def drop_anchor(run: Run, law: Law) -> None:
+    """Remember the run as it is, with what its position errors have added up to."""
     books = run.books[0]
+    books.run_position_error = run_position_error(run.system, law)
     books.anchor_step, books.setbacks, books.vain_setbacks = books.steps, 0.0, 0.0
     books.last_setback_error, books.last_setback_time, books.deepest = math.inf, -math.inf, 0.0
     run.anchor[:N_BOOKS] = run.books.view(np.float64)
