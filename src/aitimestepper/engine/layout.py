@@ -146,8 +146,8 @@ Books = Any
 """The record, for the type checker."""
 
 _ROWS = {
-    "mass": MASS, "x": X, "vx": VX, "ax": AX, "low": X_LOW, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT, "lag": LAG,
-    "saved": SAVED, "earlier": EARLIER,
+    "mass": MASS, "x": X, "vx": VX, "ax": AX, "low": X_LOW, "gx": GX, "reach": REACH, "host": HOST, "light": LIGHT,
+    "lag": LAG, "saved": SAVED, "earlier": EARLIER,
 }  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def _off(system: Floats, halves: Floats, ahead: float, k: int) -> float:
 
 @compiled
 def closest(system: Floats, i: int, law: Law) -> tuple[float, float, int]:
-    """M / r^3 and distance of the pair in which a body would fall fastest, and the other body; 0, 1, itself for none."""
+    """M / r^3 and distance of the pair in which a body falls fastest, and the other body; 0, 1, itself for none."""
     n, attracting = n_bodies(system), n_attracting(system)
     mass = row_of(system, MASS)
     rate, distance, partner = 0.0, 1.0, i
