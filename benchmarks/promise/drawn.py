@@ -178,6 +178,51 @@ def deep_orbit(rng: np.random.Generator, number: int) -> Drawn:
     return Drawn("e = 0.9999", system, 100.0 * system.period, axis=1.0)
 
 
+def regular(rng: np.random.Generator, number: int) -> Drawn:
+    """Orbits that do not diverge fast: pairs, spaced planets, hierarchical triples and moons, in turn."""
+    builder = (_lone_pair, _spaced_planets, _wide_triple, moon)[number % 4]
+    found = builder(rng, number // 4)
+    return found if builder is not moon else Drawn("moon", found.system, found.duration, found.axis)
+
+
+def _lone_pair(rng: np.random.Generator, number: int) -> Drawn:
+    """Mass ratio 1e-3 to 1, 5 to 300 periods."""
+    orbit = Elements((0.0, 0.3, 0.6, 0.9, 0.99)[number % 5], 1.0, rng.uniform(0.0, 360.0))
+    system = two_body((1.0, 10.0 ** rng.uniform(-3.0, 0.0)), orbit, dim=3)
+    return Drawn("pair", system, system.period * rng.uniform(5.0, 300.0))
+
+
+def _spaced_planets(rng: np.random.Generator, number: int) -> Drawn:
+    """Two to five of 1e-6 to 5e-4, axes in ratios of 1.5 to 2.2, e below 0.15, 20 to 200 periods of the first."""
+    mass, x, v, axis = [1.0], [np.zeros(3)], [np.zeros(3)], 1.0
+    for _ in range(2 + number % 4):
+        mass.append(10.0 ** rng.uniform(-6.0, -3.3))
+        angles = rng.uniform(0.0, 360.0, 3)
+        orbit = Elements(rng.uniform(0.0, 0.15), axis, angles[0], rng.uniform(0.0, 5.0), angles[1], angles[2])
+        there, motion = relative_state(orbit, 1.0 + mass[-1])
+        x.append(there)
+        v.append(motion)
+        axis *= rng.uniform(1.5, 2.2)
+    system = InitialConditions(np.array(mass), np.array(x), np.array(v))
+    return Drawn("planets", system, 2.0 * math.pi * rng.uniform(20.0, 200.0))
+
+
+def _wide_triple(rng: np.random.Generator, number: int) -> Drawn:
+    """A binary of e = 0 to 0.8 and a third body at 8 to 30 times its size, one to five of its periods."""
+    angles = rng.uniform(0.0, 360.0, 4)
+    inner = Elements(0.2 * (number % 5), 1.0, angles[0], rng.uniform(0.0, 60.0), angles[1], angles[2])
+    binary = two_body((1.0, 10.0 ** rng.uniform(-1.0, 0.0)), inner, dim=3)
+    total, third = float(binary.mass.sum()), 10.0 ** rng.uniform(-1.0, 0.3)
+    axis = rng.uniform(8.0, 30.0)
+    outer = two_body((total, third), Elements(rng.uniform(0.0, 0.4), axis, angles[3]), dim=3)
+    system = InitialConditions(
+        np.append(binary.mass, third),
+        np.vstack([binary.position + outer.position[0], outer.position[1:]]),
+        np.vstack([binary.velocity + outer.velocity[0], outer.velocity[1:]]),
+    )
+    return Drawn("triple", system, orbital_period(axis, total + third) * rng.uniform(1.0, 5.0))
+
+
 BUILDERS: dict[str, Callable[[np.random.Generator, int], Drawn]] = {
     "moons": moon,
     "scattering": scattering,
@@ -185,6 +230,7 @@ BUILDERS: dict[str, Callable[[np.random.Generator, int], Drawn]] = {
     "rings": ring,
     "clusters": cluster,
     "deep": deep_orbit,
+    "regular": regular,
 }
 
 

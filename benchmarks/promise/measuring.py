@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from drawn import Drawn, draw
-from truth import Judge, circle, energy_errors, ias15, semi_major_axis
+from truth import Judge, circle, energy_errors, ias15, over_nearest, semi_major_axis
 
 from aitimestepper import Config, Recording, SimulationError, simulate
 from aitimestepper.systems.initial import InitialConditions
@@ -33,6 +33,7 @@ PLANS = {
     "rings": Plan(10, (1e-6,), 100.0),
     "clusters": Plan(9, (1e-6,), 300.0),
     "deep": Plan(6, (1e-9, 1e-11, 1e-12), 10.0),
+    "regular": Plan(60, (1e-3, 1e-5, 1e-7, 1e-9), 20.0),
 }
 
 
@@ -44,7 +45,7 @@ def measured(name: str, seed: int, number: int, tolerances: tuple[float, ...], l
 
 def _drawn(name: str, seed: int, number: int, large: bool) -> tuple[Drawn, Judge | None]:
     """A system and where it ends; a moon that does not stay bound in truth is drawn again."""
-    if name not in ("moons", "planets"):
+    if name not in ("moons", "planets", "regular"):
         return draw(name, seed, number, large=large), None
     attempt = 0
     while True:
@@ -110,6 +111,7 @@ def _numbers(recording: Recording) -> Entry:
         "energy_states": errors.raw,
         "energy_verdict": summary.energy_verdict,
         "position_verdict": summary.position_verdict,
+        "position_error_run": summary.position_error_run,
         "seconds": summary.wall_seconds,
     }
 
@@ -121,6 +123,8 @@ def _errors_of_positions(name: str, drawn: Drawn, judge: Judge | None, recording
         right, found = (_axis_of_moon(drawn.system, *state) for state in (judge[:2], (x, v)))
         apart = (x[2] - x[1]) - (judge.position[2] - judge.position[1])
         return {"axis_error": abs(found / right - 1.0), "position": float(np.linalg.norm(apart)) / drawn.axis}
+    if name == "regular" and judge is not None:
+        return {"position": over_nearest(recording.mass, x, judge.position)}
     if name == "deep":
         start = drawn.system.position
         apart = (x[1] - x[0]) - (start[1] - start[0])

@@ -91,6 +91,12 @@ def excess(run: Entry) -> float:
     return of_keys(run, "energy") / run["tolerance"]
 
 
+def estimate(run: Entry) -> float:
+    """Estimated over true position error at the end; 1 where both are larger than the system, which says nothing."""
+    found, right = of_keys(run, "position_error_run"), of_keys(run, "position")
+    return 1.0 if min(found, right) > 1.0 else found / right
+
+
 def _share(test: Callable[[Entry], bool]) -> Callable[[list[Entry]], str]:
     return lambda runs: f"{100.0 * sum(map(test, runs)) / len(runs):.1f} %"
 
@@ -130,6 +136,12 @@ def _kept_by_kind(runs: list[Entry]) -> str:
     kinds = sorted({run["kind"] for run in runs})
     each = {kind: [keeps_energy(run) for run in runs if run["kind"] == kind] for kind in kinds}
     return ", ".join(f"{kind} {100.0 * sum(kept) / len(kept):.0f}" for kind, kept in each.items())
+
+
+def _estimates_by_kind(runs: list[Entry]) -> str:
+    kinds = sorted({run["kind"] for run in runs})
+    each = {kind: [0.1 <= estimate(run) <= 10.0 for run in runs if run["kind"] == kind] for kind in kinds}
+    return ", ".join(f"{kind} {100.0 * sum(within) / len(within):.0f}" for kind, within in each.items())
 
 
 _COST: Column = ("evaluations: median, largest", _spread(_evaluations, 0.5, 1.0))
@@ -185,6 +197,14 @@ COLUMNS: dict[str, list[Column]] = {
         ("energy error: median, largest", _spread(lambda run: of_keys(run, "energy"), 0.5, 1.0)),
         ("position error over a: median, largest", _spread(lambda run: of_keys(run, "position"), 0.5, 1.0)),
         _KEPT,
+        _UNENDED,
+    ],
+    "regular": [
+        _KEPT,
+        ("position error over distance: median, largest", _spread(lambda run: of_keys(run, "position"), 0.5, 1.0)),
+        ("estimate over it: 5 %, median, 95 %", _spread(estimate, 0.05, 0.5, 0.95)),
+        ("estimate within 10 x", _share(lambda run: 0.1 <= estimate(run) <= 10.0)),
+        ("the same by kind, %", _estimates_by_kind),
         _UNENDED,
     ],
 }

@@ -96,6 +96,15 @@ def ias15(system: InitialConditions, duration: float) -> Judge:
     return Judge(position[:, : system.n_dims], velocity[:, : system.n_dims], evaluations)
 
 
+def over_nearest(mass: Floats, position: Floats, right: Floats) -> float:
+    """Largest distance of a body from where it should be, over that to the body that it would fall to fastest."""
+    apart = np.linalg.norm(right[:, None] - right[None], axis=-1)
+    np.fill_diagonal(apart, math.inf)
+    fastest = ((mass[:, None] + mass[None]) / apart**3).argmax(axis=1)
+    off = np.linalg.norm(position - right, axis=1)
+    return float((off / apart[np.arange(len(mass)), fastest]).max())
+
+
 def circle(system: InitialConditions, duration: float) -> Floats:
     """Where massless bodies end that go round a lone star on circles in a plane: (N, 2), exact."""
     start, star = system.position[1:] - system.position[0], float(system.mass[0])

@@ -119,3 +119,30 @@ def test_a_few_runs_fill_a_table(tmp_path):
     assert "| 1e-06 | 1 |" in answer.stdout
     again = subprocess.run([*words, "--render"], capture_output=True, text=True, timeout=300)
     assert again.stdout == answer.stdout
+
+
+def test_an_estimate_is_compared_where_there_is_an_orbit_left_to_compare(parts):
+    _, truth, tables = parts
+    runs = [
+        {"kind": "pair", "position": 1e-3, "position_error_run": 2e-3},
+        {"kind": "pair", "position": 1e-3, "position_error_run": 2e-2},
+        {"kind": "moon", "position": 3.0, "position_error_run": 70.0},
+    ]
+    assert [tables.estimate(run) for run in runs] == pytest.approx([2.0, 20.0, 1.0])
+    assert tables._estimates_by_kind(runs) == "moon 100, pair 50"
+    mass, right = np.array([1.0, 1e-4, 0.0]), np.array([[0.0, 0.0], [1.0, 0.0], [1.1, 0.0]])
+    moved = right + np.array([[0.0, 0.0], [0.0, 0.01], [0.0, 0.02]])
+    assert truth.over_nearest(mass, moved, right) == pytest.approx(
+        0.02 / 1.1
+    )  # the star pulls harder than the planet here
+    mass[1] = 0.01
+    assert truth.over_nearest(mass, moved, right) == pytest.approx(0.2)
+
+
+def test_regular_systems_are_of_four_kinds_and_bound(parts):
+    drawn, truth, _ = parts
+    for number in range(16):
+        found = drawn.draw("regular", 1, number)
+        assert found.kind == ("pair", "planets", "triple", "moon")[number % 4]
+        error = truth.energy(found.system.mass, found.system.position, found.system.velocity)[0]
+        assert float(error) < 0.0

@@ -102,7 +102,7 @@ def test_the_scalars_of_a_run_stand_where_files_have_them():
 
 
 def test_a_record_is_a_view_of_the_vector_it_lies_in():
-    vector = np.arange(70.0)
+    vector = np.arange(80.0)
     books = books_in(vector)
     assert (books.time, books.omega, books.last_setback_time) == (0.0, 4.0, 59.0)
     books.steps = -1.0

@@ -21,7 +21,7 @@ from aitimestepper.ensembles.file import TABLES
 
 COMMAND = [
     *("ensemble", "--ic", "random:n=3", "--count", "40", "--steps", "200000", "--timestep", "free-fall"),
-    *("--eta", "0.01", "--threads", "2", "--output", "e.h5"),
+    *("--eta", "0.01", "--softening", "1e-3", "--threads", "2", "--output", "e.h5"),
 ]
 
 

@@ -97,6 +97,8 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "confirm_position_difference_relative",
         "confirm_force_evaluations",
         "confirm_outcome",
+        "position_error_run",
+        "longest_step",
         "energy_verdict",
         "position_verdict",
         "step_verdict",

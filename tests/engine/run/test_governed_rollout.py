@@ -14,7 +14,8 @@ from tests.simulation.test_resume import assert_same, interrupted
 from aitimestepper import Config, Recording, resume, simulate
 from aitimestepper.engine.layout import AX, MASS, N_BOOKS, VX, X, books_in
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
-from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH
+from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, scratch
+from aitimestepper.engine.run.governor import consult
 from aitimestepper.engine.run.setbacks import set_back
 from aitimestepper.engine.run.state import Limits, copy_of, packed
 from aitimestepper.simulation import recorder
@@ -217,3 +218,39 @@ def test_a_run_stands_at_its_anchor_whenever_the_loop_returns(tmp_path):
         assert run.books[0].anchor_step == run.books[0].steps
         assert run.books[0].excused_error == run.books[0].vain_setbacks == 0.0
     assert rows(run.system, MASS, X)[0].sum() > 0.0
+
+
+def test_rounding_does_not_shorten_the_steps(tmp_path):
+    """An error that rounding may have made is accepted at once, and the run goes on with the steps that it had."""
+    plan = prepared(ic="kepler:e=0.9", tolerance=1e-12, order=8, model=constant_model(tmp_path, 0.5), steps=64)
+    run, frames = plan.new_run(), arrays(2)
+    assert advance_run(run, plan.plan, plan.own, Limits(math.inf, 64.0, 10**9), frames)[0] == 2
+    books, anchor = run.books[0], books_in(run.anchor)
+    before = books.correction
+    books.deepest, error = 1e3, 5e-13
+    books.kinetic_energy = anchor.kinetic_energy + error
+    assert error < 10.0 * 2.0**-52 * 1e3
+    assert set_back(run, plan.plan, 2.0, 0.1)
+    assert run.books[0].correction == before
+    assert run.books[0].excused_error == 4.0
+    run.books[0].deepest = 1.0
+    run.books[0].kinetic_energy = anchor.kinetic_energy + error
+    assert not set_back(run, plan.plan, 6.0, 0.1)
+    assert run.books[0].correction < before
+
+
+def test_a_state_that_will_pass_is_not_asked_about(tmp_path):
+    """At the pericentre of an eccentric orbit a system is smaller than it mostly is."""
+
+    def consulted(size):
+        plan = prepared(ic="kepler:e=0.9", tolerance=1e-6, order=6, model=constant_model(tmp_path, 0.5), steps=64)
+        run, frames = plan.new_run(), arrays(2)
+        assert advance_run(run, plan.plan, plan.own, Limits(math.inf, 64.0, 10**9), frames)[0] == 2
+        asked = run.books[0].states_asked
+        run.books[0].usual_size = size / abs(run.books[0].potential_energy)
+        traits, layers, _ = scratch(run, plan.plan.control)
+        consult(run.system, run.books[0], plan.plan, traits, layers)
+        return run.books[0].states_asked - asked
+
+    assert consulted(1.0) == 1.0
+    assert consulted(100.0) == 0.0

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from tests.engine.builders import cloud, flat, law
+from tests.engine.builders import cloud, flat, law, rows
 from tests.engine.run.builders import constant_model
 
 from aitimestepper import Config, simulate
+from aitimestepper.engine.layout import LAG, X_LOW
 from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method, leapfrog_step, ttl_step
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
@@ -115,10 +116,14 @@ def test_a_massless_body_is_measured_and_two_of_them_are_no_pair():
     assert worst == pytest.approx(1e-4 / 0.1)
 
 
-def test_the_rounding_of_places_is_no_error_of_the_step():
-    x = np.array([[1e6, 0.0, 0.0], [1e6 + 1e-3, 0.0, 0.0]])
-    system = flat([1.0, 1.0], x, 0 * x)
-    assert errors.local_error(system, flat([1.0, 1.0], np.nextafter(x, 2e6), 0 * x), 0.0, 1.0, law())[0] == 0.0
+def test_the_rounding_of_positions_is_no_error_of_the_step():
+    """Of what a step adds to them: what they are themselves is known better."""
+    x, v = np.array([[1e6, 0.0, 0.0], [1e6 + 1e-3, 0.0, 0.0]]), np.array([[1e3, 0.0, 0.0], [-1e3, 0.0, 0.0]])
+    system, halves = flat([1.0, 1.0], x, v), flat([1.0, 1.0], x, v)
+    rows(halves, X_LOW, X_LOW + 1)[:] = 4e-13
+    assert errors.local_error(system, halves, 0.0, 1.0, law())[0] == 0.0
+    rows(halves, X_LOW, X_LOW + 1)[:] = 4e-12
+    assert errors.local_error(system, halves, 0.0, 1.0, law())[0] > 0.0
 
 
 @pytest.mark.parametrize("order", [2, 4, 6, 8])
@@ -137,3 +142,31 @@ def test_the_position_error_of_a_run_is_the_true_one_of_its_steps(tmp_path, orde
     true = np.linalg.norm(run.position[1, 1] - body) / angle
     assert 1e-9 < true < 1e-2
     assert run.summary.position_error_max == pytest.approx(true, rel=0.15)
+
+
+def test_what_lags_make_of_positions_is_the_error_of_a_run():
+    """A pair that is late by a time is as far from its position as its relative speed takes it in that time."""
+    x, v = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]), np.array([[0.0, -0.5, 0.0], [0.0, 0.5, 0.0]])
+    system = flat([1.0, 1.0], x, v)
+    rows(system, LAG, LAG + 1)[:] = 1e-3
+    assert errors.run_position_error(system, law()) == pytest.approx(0.5e-3)
+
+
+def test_a_moon_is_off_by_its_own_error_and_by_that_of_its_planet():
+    x = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.01, 0.0, 0.0]])
+    v = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.3, 0.0]])
+    system = flat([1.0, 1e-3, 0.0], x, v)
+    rows(system, LAG, LAG + 1)[0] = 0.0, 2e-4, 5e-4
+    expected = (5e-4 * 0.3 + 2e-4 * 1.0 / 1.001) / 0.01
+    assert errors.run_position_error(system, law()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("e", "tolerance"), [(0.0, 1e-5), (0.6, 1e-5), (0.9, 1e-5), (0.9, 1e-8)])
+def test_the_estimate_of_the_position_error_at_the_end_is_near_the_true_one(e, tolerance):
+    system = two_body((1.0, 0.3), Elements(e, 1.0, 100.0), dim=2)
+    duration = 30.3 * system.period
+    run, right = (simulate(Config(duration=duration, tolerance=x), system=system) for x in (tolerance, 1e-12))
+    apart = np.linalg.norm(right.position[-1, 0] - right.position[-1, 1])
+    true = np.linalg.norm(run.position[-1] - right.position[-1], axis=-1).max() / apart
+    assert run.summary.position_error_run is not None
+    assert 0.3 < run.summary.position_error_run / true < 3.0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, NEAREST, REACH, X, Y, Z, n_attracting, n_bodies, row_of
-from aitimestepper.engine.physics.low_parts import add_to_depth, add_to_pull, is_close
+from aitimestepper.engine.physics.low_parts import FARTHEST, add_to_depth, add_to_pull, is_close
 
 
 class Law(NamedTuple):
@@ -49,7 +49,7 @@ def _pull(system: Floats, law: Law) -> tuple[float, float, bool]:
     for i in range(1, n):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         sum_x = sum_y = sum_z = depth = 0.0
-        nearest = bits_of(math.inf)
+        nearest = bits_of(FARTHEST)
         for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]
@@ -144,7 +144,7 @@ def _depth(system: Floats, squared_softening: float) -> tuple[float, bool]:
     for i in range(1, n_bodies(system)):
         xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
         depth = 0.0
-        nearest = bits_of(math.inf)
+        nearest = bits_of(FARTHEST)
         for j in range(min(i, attracting)):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
             mj = mass[j]

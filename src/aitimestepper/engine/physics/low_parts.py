@@ -19,6 +19,10 @@ _NEAR = 1.0 / 64.0
 most. Chosen."""
 
 
+FARTHEST = 1e300
+"""Square of a distance that stands for none: all numbers of a run are finite."""
+
+
 @inlined
 def is_close(nearest: float, x: float, y: float, z: float) -> bool:
     """Whether a body at a position, the nearest at the root of `nearest`, needs low parts."""

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of
+from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.layout import (
     AX,
     AY,
@@ -28,7 +28,7 @@ from aitimestepper.engine.layout import (
     row_of,
 )
 from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
-from aitimestepper.engine.physics.low_parts import add_to_pull, close_to, is_close, separation, separations
+from aitimestepper.engine.physics.low_parts import FARTHEST, add_to_pull, close_to, is_close, separation, separations
 
 
 class Weights(NamedTuple):
@@ -63,6 +63,14 @@ def _any(ratio: float, q: float) -> float:
     return ratio**q
 
 
+@inlined
+def _add(x: Floats, y: Floats, z: Floats, i: int, dx: float, dy: float, dz: float) -> None:
+    """Add a vector to that of a body."""
+    x[i] += dx
+    y[i] += dy
+    z[i] += dz
+
+
 def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
     """A kernel for one way to take a power: chosen inside the loop, it would keep the loop from being vectorised."""
 
@@ -81,7 +89,7 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
         for i in range(begin, end):
             xi, yi, zi, mi = x[i], y[i], z[i], mass[i]
             sum_x = sum_y = sum_z = omega_x = omega_y = omega_z = powers = 0.0
-            nearest = bits_of(math.inf)
+            nearest = bits_of(FARTHEST)
             for j in range(i if attracting else begin):
                 dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
                 mj, both = mass[j], mi + mass[j]
@@ -97,21 +105,13 @@ def _pull_with_omega(power_of: Any, *, attracting: bool) -> Any:
                 sum_x += by_j * dx
                 sum_y += by_j * dy
                 sum_z += by_j * dz
-                ax[j] -= by_i * dx
-                ay[j] -= by_i * dy
-                az[j] -= by_i * dz
+                _add(ax, ay, az, j, -by_i * dx, -by_i * dy, -by_i * dz)
                 omega_x += along * dx
                 omega_y += along * dy
                 omega_z += along * dz
-                gx[j] -= along * dx
-                gy[j] -= along * dy
-                gz[j] -= along * dz
-            ax[i] += sum_x
-            ay[i] += sum_y
-            az[i] += sum_z
-            gx[i] += omega_x
-            gy[i] += omega_y
-            gz[i] += omega_z
+                _add(gx, gy, gz, j, -along * dx, -along * dy, -along * dz)
+            _add(ax, ay, az, i, sum_x, sum_y, sum_z)
+            _add(gx, gy, gz, i, omega_x, omega_y, omega_z)
             near[i] = float_of(nearest)
             found |= is_close(float_of(nearest), xi, yi, zi)
             total += powers

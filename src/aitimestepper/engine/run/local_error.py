@@ -62,8 +62,8 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
 
     Args:
         system: the state after the step.
-        halves: that after two halves of it; its row LAG becomes the error of each body about the other of its pair,
-            over their relative speed.
+        halves: that after two halves of it; its row LAG becomes the error of each body about the one, not lighter than
+            itself, to which it would fall fastest, over their relative speed.
         ahead: time by which the step is ahead of the halves.
         elapsed: time of the step.
         law: softening and G.
@@ -71,14 +71,15 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
     n = n_bodies(system)
     worst = fastest = 0.0
     for i in range(n):
-        rate, distance, partner = closest(system, i, law)
+        rate, distance, _ = closest(system, i, law, 0.0)
+        _, _, host = closest(system, i, law, system[MASS * n + i])
         error = speed = relative = relative_speed = 0.0
         for k in range(3):
             off = _off(system, halves, ahead, k * n + i)
             error += off**2
             speed += system[(VX + k) * n + i] ** 2
-            relative += (off - _off(system, halves, ahead, k * n + partner)) ** 2
-            relative_speed += (system[(VX + k) * n + i] - system[(VX + k) * n + partner]) ** 2
+            relative += (off - _off(system, halves, ahead, k * n + host)) ** 2
+            relative_speed += (system[(VX + k) * n + i] - system[(VX + k) * n + host]) ** 2
         halves[LAG * n + i] = math.sqrt(relative / relative_speed) if relative_speed > 0.0 else 0.0
         phase = math.sqrt(law.G * rate) * elapsed
         if phase > 0.0:
@@ -98,14 +99,17 @@ def _off(system: Floats, halves: Floats, ahead: float, k: int) -> float:
 
 
 @compiled
-def closest(system: Floats, i: int, law: Law) -> tuple[float, float, int]:
-    """M / r^3 and distance of the pair in which a body falls fastest, and the other body; 0, 1, itself for none."""
+def closest(system: Floats, i: int, law: Law, least: float) -> tuple[float, float, int]:
+    """M / r^3 and distance of the pair in which a body falls fastest, and the other body; 0, 1, itself for none.
+
+    Only of pairs with bodies that have the `least` mass or more.
+    """
     n, attracting = n_bodies(system), n_attracting(system)
     mass = row_of(system, MASS)
     rate, distance, partner = 0.0, 1.0, i
     for j in range(n if i < attracting else attracting):
         both = mass[i] + mass[j]
-        if j != i and both > 0.0:
+        if j != i and both > 0.0 and mass[j] >= least:
             squared = law.squared_softening
             for k in range(3):
                 squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
@@ -120,27 +124,28 @@ def run_position_error(system: Floats, law: Law) -> float:
     """What the lags of the bodies make of their positions now.
 
     Errors of single steps are mostly along the orbit, and a body that is late stays late: they add up as a time. How
-    far that puts a body from its position depends on its speed now, and on the error of the body that it moves about.
-    The largest of all bodies, over the distance of the pair in which each would fall fastest.
+    far that puts a body from its position depends on its speed now, and on the error of the body that it moves about,
+    its host. The largest of all bodies, over the distance of the pair in which each would fall fastest.
     """
-    worst = 0.0
+    mass, worst = row_of(system, MASS), 0.0
     for i in range(n_bodies(system)):
-        rate, distance, partner = closest(system, i, law)
-        if rate > 0.0:
-            moved = _displaced(system, i, partner)
-            _, _, third = closest(system, partner, law)
-            if third not in (partner, i):
-                moved += _displaced(system, partner, third)
+        _, distance, _ = closest(system, i, law, 0.0)
+        _, _, host = closest(system, i, law, mass[i])
+        if host != i:
+            moved = _displaced(system, i, host)
+            _, _, third = closest(system, host, law, mass[host])
+            if third not in (host, i):
+                moved += _displaced(system, host, third)
             worst = max(worst, moved / distance)
     return worst if worst < math.inf else _NOT_FINITE_ERROR
 
 
 @compiled
-def _displaced(system: Floats, i: int, partner: int) -> float:
+def _displaced(system: Floats, i: int, host: int) -> float:
     """How far its lag puts a body from its position about the centre of mass of a pair."""
     n = n_bodies(system)
     squared = 0.0
     for k in range(VX, AX):
-        squared += (system[k * n + i] - system[k * n + partner]) ** 2
-    share = system[MASS * n + partner] / (system[MASS * n + i] + system[MASS * n + partner])
+        squared += (system[k * n + i] - system[k * n + host]) ** 2
+    share = system[MASS * n + host] / (system[MASS * n + i] + system[MASS * n + host])
     return share * system[LAG * n + i] * math.sqrt(squared)
