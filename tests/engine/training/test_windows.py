@@ -6,16 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from tests.engine.builders import flat, law
-from tests.engine.features.test_description import by_numpy, described
+from tests.engine.builders import law
+from tests.engine.features.test_description import by_numpy, described, described_with_light_pairs
 from tests.engine.physics.test_light_pairs import moon
 
 from aitimestepper import Config, simulate
 from aitimestepper.constants import TRAITS
-from aitimestepper.engine.features.description import describe
-from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
-from aitimestepper.engine.physics.light_pairs import weigh
 from aitimestepper.engine.physics.omega import PAIR_NORM
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.training.windows import LEAST_STEPS, Window, describe_all, opened, roll_out
@@ -213,9 +210,5 @@ def test_descriptions_see_the_weights_of_light_pairs_where_the_integrator_has_th
     traits = np.zeros((2, TRAITS))
     describe_all(traits, *state, PLAIN, np.array([False, True]))
     np.testing.assert_array_equal(traits[0], described(*(array[0] for array in state))[0])
-    system, weighed = flat(*(array[1] for array in state)), np.zeros(TRAITS)
-    _, free_fall = forces(system, PLAIN)
-    assert weigh(system, PLAIN, first=True)
-    describe(weighed, system, free_fall, PLAIN)
-    np.testing.assert_array_equal(traits[1], weighed)
+    np.testing.assert_array_equal(traits[1], described_with_light_pairs(*(array[1] for array in state))[0])
     assert np.abs(traits[1] - traits[0]).max() > 1.0
