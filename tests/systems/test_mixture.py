@@ -48,6 +48,22 @@ def test_every_kind_is_drawn_about_as_often_as_its_share(drawn):
     assert min(kinds.values()) >= 0.02 * len(systems)
 
 
+def test_moons_rings_and_crowded_planets_are_a_third_at_most():
+    """What a stepper for any system is trained on stays mostly what it was."""
+    added = {"moons", "ring", "crowded_planets"}
+    shares = {kind.__name__: share for kind, share in mixture._KINDS}
+    assert added < set(shares)
+    assert sum(share for name, share in shares.items() if name not in added) >= 0.65
+
+
+def test_large_clusters_are_rare():
+    rng = np.random.default_rng(12)
+    sizes = np.array([mixture._cluster(rng).n_bodies for _ in range(1000)])
+    assert 0.005 < (sizes >= 128).mean() < 0.04
+    assert 200 < sizes.max() <= MOST_BODIES
+    assert 0.05 < ((sizes >= 24) & (sizes < 128)).mean() < 0.12
+
+
 def test_pairs_groups_and_clusters_of_all_sizes_and_masses_are_among_them(drawn):
     systems, _ = drawn
     sizes = [system.n_bodies for system in systems]

@@ -9,25 +9,23 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.systems.clusters import plummer, random_system
+from aitimestepper.systems.companions import crowded_planets, log_uniform, moons, ring
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.orbits import Elements, hierarchical_triple, relative_state, two_body
 
-MOST_BODIES = 128
+MOST_BODIES = 256
 
 
 def mixed_system(rng: np.random.Generator) -> InitialConditions:
-    """One system of 2 to 128 bodies, of a kind drawn by `_KINDS`, in three dimensions or in a plane.
+    """One system of 2 to 256 bodies, of a kind drawn by `_KINDS`, in three dimensions or in a plane.
 
-    Pairs, random groups, hierarchical triples and quadruples, planets, comets among planets, clusters with and without
-    binaries, and encounters of unbound bodies; masses down to none, eccentricities up to 0.995.
+    Pairs, random groups, hierarchical triples and quadruples, planets, comets among planets, moons, rings and belts,
+    planets that meet, clusters with and without binaries, and encounters of unbound bodies; masses down to none,
+    eccentricities up to 0.995.
     """
     kinds, weights = zip(*_KINDS, strict=True)
     chosen: Callable[[np.random.Generator], InitialConditions] = kinds[rng.choice(len(kinds), p=weights)]
     return chosen(rng)
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def _elements(rng: np.random.Generator, axis: float, e_max: float = 0.995, flat: bool = False) -> Elements:
@@ -39,8 +37,8 @@ def _elements(rng: np.random.Generator, axis: float, e_max: float = 0.995, flat:
 
 
 def _pair(rng: np.random.Generator) -> InitialConditions:
-    mass = rng.choice([_log_uniform(rng, 1e-6, 1.0), _log_uniform(rng, 1e-16, 1e-6), 0.0], p=[0.75, 0.15, 0.1])
-    return two_body((1.0, mass), _elements(rng, _log_uniform(rng, 0.1, 10.0)), dim=3)
+    mass = rng.choice([log_uniform(rng, 1e-6, 1.0), log_uniform(rng, 1e-16, 1e-6), 0.0], p=[0.75, 0.15, 0.1])
+    return two_body((1.0, mass), _elements(rng, log_uniform(rng, 0.1, 10.0)), dim=3)
 
 
 def _group(rng: np.random.Generator) -> InitialConditions:
@@ -58,20 +56,20 @@ def _group(rng: np.random.Generator) -> InitialConditions:
 def _triple(rng: np.random.Generator) -> InitialConditions:
     """A binary and a third body at 2.5 to 100 times its size, coplanar or inclined."""
     flat = rng.uniform() < 0.3
-    masses = (1.0, _log_uniform(rng, 1e-3, 1.0), _log_uniform(rng, 1e-3, 10.0))
+    masses = (1.0, log_uniform(rng, 1e-3, 1.0), log_uniform(rng, 1e-3, 10.0))
     inner = _elements(rng, 1.0, 0.9, flat)
     outer = _elements(rng, 1.0, 0.7, flat)
     reach = (1.0 + inner.eccentricity) / (1.0 - outer.eccentricity)
-    return hierarchical_triple(masses, inner, outer._replace(semi_major_axis=reach * _log_uniform(rng, 1.5, 100.0)))
+    return hierarchical_triple(masses, inner, outer._replace(semi_major_axis=reach * log_uniform(rng, 1.5, 100.0)))
 
 
 def _quadruple(rng: np.random.Generator) -> InitialConditions:
     """Two binaries about each other."""
     first, second = two_binaries = [
         two_body((1.0, rng.uniform(0.1, 1.0)), _elements(rng, axis, 0.8), dim=3)
-        for axis in (1.0, _log_uniform(rng, 0.1, 1.0))
+        for axis in (1.0, log_uniform(rng, 0.1, 1.0))
     ]
-    apart, speed = relative_state(_elements(rng, 4.0 * _log_uniform(rng, 1.0, 20.0), 0.5), 3.0)
+    apart, speed = relative_state(_elements(rng, 4.0 * log_uniform(rng, 1.0, 20.0), 0.5), 3.0)
     return InitialConditions(
         np.concatenate([system.mass for system in two_binaries]),
         np.concatenate([first.position, second.position + apart]),
@@ -102,7 +100,7 @@ def _planets(rng: np.random.Generator) -> InitialConditions:
 def _comet(rng: np.random.Generator) -> InitialConditions:
     """Planets, and a body of next to no mass (or none) on an eccentric orbit that crosses theirs."""
     planets = _planets(rng)
-    elements = _elements(rng, _log_uniform(rng, 0.5, 20.0), 0.98)
+    elements = _elements(rng, log_uniform(rng, 0.5, 20.0), 0.98)
     position, velocity = relative_state(elements, 1.0)
     mass = rng.choice([0.0, 1e-14, 1e-10])
     return InitialConditions(
@@ -112,16 +110,23 @@ def _comet(rng: np.random.Generator) -> InitialConditions:
     )
 
 
+_SIZES = ((8, 24), (24, 128), (128, MOST_BODIES + 1))
+_SHARES_OF_SIZES = (0.9, 0.08, 0.02)
+"""Bodies of clusters. A window costs the square of their number: one draw in a thousand of 1,024 bodies would
+cost seven times what all others cost together."""
+
+
 def _cluster(rng: np.random.Generator) -> InitialConditions:
     """A Plummer sphere; in half of them one body is replaced by a binary, hard or soft."""
     # Large ones are rare: they take most of the time, and are not unlike the others.
-    n = int(_log_uniform(rng, 8, 24) if rng.uniform() < 0.9 else _log_uniform(rng, 24, MOST_BODIES))
+    low, high = _SIZES[rng.choice(len(_SIZES), p=_SHARES_OF_SIZES)]
+    n = int(log_uniform(rng, low, high))
     system = plummer(rng, n_bodies=n, virial_ratio=rng.choice([0.0, 0.1, 0.5, 0.5, 1.0, 1.5]))
     if rng.uniform() < 0.5:
         return system
     share = rng.uniform(0.2, 1.0)
     own = float(system.mass[0])
-    binary = two_body((own, own * share), _elements(rng, _log_uniform(rng, 1e-3, 0.1) / n, 0.9), dim=3)
+    binary = two_body((own, own * share), _elements(rng, log_uniform(rng, 1e-3, 0.1) / n, 0.9), dim=3)
     return InitialConditions(
         np.concatenate([binary.mass, system.mass[1:]]),
         np.concatenate([binary.position + system.position[0], system.position[1:]]),
@@ -132,8 +137,8 @@ def _cluster(rng: np.random.Generator) -> InitialConditions:
 def _encounter(rng: np.random.Generator) -> InitialConditions:
     """A single body that comes from afar to another one, or to a binary: unbound, energies of either sign and none."""
     flat = rng.uniform() < 0.3
-    third = _log_uniform(rng, 1e-2, 10.0)
-    binary = two_body((1.0, _log_uniform(rng, 1e-2, 1.0)), _elements(rng, 1.0, 0.9, flat), dim=3)
+    third = log_uniform(rng, 1e-2, 10.0)
+    binary = two_body((1.0, log_uniform(rng, 1e-2, 1.0)), _elements(rng, 1.0, 0.9, flat), dim=3)
     whole = float(binary.mass.sum()) + third
     distance, impact = rng.uniform(3.0, 10.0), rng.uniform(0.0, 3.0)
     speed = math.sqrt(2.0 * whole / distance) * rng.uniform(0.7, 2.5)
@@ -146,13 +151,16 @@ def _encounter(rng: np.random.Generator) -> InitialConditions:
 
 
 _KINDS = (
-    (_pair, 0.14),
-    (_group, 0.28),
-    (_triple, 0.16),
-    (_quadruple, 0.06),
-    (_planets, 0.1),
-    (_comet, 0.06),
-    (_cluster, 0.12),
-    (_encounter, 0.08),
+    (_pair, 0.1),
+    (_group, 0.19),
+    (_triple, 0.11),
+    (_quadruple, 0.04),
+    (_planets, 0.07),
+    (_comet, 0.04),
+    (_cluster, 0.08),
+    (_encounter, 0.05),
+    (moons, 0.14),
+    (ring, 0.07),
+    (crowded_planets, 0.11),
 )
 """Kinds of systems and their shares."""

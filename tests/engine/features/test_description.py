@@ -14,6 +14,7 @@ from aitimestepper import ParticleTorch
 from aitimestepper.constants import TRAITS
 from aitimestepper.engine.features.description import INVARIANTS, describe
 from aitimestepper.engine.physics.gravity import forces
+from aitimestepper.engine.physics.light_pairs import weigh
 from aitimestepper.systems.orbits import Elements, two_body
 
 PLAIN = law()
@@ -30,7 +31,18 @@ def bodies(seed: int, *, n: int = 5, massless: int = 1):
 
 def described(mass, position, velocity, of_law=PLAIN):
     """The 22 ratios and the step."""
-    system, traits = flat(mass, position, velocity), np.full(TRAITS, np.nan)
+    return _described(flat(mass, position, velocity), of_law)
+
+
+def described_with_light_pairs(mass, position, velocity, of_law=PLAIN):
+    """The same at the start of a run, with the weights of light pairs."""
+    system = flat(mass, position, velocity)
+    weigh(system, of_law, first=True)
+    return _described(system, of_law)
+
+
+def _described(system, of_law):
+    traits = np.full(TRAITS, np.nan)
     _, free_fall = forces(system, of_law)
     return traits, describe(traits, system, free_fall, of_law)
 

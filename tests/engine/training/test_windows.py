@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 from tests.engine.builders import law
-from tests.engine.features.test_description import by_numpy, described
+from tests.engine.features.test_description import by_numpy, described, described_with_light_pairs
+from tests.engine.physics.test_light_pairs import moon
 
 from aitimestepper import Config, simulate
 from aitimestepper.constants import TRAITS
@@ -17,7 +18,7 @@ from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.training.windows import LEAST_STEPS, Window, describe_all, opened, roll_out
 from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.orbits import Elements, two_body
+from aitimestepper.systems.orbits import Elements, relative_state, two_body
 from aitimestepper.weights.calibrated import HEADS
 
 PLAIN = law()
@@ -69,8 +70,8 @@ def test_absent_bodies_change_nothing(integrator, order):
     np.testing.assert_array_equal(filled[2][:, present], plain[2])
     assert (filled[1][:, [1, 3, 6], 0] >= 1e90).all()
     traits = np.zeros((2, 4, TRAITS))
-    describe_all(traits[0], *state, PLAIN)
-    describe_all(traits[1], *with_absent(state, [1, 3, 6]), PLAIN)
+    describe_all(traits[0], *state, PLAIN, np.zeros(4, dtype=bool))
+    describe_all(traits[1], *with_absent(state, [1, 3, 6]), PLAIN, np.zeros(4, dtype=bool))
     np.testing.assert_array_equal(traits[0], traits[1])
     for s in range(4):
         np.testing.assert_array_equal(traits[0, s], described(*(array[s] for array in state))[0])
@@ -170,7 +171,44 @@ def test_softening_and_the_constant_of_gravity_belong_to_the_law():
 
 
 def test_bodies_without_a_partner_are_opened_in_their_order():
-    system, books = opened(*(array[0] for array in with_absent(arrays(drawn(1, 3)), [0, 2])), PLAIN)
+    system, books = opened(*(array[0] for array in with_absent(arrays(drawn(1, 3)), [0, 2])), PLAIN, False)
     expected = drawn(1, 3)[0]
     np.testing.assert_array_equal(system[:3], expected.mass)
     assert np.isfinite(books.view(np.float64)).all()
+
+
+def moons_at(*anomalies: float):
+    """A batch of states of a star, a planet and its massless moon with e = 0.8, at these mean anomalies in degrees."""
+    systems = []
+    for anomaly in anomalies:
+        bodies = moon(a=0.01, e=0.8, planet=1e-3)
+        x, v = relative_state(Elements(0.8, 0.01, anomaly), 1e-3)
+        position, velocity = bodies.position.copy(), bodies.velocity.copy()
+        position[2], velocity[2] = position[1] + x, velocity[1] + v
+        systems.append(InitialConditions(bodies.mass, position, velocity))
+    return arrays(systems)
+
+
+@pytest.mark.parametrize(("order", "tolerance"), [(4, 1e-4), (6, 1e-6)])
+def test_a_moon_passes_with_the_long_steps_that_its_weight_allows_wherever_it_is(order, tolerance):
+    """Without a weight the largest factor that passes is 0.4 from the apocentre, and several times that elsewhere."""
+    factors = np.geomspace(0.2, 20.0, 24)
+    largest = []
+    for anomaly in (0.0, 60.0, 180.0):
+        state = (np.repeat(array, len(factors), axis=0) for array in moons_at(anomaly))
+        errors, _, _ = rolled(tuple(state), factors, tolerance, order=order)
+        passed = errors.max(1) <= 1.0
+        assert not passed.all()
+        largest.append(factors[np.argmin(passed) - 1])
+        assert passed[0]
+    assert min(largest) > 3.0
+    assert max(largest) < 2.0 * min(largest)
+
+
+def test_descriptions_see_the_weights_of_light_pairs_where_the_integrator_has_them():
+    state = moons_at(30.0, 30.0)
+    traits = np.zeros((2, TRAITS))
+    describe_all(traits, *state, PLAIN, np.array([False, True]))
+    np.testing.assert_array_equal(traits[0], described(*(array[0] for array in state))[0])
+    np.testing.assert_array_equal(traits[1], described_with_light_pairs(*(array[1] for array in state))[0])
+    assert np.abs(traits[1] - traits[0]).max() > 1.0

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.engine.features.test_description import described
+from tests.engine.features.test_description import described, described_with_light_pairs
+from tests.engine.physics.test_light_pairs import moon
 from tests.training.stopping import check_that_stopping_changes_nothing
 from torch import nn
 
@@ -162,7 +163,7 @@ def test_each_sample_is_judged_by_itself():
     whole = tried_on(Factor(0.7), batch_of(drawn, MOST_BODIES, config), targets, config)
     for index in (0, 5, 11):
         own = targets.select(torch.tensor([index]))
-        alone = tried_on(Factor(0.7), batch_of([drawn[index]], 30, config), own, config)
+        alone = tried_on(Factor(0.7), batch_of([drawn[index]], drawn[index].n_bodies + 2, config), own, config)
         assert alone.error[0] == whole.error[index]
 
 
@@ -194,7 +195,8 @@ def test_the_features_are_positions_in_the_measured_ranges_and_what_the_engine_m
     low, high = np.array(learned.scales).reshape(2, TRAITS)
     for s, system in enumerate(drawn):
         position, velocity = (np.pad(v, ((0, 0), (0, 3 - system.n_dims))) for v in (system.position, system.velocity))
-        traits, _ = described(system.mass, position, velocity)
+        ttl = HEADS[int(targets.head[s])][0] == "ttl"
+        traits, _ = (described_with_light_pairs if ttl else described)(system.mass, position, velocity)
         np.testing.assert_allclose(
             0.5 * (low + high) + 0.5 * (high - low) * features[s, :TRAITS].numpy(), traits, atol=1e-9
         )
@@ -269,7 +271,7 @@ def test_the_engine_takes_the_factor_that_the_network_gives():
     model = build_network(config, TRAITS + 1, output_dim=len(HEADS))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in file.weights.items()})
     drawn = systems(8)
-    traits = traits_of(*padded(drawn), config)
+    traits = traits_of(padded(drawn), EACH_HEAD.head.numpy(), config)
     targets = EACH_HEAD._replace(tolerance=torch.full((8,), 1e-4, dtype=torch.float64))
     with torch.no_grad():
         factors = model(features_of(batch_of(drawn, MOST_BODIES, config), targets, file.scales, config))
@@ -279,6 +281,24 @@ def test_the_engine_takes_the_factor_that_the_network_gives():
         demand = np.clip(math.log10(1e-4) / order, LOWEST_DEMAND, HIGHEST_DEMAND)
         layers[0] = np.append(traits[head], demand)
         assert first_output(own.network, layers) == pytest.approx(float(factors[head, head]), rel=1e-9)
+
+
+def test_the_network_is_told_of_light_pairs_where_the_integrator_weighs_them():
+    """The ranges of the description hold both."""
+    config = Config(**SMALL)
+    learned = Windows(config, torch.Generator().manual_seed(1))
+    learned.measure([moon(e=e) for e in (0.2, 0.5, 0.8)])
+    assert learned.scales is not None
+    low, high = np.array(learned.scales).reshape(2, TRAITS)
+    heads = np.array([HEADS.index((name, 4)) for name in ("ttl", "leapfrog")])
+    traits = traits_of(padded([moon(e=0.5)] * 2), heads, config)
+    assert np.abs(traits[0] - traits[1]).max() > 1.0
+    assert (traits >= low).all()
+    assert (traits <= high).all()
+    targets = Targets(torch.from_numpy(heads), torch.full((2,), 1e-4, dtype=torch.float64))
+    features = features_of(batch_of([moon(e=0.5)] * 2, 3, config), targets, learned.scales, config)
+    expected = (traits - 0.5 * (low + high)) / (0.5 * (high - low))
+    np.testing.assert_allclose(features[:, :TRAITS].numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_refused_windows_are_replaced_by_accepted_ones_and_the_epoch_goes_on():

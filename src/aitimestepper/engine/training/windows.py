@@ -21,7 +21,8 @@ from aitimestepper.engine.physics.conserved import energy_scale, motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, fly_by_rate
 from aitimestepper.engine.physics.gravity import Law, forces
 from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method
-from aitimestepper.engine.physics.omega import omega_of
+from aitimestepper.engine.physics.light_pairs import weigh
+from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.local_error import halved, richardson
 from aitimestepper.engine.run.step import mirrored, move
@@ -44,13 +45,16 @@ class Window(NamedTuple):
 
 
 @compiled
-def opened(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[Floats, NDArray[Any]]:
+def opened(
+    mass: Floats, position: Floats, velocity: Floats, law: Law, light_pairs: bool
+) -> tuple[Floats, NDArray[Any]]:
     """System and books of a state; bodies that are absent, farther away than any can be, are left out.
 
     Args:
         mass: (N,).
         position, velocity: (N, 3).
         law: what moves the bodies.
+        light_pairs: whether light pairs get their weights in Omega, as at the start of a run.
     """
     present = np.flatnonzero(np.abs(position[:, 0]) < ABSENT)
     n = present.shape[0]
@@ -63,6 +67,8 @@ def opened(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[
             system[(VX + k) * n + i] = velocity[present[i], k]
     books.potential_energy, books.free_fall_rate_squared = forces(system, law)
     motion(system, books)
+    if light_pairs:
+        weigh(system, law, True)
     return system, record
 
 
@@ -71,10 +77,20 @@ ABSENT = 1e90
 
 
 @compiled
-def describe_all(out: Floats, mass: Floats, position: Floats, velocity: Floats, law: Law) -> None:
-    """Descriptions (S, TRAITS) of a batch of states (S, N), (S, N, 3)."""
+def describe_all(
+    out: Floats, mass: Floats, position: Floats, velocity: Floats, law: Law, light_pairs: NDArray[np.bool_]
+) -> None:
+    """Descriptions (S, TRAITS) of a batch of states (S, N), (S, N, 3).
+
+    Args:
+        out: is filled.
+        mass: (S, N).
+        position, velocity: (S, N, 3).
+        law: what moves the bodies.
+        light_pairs: (S,), whether a state is that of an integrator whose Omega has the weights of light pairs.
+    """
     for s in range(mass.shape[0]):
-        system, books = opened(mass[s], position[s], velocity[s], law)
+        system, books = opened(mass[s], position[s], velocity[s], law, light_pairs[s])
         describe(out[s], system, books[0].free_fall_rate_squared, law)
 
 
@@ -99,7 +115,7 @@ def roll_out(
     order = _order_of(method)
     traits = np.empty(TRAITS)
     for s in range(mass.shape[0]):
-        system, books = opened(mass[s], position[s], velocity[s], law)
+        system, books = opened(mass[s], position[s], velocity[s], law, _knows_light_pairs(method))
         reference = describe(traits, system, books[0].free_fall_rate_squared, law)
         relative = factor[s] * tolerance[s] ** (1.0 / order)
         step = relative * (reference if method.kind == TTL else 1.0)
@@ -111,6 +127,12 @@ def roll_out(
             errors[s] = math.inf
             continue
         _close(system, position[s], velocity[s])
+
+
+@compiled
+def _knows_light_pairs(method: Method) -> bool:
+    """Whether a run with this integrator gives light pairs their weights."""
+    return method.kind == TTL and method.weights == PAIR_NORM
 
 
 @compiled

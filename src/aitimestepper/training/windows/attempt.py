@@ -78,7 +78,7 @@ def drawn_targets(count: int, generator: torch.Generator) -> Targets:
 def features_of(state: ParticleTorch, targets: Targets, scales: Sequence[float], config: Config) -> Tensor:
     """(S, TRAITS + 1): the description within its ranges, from -1 to 1, and what is asked for."""
     low, high = np.array(scales).reshape(2, TRAITS)
-    traits = traits_of(*arrays_of(state), config)
+    traits = traits_of(arrays_of(state), targets.head.numpy(), config)
     within = torch.from_numpy((traits - 0.5 * (low + high)) / (0.5 * (high - low)))
     demand = (torch.log10(targets.tolerance) / orders(targets.head)).clamp(LOWEST_DEMAND, HIGHEST_DEMAND)
     return torch.cat([within, demand[:, None]], dim=1)

@@ -61,10 +61,17 @@ def particle_of(arrays: States, like: ParticleTorch) -> ParticleTorch:
     return like.with_state(bodies, like.dt, like.current_time, like.period, torch.zeros_like(bodies.position))
 
 
-def traits_of(mass: Floats, position: Floats, velocity: Floats, config: Config) -> Floats:
-    """(S, TRAITS): the descriptions of a batch."""
-    traits = np.zeros((len(mass), TRAITS))
-    describe_all(traits, mass, position, velocity, law_of(config.G, config.softening))
+def traits_of(states: States, heads: Floats, config: Config) -> Floats:
+    """(S, TRAITS): the descriptions of a batch.
+
+    Args:
+        states: S of them.
+        heads: (S,), index of integrator and order in `HEADS`; light pairs have weights with `ttl` only.
+        config: softening and G.
+    """
+    traits = np.zeros((len(heads), TRAITS))
+    light_pairs = np.array([integrator == "ttl" for integrator, _ in HEADS])[heads]
+    describe_all(traits, *states, law_of(config.G, config.softening), light_pairs)
     return traits
 
 

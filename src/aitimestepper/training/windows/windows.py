@@ -50,14 +50,17 @@ class Windows(Learned[Targets]):
         return self.scales
 
     def measure(self, systems: list[InitialConditions]) -> None:
-        """Take the ranges of the description from a large number of systems, as drawn and a window later."""
+        """Take the ranges of the description from a large number of systems, as drawn and a window later.
+
+        With the weights of light pairs and without, since the integrators differ in that.
+        """
         states, count = padded(systems), len(systems)
-        drawn = traits_of(*states, self.config)
-        heads = np.full(count, HEADS.index(("ttl", 4)))
+        heads, others = (np.full(count, HEADS.index((name, 4))) for name in ("ttl", "leapfrog"))
+        drawn = [traits_of(states, those, self.config) for those in (heads, others)]
         # In single precision, as for all weights so far: other bits would be other features.
         tolerance = np.full(count, 1e-4, dtype=np.float32).astype(np.float64)
         measure_windows(states, np.ones(count), heads, tolerance, self.config)
-        traits = np.concatenate([drawn, traits_of(*states, self.config)])
+        traits = np.concatenate([*drawn, *(traits_of(states, those, self.config) for those in (heads, others))])
         low, high = traits.min(0), traits.max(0)
         # What never changes has a range of its own, so that nothing is divided by zero.
         flat = high - low < 1e-6
