@@ -21,7 +21,9 @@ from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.calibrated import HEADS
 from aitimestepper.weights.file import RANGES, ModelFile
 
-_LEAST_CORRECTION = 0.01
+_LEAST_CORRECTION = 1e-5
+"""Factor on the network's step below which errors shorten it no more. At 0.01 planets that met went on without control:
+one of twelve exceeded a tolerance of 1e-3 64-fold."""
 
 _ALIKE = 0.1
 """Part of a feature's largest value by which states differ that count as alike for weights of one's own: on one orbit
