@@ -122,6 +122,7 @@ _FIELDS = (
     "review_deepest",  # the same since the length of steps last changed
     "usual_size",  # of calibrated runs: mean of one over the potential energy at the last looks
     "longest_length",  # of calibrated runs: longest step over the time of the fastest pair that Omega does not show
+    "democratic",  # of calibrated runs: 1 after three bodies were seen about equally near to each other
     "run_position_error",  # of calibrated runs: what the lags make of positions now, over the distances of pairs
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""

@@ -258,7 +258,8 @@ def _promise(books: Books) -> dict[str, Any]:
         found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
     elif measured:
         found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
-        found["position_error_run"] = float(books.run_position_error)
+        if books.democratic == 0.0:
+            found["position_error_run"] = float(books.run_position_error)
         found["longest_step"] = float(books.longest_length)
     if measured and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)

@@ -170,3 +170,30 @@ def test_the_estimate_of_the_position_error_at_the_end_is_near_the_true_one(e, t
     true = np.linalg.norm(run.position[-1] - right.position[-1], axis=-1).max() / apart
     assert run.summary.position_error_run is not None
     assert 0.3 < run.summary.position_error_run / true < 3.0
+
+
+def test_three_bodies_that_are_about_equally_near_to_each_other_are_noticed():
+    def seen(mass, position):
+        return errors.is_democratic(flat(mass, position, np.zeros((len(mass), 3))), law())
+
+    triangle = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.9, 0.0]])
+    assert seen([1.0, 0.9, 0.5], triangle)
+    assert not seen([1.0, 0.9, 0.5], triangle * [1.0, 3.0, 1.0])
+    assert not seen([1.0, 1e-3, 1e-3], triangle)  # planets
+    assert seen([1.0, 1e-3, 1e-3], np.array([[0.0, 0, 0], [1.0, 0, 0], [1.1, 0, 0]]))  # that meet
+    assert not seen([1.0, 1e-3, 0.0], np.array([[0.0, 0, 0], [1.0, 0, 0], [1.03, 0, 0]]))  # a moon
+    assert not seen([1.0, 0.0, 0.0, 0.0], np.array([[0.0, 0, 0], [1.0, 0, 0], [1.01, 0, 0], [0, 1.0, 0]]))  # a ring
+    assert not seen([1.0, 1.0], triangle[:2])
+
+
+@pytest.mark.parametrize(
+    ("ic", "duration", "known"),
+    [
+        ("pythagorean", 60.0, False),
+        ("hierarchical-triple:e_in=0.3,a_out=10", 200.0, True),
+        ("solar-system", 50.0, True),
+    ],
+)
+def test_a_position_error_at_the_end_is_estimated_where_orbits_are_regular(ic, duration, known):
+    summary = simulate(Config(ic=ic, duration=duration, tolerance=1e-6)).summary
+    assert (summary.position_error_run is not None) == known

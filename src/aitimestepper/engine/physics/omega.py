@@ -28,7 +28,7 @@ from aitimestepper.engine.layout import (
     row_of,
 )
 from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
-from aitimestepper.engine.physics.low_parts import FARTHEST, add_to_pull, close_to, is_close, separation, separations
+from aitimestepper.engine.physics.low_parts import FARTHEST, close_to, is_close, separation, separations
 
 
 class Weights(NamedTuple):
@@ -155,7 +155,6 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
     total += dragged
     if close or close_too:
         total += _add_low_parts(system, law.squared_softening, weights)
-        add_to_pull(system, law.squared_softening)
     if law.G != 1.0:
         scale_acceleration(system, law.G)
     if law.tide_mass > 0.0:
@@ -166,7 +165,11 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
 
 @compiled
 def _add_low_parts(system: Floats, squared_softening: float, weights: Weights) -> float:
-    """Enter the low parts of positions into the gradient, to first order; returns what they add to sum p."""
+    """Enter the low parts of positions into acceleration (as it is for G = 1) and gradient, to first order.
+
+    Returns:
+        What they add to sum p.
+    """
     n, attracting, q = n_bodies(system), n_attracting(system), weights.q
     total = 0.0
     for i in range(1, n):
@@ -177,13 +180,19 @@ def _add_low_parts(system: Floats, squared_softening: float, weights: Weights) -
             both = system[i] + system[j]
             if squared < close and both > 0.0:
                 weight = weights.unit + weights.by_sum * both + weights.by_product * system[i] * system[j]
-                power = (weight * weight / squared) ** 2 if q == 4.0 else (weight / math.sqrt(squared)) ** q
-                turn = (dx * ex + dy * ey + dz * ez) / squared
+                inverse = 1.0 / math.sqrt(squared)
+                inverse_squared = inverse * inverse
+                power = (weight * weight * inverse_squared) ** 2 if q == 4.0 else (weight * inverse) ** q
+                turn = (dx * ex + dy * ey + dz * ez) * inverse_squared
                 total -= q * power * turn
-                along, turn = power / squared, (q + 2.0) * turn
-                for k, change in ((GX, ex - turn * dx), (GY, ey - turn * dy), (GZ, ez - turn * dz)):
-                    system[k * n + i] += along * change
-                    system[k * n + j] -= along * change
+                along, by_j, by_i = power * inverse_squared, system[j] * inverse**3, system[i] * inverse**3
+                for k, d, e in ((0, dx, ex), (1, dy, ey), (2, dz, ez)):
+                    change = along * (e - (q + 2.0) * turn * d)
+                    system[(GX + k) * n + i] += change
+                    system[(GX + k) * n + j] -= change
+                    change = e - 3.0 * turn * d
+                    system[(AX + k) * n + i] += by_j * change
+                    system[(AX + k) * n + j] -= by_i * change
     return total
 
 

@@ -19,6 +19,11 @@ _POSITION_ROUNDING = 8.0 * _EPSILON
 18 times."""
 
 
+_ALIKE = 6.0
+"""Factor between the largest and the least M / r^3 of three bodies that counts as equal: distances within 1.8. Chosen;
+a moon has 14 and more, the Pythagorean problem 5.9 at its start."""
+
+
 @compiled
 def richardson(order: float) -> float:
     """Error of a step over its difference from two halves."""
@@ -62,8 +67,8 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
 
     Args:
         system: the state after the step.
-        halves: that after two halves of it; its row LAG becomes the error of each body about the one, not lighter than
-            itself, to which it would fall fastest, over their relative speed.
+        halves: that after two halves of it; its row LAG becomes the error of each body about its host, over their
+            relative speed.
         ahead: time by which the step is ahead of the halves.
         elapsed: time of the step.
         law: softening and G.
@@ -71,8 +76,8 @@ def local_error(system: Floats, halves: Floats, ahead: float, elapsed: float, la
     n = n_bodies(system)
     worst = fastest = 0.0
     for i in range(n):
-        rate, distance, _ = closest(system, i, law, 0.0)
-        _, _, host = closest(system, i, law, system[MASS * n + i])
+        rate, distance = closest(system, i, law)
+        host = host_of(system, i, law)[1]
         error = speed = relative = relative_speed = 0.0
         for k in range(3):
             off = _off(system, halves, ahead, k * n + i)
@@ -99,24 +104,67 @@ def _off(system: Floats, halves: Floats, ahead: float, k: int) -> float:
 
 
 @compiled
-def closest(system: Floats, i: int, law: Law, least: float) -> tuple[float, float, int]:
-    """M / r^3 and distance of the pair in which a body falls fastest, and the other body; 0, 1, itself for none.
-
-    Only of pairs with bodies that have the `least` mass or more.
-    """
+def closest(system: Floats, i: int, law: Law) -> tuple[float, float]:
+    """M / r^3 and distance of the pair in which a body would fall fastest; 0 and 1 for none."""
     n, attracting = n_bodies(system), n_attracting(system)
-    mass = row_of(system, MASS)
-    rate, distance, partner = 0.0, 1.0, i
+    rate, distance = 0.0, 1.0
     for j in range(n if i < attracting else attracting):
-        both = mass[i] + mass[j]
-        if j != i and both > 0.0 and mass[j] >= least:
-            squared = law.squared_softening
-            for k in range(3):
-                squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
-            away = math.sqrt(squared)
-            if both > rate * squared * away:
-                rate, distance, partner = both / (squared * away), away, j
-    return rate, distance, partner
+        both = system[MASS * n + i] + system[MASS * n + j]
+        if j != i and both > 0.0:
+            away = _distance(system, i, j, law)
+            if both > rate * away**3:
+                rate, distance = both / away**3, away
+    return rate, distance
+
+
+@compiled
+def host_of(system: Floats, i: int, law: Law) -> tuple[float, int]:
+    """M / r^3 with the body, heavier than this one, to which it would fall fastest, and that body; 0, itself for none.
+
+    Of bodies of the same mass the first counts as heavier.
+    """
+    mass = row_of(system, MASS)
+    rate, host = 0.0, i
+    for j in range(n_attracting(system)):
+        if mass[j] > mass[i] or (mass[j] == mass[i] > 0.0 and j < i):
+            found = (mass[i] + mass[j]) / _distance(system, i, j, law) ** 3
+            if found > rate:
+                rate, host = found, j
+    return rate, host
+
+
+@compiled
+def is_democratic(system: Floats, law: Law) -> bool:
+    """Whether three bodies fall to each other about equally fast, each two of them.
+
+    Then no two of them are a pair that the third does not disturb, and errors do not add up but grow.
+    """
+    n = n_bodies(system)
+    for i in range(n_attracting(system)):
+        _, j = host_of(system, i, law)
+        rate = _rate(system, i, j, law)
+        for k in range(n):
+            if j != i and k not in (i, j):
+                others = _rate(system, i, k, law), _rate(system, j, k, law)
+                if max(rate, *others) < _ALIKE * min(rate, *others):
+                    return True
+    return False
+
+
+@compiled
+def _rate(system: Floats, i: int, j: int, law: Law) -> float:
+    """M / r^3 of a pair; 0 of a body with itself."""
+    mass = row_of(system, MASS)
+    return (mass[i] + mass[j]) / _distance(system, i, j, law) ** 3 if i != j else 0.0
+
+
+@compiled
+def _distance(system: Floats, i: int, j: int, law: Law) -> float:
+    n = n_bodies(system)
+    squared = law.squared_softening
+    for k in range(3):
+        squared += (system[(X + k) * n + j] - system[(X + k) * n + i]) ** 2
+    return math.sqrt(squared)
 
 
 @compiled
@@ -127,13 +175,13 @@ def run_position_error(system: Floats, law: Law) -> float:
     far that puts a body from its position depends on its speed now, and on the error of the body that it moves about,
     its host. The largest of all bodies, over the distance of the pair in which each would fall fastest.
     """
-    mass, worst = row_of(system, MASS), 0.0
+    worst = 0.0
     for i in range(n_bodies(system)):
-        _, distance, _ = closest(system, i, law, 0.0)
-        _, _, host = closest(system, i, law, mass[i])
+        _, distance = closest(system, i, law)
+        host = host_of(system, i, law)[1]
         if host != i:
             moved = _displaced(system, i, host)
-            _, _, third = closest(system, host, law, mass[host])
+            third = host_of(system, host, law)[1]
             if third not in (host, i):
                 moved += _displaced(system, host, third)
             worst = max(worst, moved / distance)

@@ -6,7 +6,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import LAG, n_bodies
 from aitimestepper.engine.run.governor import POSITION_SHARE
-from aitimestepper.engine.run.local_error import halved, richardson
+from aitimestepper.engine.run.local_error import halved, is_democratic, richardson
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
@@ -32,6 +32,8 @@ def sample(before: Floats, omega: float, run: Run, plan: Plan, stride: float) ->
     rate *= richardson(control.order) / (POSITION_SHARE * control.tolerance)
     phase *= stride
     books.sampled_position_error += rate * phase
+    if books.democratic == 0.0 and is_democratic(run.system, plan.law):
+        books.democratic = 1.0
     n = n_bodies(run.system)
     for k in range(LAG * n, (LAG + 1) * n):
         run.system[k] += stride * richardson(control.order) * before[k]
