@@ -138,6 +138,19 @@ def _kept_by_kind(runs: list[Entry]) -> str:
     return ", ".join(f"{kind} {100.0 * sum(kept) / len(kept):.0f}" for kind, kept in each.items())
 
 
+def has_estimate(run: Entry) -> bool:
+    """Whether the run gave an estimate of its position error; a run without one says that it does not know."""
+    return run.get("position_error_run") is not None
+
+
+def _of_given(column: Callable[[list[Entry]], str]) -> Callable[[list[Entry]], str]:
+    def text(runs: list[Entry]) -> str:
+        given = [run for run in runs if has_estimate(run)]
+        return column(given) if given else "-"
+
+    return text
+
+
 def _estimates_by_kind(runs: list[Entry]) -> str:
     kinds = sorted({run["kind"] for run in runs})
     each = {kind: [0.1 <= estimate(run) <= 10.0 for run in runs if run["kind"] == kind] for kind in kinds}
@@ -202,9 +215,10 @@ COLUMNS: dict[str, list[Column]] = {
     "regular": [
         _KEPT,
         ("position error over distance: median, largest", _spread(lambda run: of_keys(run, "position"), 0.5, 1.0)),
-        ("estimate over it: 5 %, median, 95 %", _spread(estimate, 0.05, 0.5, 0.95)),
-        ("estimate within 10 x", _share(lambda run: 0.1 <= estimate(run) <= 10.0)),
-        ("the same by kind, %", _estimates_by_kind),
+        ("estimates given", _number(has_estimate)),
+        ("estimate over it: 5 %, median, 95 %", _of_given(_spread(estimate, 0.05, 0.5, 0.95))),
+        ("estimate within 10 x", _of_given(_share(lambda run: 0.1 <= estimate(run) <= 10.0))),
+        ("the same by kind, %", _of_given(_estimates_by_kind)),
         _UNENDED,
     ],
 }

@@ -159,7 +159,8 @@ class Summary:
             again in two halves; None where that is not measured. Of each body by the pair in which it falls fastest.
         position_error_run: what the local position errors of the whole run add up to: an estimate of the position error
             at the end, over the distance of the pair in which a body falls fastest. Nothing is promised of it. None
-            where three bodies were seen about equally near to each other: errors grow exponentially then.
+            where steps were taken back, or three bodies were seen about equally near to each other: errors grow
+            then, by more than the sum shows.
         longest_step: longest step over the free-fall time of the fastest pair for which time is not transformed. Above
             1 a position error cannot be measured by halves of a step: what was between was not seen.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their

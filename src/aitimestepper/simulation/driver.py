@@ -258,7 +258,8 @@ def _promise(books: Books) -> dict[str, Any]:
         found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
     elif measured:
         found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
-        if books.democratic == 0.0:
+        # A run that had to go back has met something: errors grew there, by more than the samples show.
+        if books.democratic == 0.0 and books.rejected_steps == 0.0:
             found["position_error_run"] = float(books.run_position_error)
         found["longest_step"] = float(books.longest_length)
     if measured and books.tolerance_promised > 0.0:
