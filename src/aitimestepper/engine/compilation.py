@@ -115,7 +115,7 @@ def plus(_: Any, a: Any, b: Any) -> Any:
 def lost(_: Any, a: Any, b: Any, total: Any) -> Any:
     """What rounding has taken from a + b = total, with |a| > |b|: b - (total - a), as `plus` is rounded.
 
-    Source: Dekker 1971, Numer. Math. 18, 224, eq. 4.9. Where |b| is larger it is so up to a rounding of b.
+    Source: Dekker 1971, Numer. Math. 18, 224. Where |b| is larger it is so up to a rounding of b.
     """
 
     def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:

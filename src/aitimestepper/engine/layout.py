@@ -39,7 +39,7 @@ HOST = 21
 LIGHT = 22
 """Weight of that pair in Omega; 0 for none."""
 LAG = 23
-"""Position errors of a run, added up, over the speed of each body about the one that it falls to fastest: a time."""
+"""Position errors of a run, added up, over the speed of each body about its host (`run.local_error`): a time."""
 SAVED = 24
 """What a step starts from, the rows from X to before GX, before the step that is being made."""
 EARLIER = SAVED + GX - X
