@@ -95,7 +95,7 @@ def carried_out(case: Case) -> SystemComparison:
     """Order 2 at the smallest budget, composed methods at all."""
     name = Path(case.spec).stem if case.spec.endswith(".csv") else case.spec
     parts = [
-        compare(Config(ic=case.spec, methods=methods, evaluations=budgets, **case.length)).systems[0]
+        compare(config=Config(ic=case.spec, methods=methods, evaluations=budgets, **case.length)).systems[0]
         for methods, budgets in (
             ((*CLASSICAL, *REVERSIBLE, *OMEGAS), case.budgets[:1]),
             (COMPOSED, case.budgets),

@@ -28,12 +28,12 @@ def main() -> None:
     """Measure and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     config = Config(ic="random:n=3", count=SYSTEMS, duration=15.0, timestep="free-fall", eta=0.01)
-    simulate_ensemble(config.replace(count=2))  # compiles, or loads what was compiled before
+    simulate_ensemble(config=config.replace(count=2))  # compiles, or loads what was compiled before
     seconds: dict[int, list[float]] = {threads: [] for threads in THREADS}
     steps = 0
     for _ in range(rounds):
         for threads in THREADS:
-            result = simulate_ensemble(config.replace(threads=threads))
+            result = simulate_ensemble(config=config.replace(threads=threads))
             seconds[threads].append(result.wall_seconds)
             steps = int(result.steps.sum())
     one, two = (statistics.median(seconds[threads]) for threads in THREADS)

@@ -93,7 +93,7 @@ def runs_of(n: int) -> dict[str, Callable[[], None]]:
 
     return {
         "aits": aits,
-        "simulate": lambda: simulate(Config(**settings, tolerance=1e-6, duration=end, samples=1), system=system),
+        "simulate": lambda: simulate(config=Config(**settings, tolerance=1e-6, duration=end, samples=1), system=system),
     }
 
 

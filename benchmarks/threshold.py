@@ -55,14 +55,14 @@ def judged(e: float, threshold: float, seed: int, keys: dict[str, Any], run_dir:
         ic=f"kepler:e={e}", energy_threshold=threshold, seed=seed, save_name="run", runs_dir=run_dir, overwrite=True,
         tensorboard=False, **keys,
     )  # fmt: skip
-    outcome = train(config)
+    outcome = train(config=config)
     seconds = time.process_time() - began
     records = [json.loads(line) for line in (outcome.run_dir / "metrics.jsonl").read_text().splitlines()]
     run = Config(
         ic=f"kepler:e={e}", periods=2, timestep="learned", model=str(outcome.run_dir), every=1, guard="off",
         reversible=False,
     )  # fmt: skip
-    ratio, error = fractions(simulate(run), config)
+    ratio, error = fractions(simulate(config=run), config)
     return {
         "e": e, "threshold": threshold, "seed": seed, "cpu_seconds": round(seconds, 1), "steps": len(ratio),
         "mean": float(ratio.mean()), "low": float(ratio.quantile(0.05)), "high": float(ratio.quantile(0.95)),

@@ -61,13 +61,16 @@ def run_case(case: Case, model: Path, run_dir: Path) -> dict[str, Recording]:
     common = {"ic": case.ic, "periods": case.periods, "every": 1, "overwrite": True}
     with simulation_progress() as progress:
         learned = simulate(
-            Config(**common, timestep="learned", model=str(model), output=str(run_dir / f"{case.name}-learned.h5")),
+            config=Config(
+                **common, timestep="learned", model=str(model), output=str(run_dir / f"{case.name}-learned.h5")
+            ),
             progress=progress,
         )
         duration = learned.time[-1] - learned.time[0]
         dt = duration / learned.summary.steps
         fixed = simulate(
-            Config(**common, timestep="fixed", dt=dt, output=str(run_dir / f"{case.name}-fixed.h5")), progress=progress
+            config=Config(**common, timestep="fixed", dt=dt, output=str(run_dir / f"{case.name}-fixed.h5")),
+            progress=progress,
         )
     return {"learned": learned, "fixed": fixed}
 
@@ -104,7 +107,7 @@ def main() -> None:
         f"every accepted step keeps |dE/E| < {config.energy_threshold:g}."
     )
     with training_progress(config.epochs) as watch:
-        outcome = train(config, observers=[watch])
+        outcome = train(config=config, observers=[watch])
     if outcome.interrupted:
         raise SystemExit(f"interrupted; the checkpoint is in {outcome.run_dir}")
     results = {case.short: run_case(case, outcome.model_path, outcome.run_dir) for case in CASES}

@@ -28,14 +28,14 @@ def test_unequal_masses_placed_symmetrically_gave_a_total_momentum():
 
 def test_an_accuracy_flag_changed_nothing():
     """Known fault 4: --tolerance, --eta and --dt each change the steps; where one would not, it is refused."""
-    train(Config(save_name="m", **SMALL))
+    train(config=Config(save_name="m", **SMALL))
     common = {"ic": "kepler:e=0.6", "periods": 1}
     for settings in (
         [{"timestep": "learned", "model": "runs/m", "tolerance": x} for x in (1e-4, 1e-7)],
         [{"timestep": "free-fall", "eta": x} for x in (0.1, 0.01)],
         [{"timestep": "fixed", "dt": x} for x in (0.01, 0.001)],
     ):
-        coarse, fine = (simulate(Config(**common, **keys)).summary for keys in settings)
+        coarse, fine = (simulate(config=Config(**common, **keys)).summary for keys in settings)
         assert fine.steps > 5 * coarse.steps
         assert fine.energy_error_max < 0.1 * coarse.energy_error_max
     assert (
@@ -54,7 +54,7 @@ def test_key_equals_value_was_silently_dropped(capsys):
 def test_a_gate_for_each_step_bounded_no_run_and_nobody_was_told():
     """Known fault 13: the error that is reported is that of the run against its start, not that of a step."""
     run = simulate(
-        Config(
+        config=Config(
             ic="kepler:e=0.8", periods=30, timestep="free-fall", eta=0.2, reversible=False, every=1, output="drift.h5"
         )
     )
@@ -68,7 +68,7 @@ def test_a_gate_for_each_step_bounded_no_run_and_nobody_was_told():
 @pytest.mark.parametrize(("end", "steps", "time"), [({"steps": 17}, 17, 1.7), ({"duration": 1.25}, 13, 1.25)])
 def test_requested_steps_and_duration_were_ignored_for_a_bound_pair(end, steps, time):
     """Known fault 16."""
-    summary = simulate(Config(ic="kepler:e=0.1", timestep="fixed", dt=0.1, **end)).summary
+    summary = simulate(config=Config(ic="kepler:e=0.1", timestep="fixed", dt=0.1, **end)).summary
     assert summary.steps == steps
     assert summary.time == pytest.approx(time, rel=1e-14)
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_network_size_ended_in_a_traceback(capsys):
     """Known fault 17: one clear line, from a file that is small and that nothing unsafe has to open."""
     from aitimestepper.weights.file import read_model, write_model
 
-    outcome = train(Config(save_name="m", **SMALL))
+    outcome = train(config=Config(save_name="m", **SMALL))
     file = read_model(outcome.model_path)
     assert outcome.model_path.stat().st_size < 20_000
     write_model(outcome.model_path, file._replace(config=file.config.replace(hidden_dims=(9,))))

@@ -101,5 +101,5 @@ def test_what_the_page_says_is_refused_is_refused():
         Config(epochs=0)
     np.save("zero.npy", [[1.0, -0.5, 0, 0, -1.0], [1.0, 0.5, 0, 0, 1.0]])
     with pytest.raises(aitimestepper.InputError, match="relative errors of energies"):
-        aitimestepper.train(Config(ic="zero.npy"))
+        aitimestepper.train(config=Config(ic="zero.npy"))
     assert "--duration" not in flags_of("train")

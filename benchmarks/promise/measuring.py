@@ -88,7 +88,9 @@ def _run(drawn: Drawn, tolerance: float, patience: float, **keys: Any) -> Record
         if time.process_time() - began > patience:
             raise TimeoutError(f"given up after {patience:g} s of processor time, {100.0 * fraction:.2g} % done")
 
-    return simulate(Config(duration=drawn.duration, tolerance=tolerance, **keys), watch, system=drawn.system)
+    return simulate(
+        config=Config(duration=drawn.duration, tolerance=tolerance, **keys), progress=watch, system=drawn.system
+    )
 
 
 def _evaluations(drawn: Drawn, tolerance: float, patience: float, **keys: Any) -> int | None:

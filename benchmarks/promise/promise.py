@@ -98,7 +98,7 @@ def _class(pool: ProcessPoolExecutor, name: str, asked: argparse.Namespace) -> E
 def _warm_up() -> None:
     """Compile once, before any processor time is counted and any process is made."""
     for keys in ({}, {"integrator": "leapfrog"}):
-        simulate(Config(ic="kepler:e=0.5", duration=1.0, tolerance=1e-4, **keys))
+        simulate(config=Config(ic="kepler:e=0.5", duration=1.0, tolerance=1e-4, **keys))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def calibrated_run(
             raise TimeoutError(f"given up after {PATIENCE} s, {100.0 * fraction:.2g} % done")
 
     keys = {} if order is None else {"order": order}
-    return simulate(Config(tolerance=tolerance, duration=duration, G=G, **keys), watch, system=system)
+    return simulate(config=Config(tolerance=tolerance, duration=duration, G=G, **keys), progress=watch, system=system)
 
 
 class Own(NamedTuple):
@@ -266,7 +266,7 @@ def wall(tolerance: float = WALL_TOLERANCE) -> Entry:
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(WALL_REPEATS):
         for times, run in zip(
-            seconds, (calibrated_run(system, duration, tolerance), simulate(plain, system=system)), strict=True
+            seconds, (calibrated_run(system, duration, tolerance), simulate(config=plain, system=system)), strict=True
         ):
             times.append(run.summary.wall_seconds / run.summary.steps)
     return {

@@ -12,12 +12,12 @@ One system, seven tolerances, nothing tuned: the largest energy error of each ru
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config, simulate
+from aitimestepper import simulate
 
 tolerances = [10.0**-k for k in range(3, 10)]
 runs = []
 for tolerance in tolerances:
-    run = simulate(Config(ic="pythagorean", duration=60, tolerance=tolerance))
+    run = simulate("pythagorean", duration=60, tolerance=tolerance)
     runs.append(run)
     error, cost = run.summary.energy_error_max, run.summary.force_evaluations
     print(f"asked {tolerance:.0e}: {error:.1e}, {run.summary.energy_verdict}, {cost} evaluations")

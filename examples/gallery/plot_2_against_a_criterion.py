@@ -13,10 +13,10 @@ eccentric triple.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config, simulate
+from aitimestepper import simulate
 
 system = {"ic": "hierarchical-triple:e_in=0.8,a_out=10", "periods": 100}
-calibrated = simulate(Config(**system, tolerance=1e-6, samples=2000))
+calibrated = simulate(**system, tolerance=1e-6, samples=2000)
 budget = calibrated.summary.force_evaluations
 
 
@@ -26,12 +26,12 @@ def at_equal_cost(**method):
     low, high = 1e-5, 1.0
     while high / low > 1.01:
         middle = np.sqrt(low * high)
-        trial = simulate(Config(**system, **method, **{key: middle}))
+        trial = simulate(**system, **method, **{key: middle})
         if trial.summary.force_evaluations > budget:
             low = middle
         else:
             high = middle
-    return simulate(Config(**system, **method, **{key: high}, samples=2000))
+    return simulate(**system, **method, **{key: high}, samples=2000)
 
 
 runs = {

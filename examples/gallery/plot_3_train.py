@@ -13,24 +13,22 @@ import tempfile
 
 import matplotlib.pyplot as plt
 
-from aitimestepper import Config, simulate, train
+from aitimestepper import simulate, train
 
 place = tempfile.TemporaryDirectory()
 outcome = train(
-    Config(
-        num_orbits=16,
-        e_min=0.3,
-        e_max=0.9,
-        feature_type="invariant",
-        output_scale="physical",
-        hidden_dims=(32, 32),
-        lr=3e-3,
-        steps_per_epoch=20,
-        epochs=12,
-        runs_dir=place.name,
-        save_name="gallery",
-        tensorboard=False,
-    )
+    num_orbits=16,
+    e_min=0.3,
+    e_max=0.9,
+    feature_type="invariant",
+    output_scale="physical",
+    hidden_dims=(32, 32),
+    lr=3e-3,
+    steps_per_epoch=20,
+    epochs=12,
+    runs_dir=place.name,
+    save_name="gallery",
+    tensorboard=False,
 )
 
 # %%
@@ -38,7 +36,7 @@ outcome = train(
 # run adds them up, so its error against the start is larger.
 
 model = str(outcome.model_path)
-run = simulate(Config(ic="kepler:e=0.8,m2=0.3", periods=3, timestep="learned", model=model, every=1))
+run = simulate("kepler:e=0.8,m2=0.3", periods=3, timestep="learned", model=model, every=1)
 figure, (orbit, step) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 relative = run.position[:, 1] - run.position[:, 0]
 orbit.plot(*relative.T, ".-", ms=3, lw=0.5, color="#0072B2")

@@ -8,7 +8,7 @@ Planets around a star, from arrays, in au, years and solar masses.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from aitimestepper import Config, simulate
+from aitimestepper import simulate
 from aitimestepper.systems.initial import InitialConditions
 
 # %%
@@ -23,7 +23,7 @@ position = np.array([[0, 0], *np.column_stack([radius * np.cos(angle), radius * 
 velocity = np.array([[0, 0], *np.column_stack([-speed * np.sin(angle), speed * np.cos(angle)]), [-0.4, 0.35]])
 system = InitialConditions(mass, position, velocity, names=("star", "b", "c", "d", "e", "comet"))
 
-run = simulate(Config(duration=60.0, G=G, tolerance=1e-8, samples=3000), system=system)
+run = simulate(system, duration=60.0, G=G, tolerance=1e-8, samples=3000)
 print(f"asked 1e-8, achieved {run.summary.energy_error_max:.1e} with {run.summary.force_evaluations} evaluations")
 
 # %%

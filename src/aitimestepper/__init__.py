@@ -26,6 +26,8 @@ _MODULE_OF = {
     "load_stepper": "model.loading",
     "simulate": "simulation.run",
     "resume": "simulation.run",
+    "InitialConditions": "systems.initial",
+    "initial_conditions": "systems.catalogue",
     "Recording": "recordings.recording",
     "simulate_ensemble": "ensembles.ensemble",
     "resume_ensemble": "ensembles.ensemble",
@@ -61,6 +63,7 @@ _MODULE_OF = {
     "RetrainWarning": "errors",
     "EmptyTrajectoryWarning": "errors",
     "SimulationError": "recordings.recording",
+    "Interrupted": "recordings.recording",
 }
 
 __all__ = ["__version__", *_MODULE_OF]

@@ -57,7 +57,8 @@ def test_a_solver_goes_to_a_time_and_writes_back():
     to_numbers = NEWTON.value_in(kms**2 * AU / MSun)
     system = InitialConditions(MASS, POSITION, VELOCITY)
     run = simulate(
-        Config(duration=11.9 * yr.factor / (AU.factor / 1000), tolerance=1e-10, G=float(to_numbers)), system=system
+        config=Config(duration=11.9 * yr.factor / (AU.factor / 1000), tolerance=1e-10, G=float(to_numbers)),
+        system=system,
     )
     weight = MASS / MASS.sum()
     centre = weight @ POSITION + (weight @ VELOCITY) * run.time[-1]

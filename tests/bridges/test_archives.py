@@ -55,7 +55,7 @@ def assert_same_frames(path, run) -> None:
 def test_an_output_of_that_suffix_holds_every_frame(tmp_path, suffix):
     path = tmp_path / f"run{suffix}"
     run = simulate(
-        Config(ic="pythagorean", tolerance=1e-4, duration=3.0, every=7, output=str(path), G=2.0, softening=0.02)
+        config=Config(ic="pythagorean", tolerance=1e-4, duration=3.0, every=7, output=str(path), G=2.0, softening=0.02)
     )
     assert_same_frames(path, run)
     first = rebound.Simulationarchive(str(path))[0]
@@ -64,7 +64,7 @@ def test_an_output_of_that_suffix_holds_every_frame(tmp_path, suffix):
 
 def test_a_recording_is_written_later_too_and_read_as_initial_conditions(tmp_path):
     system = InitialConditions([1, 0.5], [[-1, 0], [2, 0]], [[0, 0.2], [0, -0.4]], names=("a", "b"))
-    run = simulate(Config(tolerance=1e-4, duration=1.0), system=system)
+    run = simulate(config=Config(tolerance=1e-4, duration=1.0), system=system)
     path = tmp_path / "run.bin"
     write_archive(run, path)
     assert_same_frames(path, run)
@@ -89,7 +89,7 @@ def test_a_simulation_saved_by_rebound_starts_a_run_in_its_own_units(tmp_path, c
 def test_a_run_that_fails_leaves_what_was_reached(tmp_path):
     config = Config(timestep="fixed", dt=1e-2, duration=1.0, guard=1e-9, samples=100, output=str(tmp_path / "run.bin"))
     with pytest.raises(SimulationError) as caught:
-        simulate(config, system=head_on())
+        simulate(config=config, system=head_on())
     assert_same_frames(tmp_path / "run.bin", caught.value.recording)
 
 
@@ -113,19 +113,19 @@ def test_an_interrupted_run_leaves_an_archive_and_no_promise_to_resume(tmp_path)
 def test_what_cannot_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
     keys = {"ic": "kepler", "tolerance": 1e-4, "duration": 1.0}
     with pytest.raises(InputError, match="plain ASCII names only"):
-        simulate(Config(**keys, output=str(tmp_path / "Jägers.bin")))
+        simulate(config=Config(**keys, output=str(tmp_path / "Jägers.bin")))
     with pytest.raises(InputError, match="step_history has no place in a REBOUND archive"):
-        simulate(Config(**keys, output=str(tmp_path / "a.bin"), step_history=True))
+        simulate(config=Config(**keys, output=str(tmp_path / "a.bin"), step_history=True))
     with pytest.raises(OutputError, match="there is no directory"):
-        simulate(Config(**keys, output=str(tmp_path / "no" / "a.bin")))
+        simulate(config=Config(**keys, output=str(tmp_path / "no" / "a.bin")))
     monkeypatch.setitem(sys.modules, "rebound", None)
     with pytest.raises(InputError, match=r"pip install 'aitimestepper\[rebound\]'"):
-        simulate(Config(**keys, output=str(tmp_path / "b.bin")))
+        simulate(config=Config(**keys, output=str(tmp_path / "b.bin")))
     assert os.listdir(tmp_path) == []
 
 
 def test_a_disk_that_takes_nothing_more_is_noticed(tmp_path, monkeypatch):
-    run = simulate(Config(ic="kepler", tolerance=1e-4, duration=1.0))
+    run = simulate(config=Config(ic="kepler", tolerance=1e-4, duration=1.0))
     monkeypatch.setattr(rebound.Simulation, "save_to_file", lambda simulation, name: None)
     with pytest.raises(OutputError, match=r"cannot go on writing .*a\.bin: the disk is full or read-only"):
         write_archive(run, tmp_path / "a.bin")
@@ -133,7 +133,7 @@ def test_a_disk_that_takes_nothing_more_is_noticed(tmp_path, monkeypatch):
 
 
 def test_resuming_an_archive_is_refused(tmp_path, capsys):
-    write_archive(simulate(Config(ic="kepler", tolerance=1e-4, duration=1.0)), tmp_path / "a.bin")
+    write_archive(simulate(config=Config(ic="kepler", tolerance=1e-4, duration=1.0)), tmp_path / "a.bin")
     assert main(["simulate", "--resume", "a.bin"]) == 2
     assert "cannot read the recording a.bin" in capsys.readouterr().err
 
@@ -154,7 +154,7 @@ def archived(path, bodies, **settings):
 
 def end_of(path, duration, **keys):
     """Place of the second body relative to the first at the end, in the plane."""
-    run = simulate(Config(ic=str(path), duration=duration, **{"tolerance": 1e-9} | keys))
+    run = simulate(config=Config(ic=str(path), duration=duration, **{"tolerance": 1e-9} | keys))
     return (run.position[-1, 1] - run.position[-1, 0])[:2], run
 
 
@@ -165,7 +165,7 @@ def test_test_particles_of_an_archive_act_on_no_body(tmp_path):
     np.testing.assert_array_equal(run.mass, [1.0, 0.0])
     assert "masses of test particles are left out" in run.note
     system, settings = from_simulation(simulation)
-    both = simulate(Config(**settings, tolerance=1e-9, duration=100.0), system=system)
+    both = simulate(config=Config(**settings, tolerance=1e-9, duration=100.0), system=system)
     np.testing.assert_array_equal(both.position, run.position)
 
 
@@ -187,11 +187,11 @@ def test_a_run_takes_the_softening_of_its_archive(tmp_path, capsys):
 @pytest.mark.parametrize("suffix", [".bin", ".h5"])
 def test_a_run_takes_the_softening_of_a_recording(tmp_path, suffix):
     path = tmp_path / f"own{suffix}"
-    simulate(Config(ic="kepler:e=0.5", softening=0.3, duration=1.0, tolerance=1e-8, output=str(path)))
-    run = simulate(Config(ic=str(path), duration=1.0, tolerance=1e-8))
+    simulate(config=Config(ic="kepler:e=0.5", softening=0.3, duration=1.0, tolerance=1e-8, output=str(path)))
+    run = simulate(config=Config(ic=str(path), duration=1.0, tolerance=1e-8))
     assert run.summary.energy_initial == pytest.approx(-0.48705, abs=1e-5)
     with pytest.raises(InitialConditionsError, match=r"made with softening = 0\.3, not 0\.0"):
-        simulate(Config(ic=str(path), duration=1.0, tolerance=1e-8, softening=0.0))
+        simulate(config=Config(ic=str(path), duration=1.0, tolerance=1e-8, softening=0.0))
 
 
 @pytest.mark.parametrize(
@@ -218,23 +218,23 @@ def test_test_particles_of_type_1_without_mass_are_as_those_of_type_0(tmp_path):
 def test_all_who_read_a_file_take_its_softening(tmp_path, capsys):
     path = str(tmp_path / "soft.bin")
     archived(path, SOFT, softening=0.5)
-    ensemble = simulate_ensemble(Config(ic=path, count=1, duration=10.0, tolerance=1e-8))
+    ensemble = simulate_ensemble(config=Config(ic=path, count=1, duration=10.0, tolerance=1e-8))
     assert ensemble.softening == 0.5
     np.testing.assert_allclose(ensemble.position[0][1], [-0.74097, -0.50205, 0.0], atol=2e-5)
     methods = ("leapfrog:fixed", "rebound:leapfrog")
-    result = compare(Config(ic=path, duration=1.0, evaluations=(200,), methods=methods))
+    result = compare(config=Config(ic=path, duration=1.0, evaluations=(200,), methods=methods))
     assert [row.position_error < 1e-4 for row in result.systems[0].rows] == [True, True]
     assert main(["ic", path, "--output", "soft.h5"]) == 0
     assert "softening 0.5" in capsys.readouterr().err
     assert read_initial_conditions("soft.h5").softening == 0.5
     systems = [read_initial_conditions(path), initial_conditions("kepler")]
     with pytest.raises(InputError, match="different softenings"):
-        simulate_ensemble(Config(duration=1.0, tolerance=1e-4), systems)
+        simulate_ensemble(config=Config(duration=1.0, tolerance=1e-4), systems=systems)
 
 
 def test_a_resumed_run_keeps_the_softening_of_its_file(tmp_path):
     archived(tmp_path / "soft.bin", SOFT, softening=0.5)
     keys = {"ic": str(tmp_path / "soft.bin"), "timestep": "free-fall", "eta": 0.01}
-    whole = simulate(Config(**keys, duration=4.0, output=str(tmp_path / "whole.h5")))
-    simulate(Config(**keys, duration=2.0, output=str(tmp_path / "part.h5")))
-    np.testing.assert_array_equal(resume(tmp_path / "part.h5", Config(duration=4.0)).position[-1], whole.position[-1])
+    whole = simulate(config=Config(**keys, duration=4.0, output=str(tmp_path / "whole.h5")))
+    simulate(config=Config(**keys, duration=2.0, output=str(tmp_path / "part.h5")))
+    np.testing.assert_array_equal(resume(tmp_path / "part.h5", duration=4.0).position[-1], whole.position[-1])

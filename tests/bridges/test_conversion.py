@@ -50,7 +50,7 @@ def test_the_orbit_is_the_same_in_astronomical_units_and_in_grams():
         system, settings = from_simulation(simulation)
         assert f"length in {units[1]}" in system.note
         period = simulation.particles[1].P
-        run = simulate(Config(**settings, tolerance=1e-7, duration=period), system=system)
+        run = simulate(config=Config(**settings, tolerance=1e-7, duration=period), system=system)
         errors.append(np.linalg.norm(run.position[-1] - run.position[0]) / axis)
     assert max(errors) < 1e-4
     assert errors[0] == pytest.approx(errors[1], rel=0.1)
@@ -76,7 +76,7 @@ def test_names_and_time_go_along():
 
 
 def test_a_frame_of_a_recording_becomes_a_simulation():
-    run = simulate(Config(ic="figure-eight", tolerance=1e-4, duration=2.0, softening=0.01))
+    run = simulate(config=Config(ic="figure-eight", tolerance=1e-4, duration=2.0, softening=0.01))
     last, first = to_simulation(run), to_simulation(run, frame=0)
     assert (first.t, last.t, last.softening) == (0.0, 2.0, 0.01)
     np.testing.assert_array_equal([p.xyz[:2] for p in last.particles], run.position[-1])

@@ -34,7 +34,7 @@ def test_it_is_the_run_that_simulate_makes_bit_by_bit(tolerance):
     simulation = to_simulation(system)
     register(simulation, tolerance)
     simulation.integrate(7.0)
-    run = simulate(Config(tolerance=tolerance, duration=7.0), system=system)
+    run = simulate(config=Config(tolerance=tolerance, duration=7.0), system=system)
     np.testing.assert_array_equal(places(simulation), run.position[-1])
     assert simulation.t == 7.0
     assert simulation.integrator.energy_error == run.summary.energy_error_max
@@ -55,7 +55,7 @@ def test_the_energy_that_rebound_sees_is_kept_as_was_asked(tolerance):
 
 def test_times_are_met_exactly_as_samples_of_simulate_are():
     system = initial_conditions("pythagorean")
-    run = simulate(Config(tolerance=1e-6, duration=12.0, samples=36), system=system)
+    run = simulate(config=Config(tolerance=1e-6, duration=12.0, samples=36), system=system)
     simulation = pythagorean()
     for time, position in zip(run.time, run.position, strict=True):
         simulation.integrate(time)
@@ -91,7 +91,7 @@ def test_G_and_softening_are_those_of_the_simulation(constants):
     simulation = pythagorean(1e-6, **constants)
     duration = 4.0 / np.sqrt(constants["G"])
     simulation.integrate(duration)
-    run = simulate(Config(**constants, tolerance=1e-6, duration=duration), system=system)
+    run = simulate(config=Config(**constants, tolerance=1e-6, duration=duration), system=system)
     np.testing.assert_array_equal(places(simulation)[:, :2], run.position[-1])
 
 

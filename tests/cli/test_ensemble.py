@@ -31,7 +31,7 @@ def test_json_is_exactly_one_object_on_standard_output(call):
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.count("\n") == 1
     summary = json.loads(answer.out)
-    result = simulate_ensemble(Config(ic="random:n=3", count=5, duration=1.0, timestep="free-fall", eta=0.02))
+    result = simulate_ensemble(config=Config(ic="random:n=3", count=5, duration=1.0, timestep="free-fall", eta=0.02))
     assert (summary["count"], summary["finished"], summary["failed"], summary["failures"]) == (5, 5, 0, [])
     assert summary["total_steps"] == result.steps.sum()
     assert summary["total_force_evaluations"] == result.force_evaluations.sum()

@@ -38,7 +38,7 @@ OWN = (
 
 @pytest.fixture(scope="module")
 def kepler() -> Comparison:
-    return compare(Config(ic=KEPLER, periods=5, methods=OWN, evaluations=(3000, 6000)))
+    return compare(config=Config(ic=KEPLER, periods=5, methods=OWN, evaluations=(3000, 6000)))
 
 
 def row_of(comparison: Comparison, method: str, budget: int) -> Row:
@@ -57,7 +57,7 @@ def test_every_budget_is_met_within_a_few_percent(kepler):
 def test_the_numbers_are_those_of_a_simulation_with_the_parameter_found(kepler, method):
     row = row_of(kepler, method, 3000)
     keys = parse_method(method).keys
-    summary = simulate(Config(ic=KEPLER, periods=5, **keys, **{row.parameter: row.value})).summary
+    summary = simulate(config=Config(ic=KEPLER, periods=5, **keys, **{row.parameter: row.value})).summary
     assert (row.steps, row.rejected_steps) == (summary.steps, summary.rejected_steps)
     assert row.force_evaluations == summary.force_evaluations
     assert row.energy_error_max == summary.energy_error_max
@@ -83,7 +83,7 @@ def test_on_an_eccentric_orbit_the_methods_rank_as_is_known(kepler):
 
 def test_position_errors_are_against_where_the_bodies_truly_are(kepler):
     row = row_of(kepler, "leapfrog:free-fall", 6000)
-    recording = simulate(Config(ic=KEPLER, periods=5, timestep="free-fall", eta=row.value))
+    recording = simulate(config=Config(ic=KEPLER, periods=5, timestep="free-fall", eta=row.value))
     # After whole periods the bodies are where they were.
     truth = np.linalg.norm(recording.position[-1] - recording.position[0], axis=-1).max()
     assert row.position_error == pytest.approx(truth, rel=1e-6)
@@ -99,19 +99,23 @@ def test_twice_the_evaluations_are_a_quarter_of_the_error(kepler):
 
 
 def test_several_systems_and_bodies_of_the_callers_own():
-    by_name = compare(Config(systems=(KEPLER, "figure-eight"), duration=2, methods=("ttl:fixed",), evaluations=(500,)))
+    by_name = compare(
+        config=Config(systems=(KEPLER, "figure-eight"), duration=2, methods=("ttl:fixed",), evaluations=(500,))
+    )
     assert [(s.system, s.n_bodies) for s in by_name.systems] == [(KEPLER, 2), ("figure-eight", 3)]
     bodies = [initial_conditions("figure-eight")]
-    own = compare(Config(duration=2, methods=("ttl:fixed",), evaluations=(500,)), systems=bodies)
+    own = compare(config=Config(duration=2, methods=("ttl:fixed",), evaluations=(500,)), systems=bodies)
     assert own.systems[0].system == "system 0"
     assert own.rows[0].energy_error_max == by_name.rows[1].energy_error_max
 
 
 def test_physics_reaches_every_run():
     keys = {"softening": 0.2, "G": 2.0, "external_field_mass": 5.0, "external_field_position": (9.0, 0.0)}
-    comparison = compare(Config(ic="figure-eight", duration=1, methods=("leapfrog:fixed",), evaluations=(500,), **keys))
+    comparison = compare(
+        config=Config(ic="figure-eight", duration=1, methods=("leapfrog:fixed",), evaluations=(500,), **keys)
+    )
     row = comparison.rows[0]
-    summary = simulate(Config(ic="figure-eight", duration=1, timestep="fixed", dt=row.value, **keys)).summary
+    summary = simulate(config=Config(ic="figure-eight", duration=1, timestep="fixed", dt=row.value, **keys)).summary
     assert row.energy_error_max == summary.energy_error_max
     assert comparison.systems[0].reference.ias15_distance is None
     assert "external field" in comparison.systems[0].reference.note or not rebound_installed()
@@ -119,21 +123,21 @@ def test_physics_reaches_every_run():
 
 def test_a_criterion_of_the_users_own_competes():
     register_criterion("compared-own", lambda mass, position, velocity, acceleration, softening, G: 0.1)
-    row = compare(Config(ic=KEPLER, periods=1, methods=("leapfrog:compared-own",), evaluations=(500,))).rows[0]
+    row = compare(config=Config(ic=KEPLER, periods=1, methods=("leapfrog:compared-own",), evaluations=(500,))).rows[0]
     assert row.met
     assert row.parameter == "eta"
 
 
 def test_progress_goes_from_nothing_to_all():
     seen: list[float] = []
-    compare(Config(ic=KEPLER, periods=1, methods=("ttl:fixed",), evaluations=(200, 400)), seen.append)
+    compare(config=Config(ic=KEPLER, periods=1, methods=("ttl:fixed",), evaluations=(200, 400)), progress=seen.append)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
 
 
 def test_a_budget_below_what_a_method_can_do_is_said_not_invented():
     # 17 stages a step: one step is the least.
-    rows = compare(Config(ic=KEPLER, periods=1, methods=("leapfrog8:fixed",), evaluations=(107,))).rows
+    rows = compare(config=Config(ic=KEPLER, periods=1, methods=("leapfrog8:fixed",), evaluations=(107,))).rows
     assert rows[0].met == (abs(rows[0].force_evaluations / 107 - 1) <= 0.05)
     assert rows[0].met or rows[0].note
 
@@ -229,7 +233,7 @@ def test_a_method_is_its_keys(text, keys):
 )
 def test_a_bad_method_is_refused_with_the_nearest_choice(text, fragment):
     with pytest.raises(InputError, match="method") as refused:
-        compare(Config(ic=KEPLER, periods=1, methods=(text,)))
+        compare(config=Config(ic=KEPLER, periods=1, methods=(text,)))
     assert fragment in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -250,7 +254,7 @@ def test_a_bad_method_is_refused_with_the_nearest_choice(text, fragment):
 )
 def test_a_comparison_that_cannot_be_made_is_refused(keys, fragment):
     with pytest.raises(InputError, match=r".") as refused:
-        compare(Config(**keys))
+        compare(config=Config(**keys))
     assert fragment in str(refused.value)
 
 
@@ -266,8 +270,8 @@ def test_keys_of_single_runs_are_no_keys_of_the_command():
 def test_without_rebound_its_methods_are_refused_and_the_check_is_left_out(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"'rebound:ias15' needs the package rebound: pip install"):
-        compare(Config(ic=KEPLER, periods=1, methods=("rebound:ias15",)))
-    comparison = compare(Config(ic=KEPLER, periods=1, methods=("ttl:fixed",), evaluations=(300,)))
+        compare(config=Config(ic=KEPLER, periods=1, methods=("rebound:ias15",)))
+    comparison = compare(config=Config(ic=KEPLER, periods=1, methods=("ttl:fixed",), evaluations=(300,)))
     assert "rebound is not installed" in comparison.systems[0].reference.note
     assert comparison.systems[0].reference.ias15_distance is None
 
@@ -285,7 +289,9 @@ def test_the_reference_agrees_with_ias15(kepler):
 
 @needs_rebound
 def test_a_chaotic_system_admits_that_its_reference_is_unsure():
-    comparison = compare(Config(ic="random:n=8,seed=1", duration=20, methods=("leapfrog:fly-by",), evaluations=(3000,)))
+    comparison = compare(
+        config=Config(ic="random:n=8,seed=1", duration=20, methods=("leapfrog:fly-by",), evaluations=(3000,))
+    )
     assert comparison.systems[0].reference.uncertainty > 0.1
 
 
@@ -304,7 +310,7 @@ def test_all_force_evaluations_of_ias15_are_counted(spec, duration, epsilon, per
 @needs_rebound
 def test_the_leapfrog_of_rebound_costs_one_evaluation_a_step_and_has_the_same_error():
     methods = ("rebound:leapfrog", "leapfrog:fixed")
-    rows = compare(Config(ic="kepler:e=0.3", periods=5, methods=methods, evaluations=(2000,))).rows
+    rows = compare(config=Config(ic="kepler:e=0.3", periods=5, methods=methods, evaluations=(2000,))).rows
     assert abs(rows[0].force_evaluations - rows[0].steps) <= 1
     assert rows[0].met
     # Drift first there, kick first here: errors of one size, not the same.
@@ -319,7 +325,7 @@ def test_rebound_feels_the_same_forces(spec):
     runs = ReboundRuns(parse_method("rebound:ias15"), Case(spec, config, system, 1.5))
     outcome = runs.run(1e-9, 10**6).outcome
     keys = {"integrator": "leapfrog", "order": 8, "timestep": "fixed", "dt": 0.002, "duration": 1.5}
-    recording = simulate(Config(ic=spec, G=2.0, softening=0.1, **keys))
+    recording = simulate(config=Config(ic=spec, G=2.0, softening=0.1, **keys))
     np.testing.assert_allclose(outcome.position, recording.position[-1], rtol=0, atol=1e-11)
     assert outcome.energy_error_max < 1e-13
     assert outcome.angular_momentum_error < 1e-13
@@ -327,7 +333,9 @@ def test_rebound_feels_the_same_forces(spec):
 
 @needs_rebound
 def test_a_budget_that_ias15_cannot_meet_is_said():
-    rows = compare(Config(ic="kepler:e=0.9", periods=30, methods=("rebound:ias15",), evaluations=(6000, 40_000))).rows
+    rows = compare(
+        config=Config(ic="kepler:e=0.9", periods=30, methods=("rebound:ias15",), evaluations=(6000, 40_000))
+    ).rows
     assert [row.met for row in rows] == [False, True]
     assert rows[0].note.startswith("cannot be met: the cheapest of")
     assert rows[0].force_evaluations > 25_000
@@ -338,7 +346,7 @@ def test_a_budget_that_ias15_cannot_meet_is_said():
 def test_where_the_default_criterion_of_ias15_collapses_another_one_runs():
     # Three bodies come to lie in a line halfway through.
     keys = {"ic": "three-body:name=butterfly-I", "periods": 1, "evaluations": (30_000,)}
-    row = compare(Config(methods=("rebound:ias15",), **keys)).rows[0]
+    row = compare(config=Config(methods=("rebound:ias15",), **keys)).rows[0]
     assert row.met
     if row.note:
         assert "aarseth" in row.note

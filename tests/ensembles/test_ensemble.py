@@ -87,7 +87,9 @@ def assert_is_the_run(result: EnsembleResult, index: int, recording) -> None:
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_members_do_not_depend_on_the_number_of_threads(threads):
-    assert members(simulate_ensemble(drawn(threads=1))) == members(simulate_ensemble(drawn(threads=threads)))
+    assert members(simulate_ensemble(config=drawn(threads=1))) == members(
+        simulate_ensemble(config=drawn(threads=threads))
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,42 +103,42 @@ def test_members_do_not_depend_on_the_number_of_threads(threads):
 )
 def test_a_member_is_what_simulate_makes_of_its_seed(keys):
     config = drawn(3, seed=11, **keys)
-    result = simulate_ensemble(config)
+    result = simulate_ensemble(config=config)
     assert result.seed.tolist() == [11, 12, 13]
     for index, seed in enumerate(result.seed):
-        assert_is_the_run(result, index, simulate(config.replace(seed=int(seed))))
+        assert_is_the_run(result, index, simulate(config=config.replace(seed=int(seed))))
 
 
 def test_a_learned_member_is_what_simulate_makes_of_it(tmp_path):
     model = untrained(tmp_path / "model.safetensors", feature_type="rich", history_len=2, normalize_inputs=True)
     config = Config(timestep="learned", model=model, steps=40)
-    result = simulate_ensemble(config, mixed()[:2])
+    result = simulate_ensemble(config=config, systems=mixed()[:2])
     for index, system in enumerate(mixed()[:2]):
-        assert_is_the_run(result, index, simulate(config, system=system))
+        assert_is_the_run(result, index, simulate(config=config, system=system))
 
 
 def test_members_do_not_depend_on_their_order_nor_on_what_is_beside_them():
     systems = mixed()
     config = Config(**FREE_FALL, threads=2)
-    straight = members(simulate_ensemble(config, systems))
+    straight = members(simulate_ensemble(config=config, systems=systems))
     order = [3, 5, 0, 2, 4, 1]
-    shuffled = members(simulate_ensemble(config, [systems[index] for index in order]))
+    shuffled = members(simulate_ensemble(config=config, systems=[systems[index] for index in order]))
     assert shuffled == [straight[index] for index in order]
-    assert members(simulate_ensemble(config, systems[2:3])) == straight[2:3]
+    assert members(simulate_ensemble(config=config, systems=systems[2:3])) == straight[2:3]
 
 
 def test_systems_of_any_size_and_dimension_can_be_mixed():
     config = Config(**FREE_FALL)
-    result = simulate_ensemble(config, mixed())
+    result = simulate_ensemble(config=config, systems=mixed())
     assert [array.shape for array in result.position] == [(2, 2), (3, 2), (9, 3), (3, 2), (4, 3), (3, 3)]
     assert set(result.seed) == {NO_SEED}
     for index, system in enumerate(mixed()):
-        assert_is_the_run(result, index, simulate(config, system=system))
+        assert_is_the_run(result, index, simulate(config=config, system=system))
 
 
 def test_a_run_of_many_calls_is_that_of_one():
     config = drawn(1, duration=None, steps=200_000, threads=1)
-    assert_is_the_run(simulate_ensemble(config), 0, simulate(config))
+    assert_is_the_run(simulate_ensemble(config=config), 0, simulate(config=config))
 
 
 # --- seeds
@@ -158,7 +160,9 @@ def test_the_seed_of_a_specification_is_told_from_the_rest(spec, answer):
 
 
 def test_a_seed_in_the_specification_is_that_of_the_first_member():
-    assert members(simulate_ensemble(drawn(2, ic="random:n=3,seed=5"))) == members(simulate_ensemble(drawn(2, seed=5)))
+    assert members(simulate_ensemble(config=drawn(2, ic="random:n=3,seed=5"))) == members(
+        simulate_ensemble(config=drawn(2, seed=5))
+    )
 
 
 # --- bad members
@@ -167,22 +171,22 @@ def test_a_seed_in_the_specification_is_that_of_the_first_member():
 def test_a_bad_member_is_reported_and_the_others_finish():
     systems = [mixed()[0], touching(), head_on(), mixed()[1]]
     config = Config(timestep="free-fall", eta=0.02, duration=2.0)
-    result = simulate_ensemble(config, systems)
+    result = simulate_ensemble(config=config, systems=systems)
     assert result.finished.tolist() == [True, False, False, True]
     refused, stopped = result.failures
     assert (refused.index, refused.seed) == (1, NO_SEED)
     assert refused.outcome.startswith("bodies 0 and 1 (counting from 0) are at one point")
     with pytest.raises(SimulationError) as caught:
-        simulate(config, system=head_on())
+        simulate(config=config, system=head_on())
     assert stopped.outcome == str(caught.value)
     assert_is_the_run(result, 2, caught.value.recording)
     assert (result.steps[1], np.isnan(result.energy_error_max[1])) == (0, True)
-    assert_is_the_run(result, 3, simulate(config, system=systems[3]))
+    assert_is_the_run(result, 3, simulate(config=config, system=systems[3]))
 
 
 def test_where_all_members_are_refused_the_request_is():
     with pytest.raises(InputError, match="are at one point"):
-        simulate_ensemble(Config(**FREE_FALL), [touching(), touching()])
+        simulate_ensemble(config=Config(**FREE_FALL), systems=[touching(), touching()])
 
 
 @pytest.mark.parametrize(
@@ -205,11 +209,11 @@ def test_where_all_members_are_refused_the_request_is():
 )
 def test_a_request_that_cannot_be_carried_out_is_refused(keys, systems, sentence):
     with pytest.raises(InputError, match=sentence):
-        simulate_ensemble(drawn(**keys), systems)
+        simulate_ensemble(config=drawn(**keys), systems=systems)
 
 
 def test_one_member_need_not_be_drawn():
-    assert simulate_ensemble(drawn(1, ic="figure-eight")).seed.tolist() == [NO_SEED]
+    assert simulate_ensemble(config=drawn(1, ic="figure-eight")).seed.tolist() == [NO_SEED]
 
 
 # --- progress, Ctrl-C, files
@@ -217,7 +221,7 @@ def test_one_member_need_not_be_drawn():
 
 def test_progress_grows_from_0_to_1():
     seen: list[float] = []
-    simulate_ensemble(drawn(3, duration=None, steps=300_000), progress=seen.append)
+    simulate_ensemble(config=drawn(3, duration=None, steps=300_000), progress=seen.append)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
     assert any(0 < fraction < 1 for fraction in seen)
 
@@ -230,11 +234,13 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
     config = Config(timestep="fixed", dt=1e-3, duration=1e6, output=str(tmp_path / "e.h5"), threads=2)
     short = dataclasses.replace(head_on(), time=1e6 - 0.1)
     with pytest.raises(KeyboardInterrupt):
-        simulate_ensemble(config.replace(duration=0.1), [short, short], progress=interrupt)
+        simulate_ensemble(config=config.replace(duration=0.1), systems=[short, short], progress=interrupt)
     assert EnsembleResult.load(tmp_path / "e.h5").finished.all()
     with pytest.raises(KeyboardInterrupt):
         simulate_ensemble(
-            config.replace(overwrite=True, softening=1.0), [head_on()] * 3, lambda x: interrupt(0.3 if x > 0 else 0.0)
+            config=config.replace(overwrite=True, softening=1.0),
+            systems=[head_on()] * 3,
+            progress=lambda x: interrupt(0.3 if x > 0 else 0.0),
         )
     outcomes = EnsembleResult.load(tmp_path / "e.h5").outcome
     assert [outcome.split(" after ")[0].split(" = ")[0] for outcome in outcomes[:2]] == ["interrupted at t"] * 2
@@ -243,7 +249,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
 
 def test_a_file_gives_back_what_was_written(tmp_path):
     config = Config(**FREE_FALL, softening=0.01, output=str(tmp_path / "e.h5"))
-    result = simulate_ensemble(config, [*mixed(), InitialConditions([1.0], [[0.0]], [[0.0]])])
+    result = simulate_ensemble(config=config, systems=[*mixed(), InitialConditions([1.0], [[0.0]], [[0.0]])])
     back = EnsembleResult.load(tmp_path / "e.h5")
     assert members(back) == members(result)
     assert [array.shape for array in back.position] == [array.shape for array in result.position]
@@ -256,16 +262,16 @@ def test_an_output_that_exists_is_replaced_only_if_asked(tmp_path):
     path = tmp_path / "e.h5"
     path.write_text("precious")
     with pytest.raises(OutputExistsError, match="exists already"):
-        simulate_ensemble(drawn(output=str(path)))
+        simulate_ensemble(config=drawn(output=str(path)))
     assert path.read_text() == "precious"
-    simulate_ensemble(drawn(2, output=str(path), overwrite=True))
+    simulate_ensemble(config=drawn(2, output=str(path), overwrite=True))
     assert len(EnsembleResult.load(path)) == 2
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "foreign", "version", "rows"])
 def test_a_bad_file_is_refused(tmp_path, damage):
     path = tmp_path / "e.h5"
-    simulate_ensemble(drawn(2, output=str(path)))
+    simulate_ensemble(config=drawn(2, output=str(path)))
     if damage == "missing":
         path.unlink()
     elif damage == "text":
@@ -299,14 +305,14 @@ def cluster():
 def test_a_cluster_gives_the_same_bits(cluster):
     address = cluster.scheduler_address
     seen: list[float] = []
-    assert members(simulate_ensemble(drawn(20, scheduler=address), progress=seen.append)) == members(
-        simulate_ensemble(drawn(20))
+    assert members(simulate_ensemble(config=drawn(20, scheduler=address), progress=seen.append)) == members(
+        simulate_ensemble(config=drawn(20))
     )
     assert (seen[0], seen[-1]) == (0.0, 1.0)
     systems = [*mixed(), touching(), head_on()]
     config = Config(**FREE_FALL)
-    assert members(simulate_ensemble(config.replace(scheduler=address), systems)) == members(
-        simulate_ensemble(config, systems)
+    assert members(simulate_ensemble(config=config.replace(scheduler=address), systems=systems)) == members(
+        simulate_ensemble(config=config, systems=systems)
     )
 
 
@@ -317,9 +323,9 @@ def test_weights_and_own_criteria_are_sent_to_the_workers(cluster, tmp_path):
     (tmp_path / "plugin.py").write_text(PLUGIN)
     runpy.run_path(str(tmp_path / "plugin.py"))
     own = Config(timestep="by-largest-pull", eta=0.1, steps=20, ic="random", count=3)
-    alone = [members(simulate_ensemble(config)) for config in (learned, own)]
+    alone = [members(simulate_ensemble(config=config)) for config in (learned, own)]
     (tmp_path / "plugin.py").unlink()
-    together = [members(simulate_ensemble(config.replace(scheduler=address))) for config in (learned, own)]
+    together = [members(simulate_ensemble(config=config.replace(scheduler=address))) for config in (learned, own)]
     assert together == alone
 
 
@@ -332,9 +338,9 @@ def test_what_a_killed_worker_was_doing_is_done_again(cluster):
             os.kill(killed[0], signal.SIGKILL)
 
     config = drawn(200, duration=5.0)
-    result = simulate_ensemble(config.replace(scheduler=cluster.scheduler_address), progress=kill)
+    result = simulate_ensemble(config=config.replace(scheduler=cluster.scheduler_address), progress=kill)
     assert killed
-    assert members(result) == members(simulate_ensemble(config))
+    assert members(result) == members(simulate_ensemble(config=config))
 
 
 def test_a_worker_of_another_version_is_refused(monkeypatch):
@@ -348,13 +354,13 @@ def test_a_worker_of_another_version_is_refused(monkeypatch):
 @pytest.mark.parametrize("address", ["nonsense", "http://localhost:1"])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(InputError, match=f"cannot reach a Dask scheduler at {address}"):
-        simulate_ensemble(drawn(scheduler=address))
+        simulate_ensemble(config=drawn(scheduler=address))
 
 
 def test_a_scheduler_that_does_not_answer_is_refused(monkeypatch):
     monkeypatch.setattr("aitimestepper.ensembles.cluster.SECONDS_TO_CONNECT", 0.2)
     with pytest.raises(InputError, match=r"cannot reach a Dask scheduler at tcp://127\.0\.0\.1:1"):
-        simulate_ensemble(drawn(scheduler="tcp://127.0.0.1:1"))
+        simulate_ensemble(config=drawn(scheduler="tcp://127.0.0.1:1"))
 
 
 def test_a_scheduler_without_workers_is_refused(monkeypatch):
@@ -363,10 +369,10 @@ def test_a_scheduler_without_workers_is_refused(monkeypatch):
         LocalCluster(n_workers=0, protocol="tcp", dashboard_address=None) as empty,
         pytest.raises(InputError, match=r"has had no workers for 0\.5 s"),
     ):
-        simulate_ensemble(drawn(scheduler=empty.scheduler_address))
+        simulate_ensemble(config=drawn(scheduler=empty.scheduler_address))
 
 
 def test_without_the_package_distributed_a_scheduler_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'aitimestepper\[cluster\]'"):
-        simulate_ensemble(drawn(scheduler="tcp://127.0.0.1:1"))
+        simulate_ensemble(config=drawn(scheduler="tcp://127.0.0.1:1"))

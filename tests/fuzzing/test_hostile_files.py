@@ -139,7 +139,7 @@ def test_a_file_that_is_long_by_a_hole(suffix, tmp_path, capsys):
 def test_a_damaged_heap_of_texts_ended_never(tmp_path):
     """HDF5 goes round in it for ever: 16 bytes of zeros are free space of no size."""
     config = Config(ic="random:n=3", timestep="fixed", dt=0.01, steps=2, count=4)
-    simulate_ensemble(config).save("e.h5")
+    simulate_ensemble(config=config).save("e.h5")
     content = bytearray((tmp_path / "e.h5").read_bytes())
     heap = content.index(b"GCOL")
     for begin, end in ((heap + 16, heap + 32), (heap + 24, heap + 32), (heap + 8, heap + 16)):
@@ -177,7 +177,7 @@ def test_what_is_no_regular_file_is_not_opened(words, path, capsys):
 
 
 def test_a_damaged_object_in_a_recording_is_said_by_plot(tmp_path, capsys):
-    simulate(Config(ic="kepler", timestep="fixed", dt=0.01, steps=3, output="run.h5"))
+    simulate(config=Config(ic="kepler", timestep="fixed", dt=0.01, steps=3, output="run.h5"))
     content = bytearray((tmp_path / "run.h5").read_bytes())
     with h5py.File("run.h5") as file:
         place = h5py.h5o.get_info(file["energy"].id).addr
@@ -325,7 +325,7 @@ class Greedy:
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     keys = {"hidden_dims": (4,), "output_scale": "physical", "replay_steps": 2, "tensorboard": False}
-    train(Config(epochs=1, runs_dir=str(folder), **keys))
+    train(config=Config(epochs=1, runs_dir=str(folder), **keys))
     return folder / "run"
 
 

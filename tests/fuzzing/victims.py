@@ -124,7 +124,7 @@ def _recording(folder: Path) -> None:
     from aitimestepper.systems.catalogue import initial_conditions
 
     system = replace(initial_conditions("random:n=3,dim=3"), names=("Sun", "Erde", "Mönd"))
-    simulate(Config(timestep="fixed", dt=1e-3, steps=20, step_history=True, output="run.h5"), system=system)
+    simulate(config=Config(timestep="fixed", dt=1e-3, steps=20, step_history=True, output="run.h5"), system=system)
 
 
 def _ensemble(folder: Path) -> None:

@@ -15,7 +15,7 @@ from aitimestepper import Config, InputError, Recording, resume, simulate
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     path = tmp_path_factory.mktemp("sound") / "run.h5"
-    simulate(Config(ic="kepler:e=0.5", timestep="fixed", dt=0.01, steps=200, output=str(path)))
+    simulate(config=Config(ic="kepler:e=0.5", timestep="fixed", dt=0.01, steps=200, output=str(path)))
     return path
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_run_does_not_go_on(damage, sound, tmp_path):
         damage(file)
     before = path.read_bytes()
     with pytest.raises(InputError, match=r"run\.h5") as refused:
-        resume(path, Config(steps=300))
+        resume(path, steps=300)
     assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
 
@@ -94,7 +94,7 @@ def test_a_body_that_is_nowhere_does_not_go_on(entry, sound, tmp_path):
     with h5py.File(path, "r+") as file:
         file["state"][:, entry] = np.nan  # mass, position, velocity or acceleration of one of two bodies
     with pytest.raises(InputError, match=r"run\.h5.*damaged"):
-        resume(path, Config(steps=300))
+        resume(path, steps=300)
 
 
 @pytest.mark.parametrize("name", ["mass", "position", "velocity", "time", "energy"])

@@ -34,8 +34,8 @@ def late(spec: str = "figure-eight") -> InitialConditions:
 @pytest.mark.parametrize("kept", KEPT)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_back_is_one_forth_with_all_velocities_turned(method, kept):
-    back = simulate(Config(**METHODS[method], **kept, duration=-5.0), system=late())
-    forth = simulate(Config(**METHODS[method], **kept, duration=5.0), system=late().turned)
+    back = simulate(config=Config(**METHODS[method], **kept, duration=-5.0), system=late())
+    forth = simulate(config=Config(**METHODS[method], **kept, duration=5.0), system=late().turned)
     np.testing.assert_array_equal(back.time, -forth.time)
     np.testing.assert_array_equal(back.dt, -forth.dt)
     np.testing.assert_array_equal(back.position, forth.position)
@@ -52,15 +52,15 @@ def test_a_run_back_is_one_forth_with_all_velocities_turned(method, kept):
 @pytest.mark.parametrize("method", METHODS)
 def test_back_and_forth_ends_where_it_began(tmp_path, method):
     path = str(tmp_path / "back.h5")
-    simulate(Config(**METHODS[method], duration=-5.0, output=path), system=late())
-    forth = simulate(Config(**METHODS[method], ic=path, duration=5.0))
+    simulate(config=Config(**METHODS[method], duration=-5.0, output=path), system=late())
+    forth = simulate(config=Config(**METHODS[method], ic=path, duration=5.0))
     assert forth.time[-1] == 2.5
     apart = np.abs(forth.position[-1] - late().position).max()
     assert apart < (1e-3 if "dt" in METHODS[method] or "eta" in METHODS[method] else 1e-5)
 
 
 def test_velocities_are_those_of_the_motion():
-    run = simulate(Config(ic="kepler:e=0.3", tolerance=1e-6, duration=-1.0, samples=200))
+    run = simulate(config=Config(ic="kepler:e=0.3", tolerance=1e-6, duration=-1.0, samples=200))
     moved = (run.position[2:] - run.position[:-2]) / (run.time[2:] - run.time[:-2])[:, None, None]
     np.testing.assert_allclose(moved, run.velocity[1:-1], rtol=0, atol=1e-3)
 
@@ -68,29 +68,29 @@ def test_velocities_are_those_of_the_motion():
 @pytest.mark.parametrize("method", ["fixed", "fixed ttl", "free fall"])
 def test_a_run_back_goes_on_bit_by_bit(tmp_path, method):
     keys = {"ic": "three-body:name=moth-I", "every": 7, "step_history": True, **METHODS[method]}
-    whole = simulate(Config(**keys, duration=-20.0))
-    simulate(Config(**keys, duration=-8.0, output="run.h5"))
-    assert_same(resume("run.h5", Config(duration=-20.0)), whole)
+    whole = simulate(config=Config(**keys, duration=-20.0))
+    simulate(config=Config(**keys, duration=-8.0, output="run.h5"))
+    assert_same(resume("run.h5", duration=-20.0), whole)
     interrupted(Config(**keys, duration=-20.0, output="other.h5"), 0.0)
     assert_same(resume("other.h5"), whole)
 
 
 def test_a_run_keeps_its_direction():
-    simulate(Config(ic="kepler", tolerance=1e-4, duration=-2.0, output="run.h5"))
+    simulate(config=Config(ic="kepler", tolerance=1e-4, duration=-2.0, output="run.h5"))
     with pytest.raises(InputError, match="the run goes back in time: ask for a duration < 0"):
-        resume("run.h5", Config(duration=3.0))
+        resume("run.h5", duration=3.0)
     with pytest.raises(InputError, match=r"has reached t = -2 .* ask for a later end"):
-        resume("run.h5", Config(duration=-1.0))
-    steps = resume("run.h5", Config(steps=100))
+        resume("run.h5", duration=-1.0)
+    steps = resume("run.h5", steps=100)
     assert steps.summary.steps == 100
     assert steps.time[-1] < -2.0
-    simulate(Config(ic="kepler", tolerance=1e-4, duration=2.0, output="forth.h5"))
+    simulate(config=Config(ic="kepler", tolerance=1e-4, duration=2.0, output="forth.h5"))
     with pytest.raises(InputError, match="the run goes forwards in time: ask for a duration > 0"):
-        resume("forth.h5", Config(duration=-3.0))
+        resume("forth.h5", duration=-3.0)
 
 
 def test_periods_may_be_counted_back():
-    run = simulate(Config(ic="kepler:e=0.5", tolerance=1e-6, periods=-2.0))
+    run = simulate(config=Config(ic="kepler:e=0.5", tolerance=1e-6, periods=-2.0))
     assert run.time[-1] == -2.0 * run.period
     np.testing.assert_allclose(run.position[-1], run.position[0], rtol=0, atol=1e-4)
 
@@ -103,7 +103,7 @@ def test_a_length_of_nothing_is_refused(key):
 
 def test_an_archive_of_a_run_back_can_be_read_by_rebound(tmp_path):
     rebound = pytest.importorskip("rebound")
-    run = simulate(Config(tolerance=1e-4, duration=-5.0, output=str(tmp_path / "back.bin")), system=late())
+    run = simulate(config=Config(tolerance=1e-4, duration=-5.0, output=str(tmp_path / "back.bin")), system=late())
     last = rebound.Simulationarchive(str(tmp_path / "back.bin"))[-1]
     assert (last.t, np.sign(last.dt)) == (-2.5, -1.0)
     np.testing.assert_array_equal([body.vxyz[:2] for body in last.particles], run.velocity[-1])
@@ -112,7 +112,7 @@ def test_an_archive_of_a_run_back_can_be_read_by_rebound(tmp_path):
 
 def test_members_of_an_ensemble_go_back_as_simulate_does():
     keys = {"ic": "random:n=3", "tolerance": 1e-4, "duration": -1.0}
-    many, one = simulate_ensemble(Config(**keys, count=2, seed=3)), simulate(Config(**keys, seed=4))
+    many, one = simulate_ensemble(config=Config(**keys, count=2, seed=3)), simulate(config=Config(**keys, seed=4))
     np.testing.assert_array_equal(many.velocity[1], one.velocity[-1])
     np.testing.assert_array_equal(many.position[1], one.position[-1])
     assert many.time.tolist() == [-1.0, -1.0]
@@ -120,8 +120,8 @@ def test_members_of_an_ensemble_go_back_as_simulate_does():
 
 def test_methods_are_compared_on_runs_back():
     config = Config(ic="pythagorean", duration=-2.0, evaluations=(500,), methods=("ttl4:fixed", "leapfrog:free-fall"))
-    back = compare(config).systems[0]
-    forth = compare(config.replace(duration=2.0)).systems[0]
+    back = compare(config=config).systems[0]
+    forth = compare(config=config.replace(duration=2.0)).systems[0]
     assert (back.duration, forth.duration) == (-2.0, 2.0)
     # The bodies begin at rest: both directions are one motion.
     assert [row.position_error for row in back.rows] == [row.position_error for row in forth.rows]
@@ -129,7 +129,7 @@ def test_methods_are_compared_on_runs_back():
 
 def test_a_failure_says_the_time_that_is_seen():
     with pytest.raises(Exception, match=r"the run stopped at t = -0\.\d+ after"):
-        simulate(Config(timestep="fixed", dt=1e-2, duration=-1.0, guard=1e-9), system=fall())
+        simulate(config=Config(timestep="fixed", dt=1e-2, duration=-1.0, guard=1e-9), system=fall())
 
 
 def fall() -> InitialConditions:
@@ -138,7 +138,7 @@ def fall() -> InitialConditions:
 
 
 def test_views_show_a_run_back_in_the_order_of_time():
-    run = simulate(Config(ic="kepler:e=0.3", tolerance=1e-6, duration=-3.0, samples=30))
+    run = simulate(config=Config(ic="kepler:e=0.3", tolerance=1e-6, duration=-3.0, samples=30))
     motion = Motion(run)
     assert (motion.time[0], motion.time[-1]) == (-3.0, 0.0)
     np.testing.assert_array_equal(motion.position[-1], run.position[0])

@@ -36,7 +36,7 @@ def errors_of(run: Recording) -> np.ndarray:
 
 
 def test_a_guard_at_the_threshold_of_the_training_is_the_default(model):
-    run = simulate(Config(model=model, **RUN))
+    run = simulate(config=Config(model=model, **RUN))
     summary = run.summary
     assert summary.step_error_asked == 1e-6
     assert summary.step_error_max == pytest.approx(errors_of(run).max(), rel=1e-6)
@@ -48,7 +48,7 @@ def test_a_guard_at_the_threshold_of_the_training_is_the_default(model):
 
 @pytest.mark.parametrize("guard", ["off", 1e-4])
 def test_without_it_the_steps_above_the_threshold_are_counted_and_said(model, guard):
-    run = simulate(Config(model=model, guard=guard, **RUN))
+    run = simulate(config=Config(model=model, guard=guard, **RUN))
     summary, errors = run.summary, errors_of(run)
     assert summary.steps_above == (errors > 1e-6).sum() > 10
     assert summary.step_error_max == pytest.approx(errors.max(), rel=1e-6)
@@ -58,43 +58,43 @@ def test_without_it_the_steps_above_the_threshold_are_counted_and_said(model, gu
 
 
 def test_a_tolerance_takes_the_place_of_the_threshold(model):
-    summary = simulate(Config(model=model, tolerance=1e-8, **RUN)).summary
+    summary = simulate(config=Config(model=model, tolerance=1e-8, **RUN)).summary
     assert summary.step_error_asked == 1e-8
     assert summary.step_error_max <= 1e-8
 
 
 def test_a_resumed_run_counts_on(model):
     keys = {**RUN, "model": model, "guard": "off"}
-    whole = simulate(Config(**keys)).summary
-    simulate(Config(**{**keys, "periods": 0.7}, output="run.h5"))
-    ended = resume("run.h5", Config(periods=2)).summary
+    whole = simulate(config=Config(**keys)).summary
+    simulate(config=Config(**{**keys, "periods": 0.7}, output="run.h5"))
+    ended = resume("run.h5", periods=2).summary
     assert (ended.steps_above, ended.step_error_max) == (whole.steps_above, whole.step_error_max)
 
 
 def test_the_guard_cannot_be_lifted_where_there_is_none(model):
     for keys in ({"tolerance": 1e-4}, {"timestep": "fixed", "dt": 0.01}):
         with pytest.raises(InputError, match="guard = off lifts the guard of weights of your own"):
-            simulate(Config(ic="kepler:e=0.5", periods=1, guard="off", **keys))
+            simulate(config=Config(ic="kepler:e=0.5", periods=1, guard="off", **keys))
 
 
 def test_states_outside_the_ranges_of_the_training_are_counted(model):
-    assert simulate(Config(model=model, **RUN)).summary.outside_training is None
+    assert simulate(config=Config(model=model, **RUN)).summary.outside_training is None
     wide = [[-1e9] * WIDTH, [1e9] * WIDTH]
-    assert simulate(Config(model=with_ranges(model, wide), **RUN)).summary.outside_training == 0.0
+    assert simulate(config=Config(model=with_ranges(model, wide), **RUN)).summary.outside_training == 0.0
     elsewhere = [[9e8] * WIDTH, [1e9] * WIDTH]
-    assert simulate(Config(model=with_ranges(model, elsewhere), **RUN)).summary.outside_training == 1.0
+    assert simulate(config=Config(model=with_ranges(model, elsewhere), **RUN)).summary.outside_training == 1.0
 
 
 @pytest.mark.parametrize("ranges", [[], "x", None, [[0.0], [1.0]], [[float("nan")] * WIDTH, [1.0] * WIDTH]])
 def test_damaged_ranges_are_refused(model, ranges):
     with pytest.raises(CheckpointError, match="the model file is damaged"):
-        simulate(Config(model=with_ranges(model, ranges), **RUN))
+        simulate(config=Config(model=with_ranges(model, ranges), **RUN))
 
 
 def test_steps_are_reversible_where_that_was_measured_to_be_better(model, tmp_path):
     def final_error(weights: str, **keys: object) -> float:
         config = Config(model=weights, guard="off", **{**RUN, "ic": "kepler:e=0.3", "periods": 5}, **keys)
-        return simulate(config).summary.energy_error_final
+        return simulate(config=config).summary.energy_error_final
 
     assert final_error(model) == final_error(model, reversible=False) != final_error(model, reversible=True)
     basic = untrained(tmp_path / "basic.safetensors", feature_type="basic")

@@ -85,6 +85,6 @@ def test_the_command_keeps_no_states_in_memory_either_without_a_file(tmp_path):
     for block in drive(run, plan.plan, plan.own, plan.goal, 2):
         recorder.add(block)
     assert sum(len(b.frames.time) for b in (*recorder._kept, *recorder._pending)) == 1
-    _, summary = simulate_to_output(config.replace(output=str(tmp_path / "run.h5")))
+    _, summary = simulate_to_output(config.replace(output=str(tmp_path / "run.h5")), lambda fraction: None)
     assert summary == Recording.load(tmp_path / "run.h5").summary
     np.testing.assert_equal(summary.steps, 500)

@@ -31,7 +31,7 @@ from aitimestepper.weights.file import read_model, write_model
 
 
 def run(ic: str = "kepler:e=0.3", **keys) -> Recording:
-    return simulate(Config(ic=ic, **keys))
+    return simulate(config=Config(ic=ic, **keys))
 
 
 def fixed(n_steps: int, *, ic: str = "kepler:e=0.3", periods: float = 1.0, period: float | None = None, **keys):
@@ -87,7 +87,7 @@ def test_momentum_and_angular_momentum_stay():
 def test_a_parabolic_orbit_has_a_finite_error():
     """E = 0: the error is relative to kinetic + |potential|."""
     system = InitialConditions(np.ones(2), np.array([[0.5, 0.0], [-0.5, 0.0]]), np.array([[0.0, 1.0], [0.0, -1.0]]))
-    recording = simulate(Config(timestep="fixed", dt=0.01, duration=2.0), system=system)
+    recording = simulate(config=Config(timestep="fixed", dt=0.01, duration=2.0), system=system)
     assert recording.summary.energy_initial == 0.0
     assert recording.energy_scale == 2.0
     assert 0 < recording.summary.energy_error_max < 1e-4
@@ -97,7 +97,7 @@ def test_a_massless_body_follows_the_others():
     system = InitialConditions(
         np.array([1.0, 0.0]), np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])
     )
-    recording = simulate(Config(timestep="free-fall", eta=0.01, duration=2 * math.pi), system=system)
+    recording = simulate(config=Config(timestep="free-fall", eta=0.01, duration=2 * math.pi), system=system)
     np.testing.assert_allclose(recording.position[-1, 1], [1.0, 0.0], atol=1e-3)
 
 
@@ -144,13 +144,13 @@ def test_periods_are_those_of_the_system():
 
 def test_a_run_starts_at_the_time_of_its_initial_state():
     system = InitialConditions(head_on().mass, head_on().position, head_on().velocity, time=100.0)
-    recording = simulate(Config(timestep="fixed", dt=0.01, duration=0.5), system=system)
+    recording = simulate(config=Config(timestep="fixed", dt=0.01, duration=0.5), system=system)
     assert recording.time[[0, -1]].tolist() == [100.0, 100.5]
 
 
 def test_a_lone_body_needs_one_step():
     lone = InitialConditions(np.ones(1), np.zeros((1, 3)), np.zeros((1, 3)))
-    assert simulate(Config(timestep="free-fall", eta=0.1, duration=3.0), system=lone).summary.steps == 1
+    assert simulate(config=Config(timestep="free-fall", eta=0.1, duration=3.0), system=lone).summary.steps == 1
 
 
 STEPS = [
@@ -167,7 +167,7 @@ STEPS = [
 def test_bodies_that_attract_no_other_move_uniformly(keys):
     position, velocity = np.array([[0.92, 0.0], [1.0, 2.0]]), np.array([[0.0, 0.5], [-1.0, 0.25]])
     light = InitialConditions(np.zeros(2), position, velocity)
-    run = simulate(Config(**keys, duration=60.0, samples=3), system=light)
+    run = simulate(config=Config(**keys, duration=60.0, samples=3), system=light)
     np.testing.assert_allclose(run.position, position + run.time[:, None, None] * velocity, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(run.velocity, np.broadcast_to(velocity, (4, 2, 2)))
     np.testing.assert_array_equal(run.time, [0.0, 20.0, 40.0, 60.0])
@@ -180,23 +180,23 @@ def test_bodies_that_attract_no_other_move_uniformly(keys):
 def test_one_body_stays_in_its_own_frame(tmp_path, keys):
     (tmp_path / "one.csv").write_text("0.92,0,0,0.5,0\n")
     config = Config(ic=str(tmp_path / "one.csv"), duration=60.0, **keys)
-    run = simulate(config)
+    run = simulate(config=config)
     assert run.time[-1] == 60.0
     assert not run.position.any()
-    assert simulate_ensemble(config.replace(count=1)).outcome == ("finished",)
+    assert simulate_ensemble(config=config.replace(count=1)).outcome == ("finished",)
 
 
 def test_a_step_of_free_bodies_is_at_most_dt_max():
     light = InitialConditions(np.zeros(2), np.eye(2), np.eye(2))
-    assert simulate(Config(tolerance=1e-6, duration=1.0, dt_max=0.125), system=light).summary.steps == 8
+    assert simulate(config=Config(tolerance=1e-6, duration=1.0, dt_max=0.125), system=light).summary.steps == 8
 
 
 def test_no_criterion_knows_a_step_of_free_bodies_in_an_external_field():
     light = InitialConditions(np.zeros(2), np.eye(2), np.zeros((2, 2)))
     keys = {"external_field_mass": 1.0, "external_field_position": (10.0, 0.0), "duration": 30.0}
     with pytest.raises(InputError, match="nothing says which steps their external field needs"):
-        simulate(Config(tolerance=1e-6, **keys), system=light)
-    assert simulate(Config(timestep="fixed", dt=0.1, **keys), system=light).summary.steps == 300
+        simulate(config=Config(tolerance=1e-6, **keys), system=light)
+    assert simulate(config=Config(timestep="fixed", dt=0.1, **keys), system=light).summary.steps == 300
 
 
 def test_simulations_run_in_double_precision_and_do_not_take_another():
@@ -209,7 +209,7 @@ def test_simulations_run_in_double_precision_and_do_not_take_another():
 
 def test_progress_runs_from_nothing_to_one():
     seen: list[float] = []
-    simulate(Config(ic="kepler", timestep="fixed", dt=0.001, duration=2.0), progress=seen.append)
+    simulate(config=Config(ic="kepler", timestep="fixed", dt=0.001, duration=2.0), progress=seen.append)
     assert seen == sorted(seen)
     assert seen[0] < 0.1
     assert seen[-1] == 1.0
@@ -303,7 +303,7 @@ def test_an_interrupted_run_keeps_its_frames(tmp_path):
 
     config = Config(ic="kepler", timestep="fixed", dt=1e-4, duration=1e4, output=str(tmp_path / "run.h5"))
     with pytest.raises(KeyboardInterrupt):
-        simulate(config, interrupt)
+        simulate(config=config, progress=interrupt)
     kept = Recording.load(tmp_path / "run.h5")
     assert kept.summary.outcome.startswith(f"interrupted at t = {kept.time[-1]:.9g}")
     assert kept.summary.steps > 0
@@ -317,10 +317,10 @@ def test_an_interrupted_run_keeps_its_frames(tmp_path):
 def test_a_collision_course_gets_an_answer(tmp_path, softening):
     config = Config(timestep="free-fall", eta=0.05, duration=2.0, softening=softening, output=str(tmp_path / "run.h5"))
     if softening:
-        assert simulate(config, system=head_on()).summary.outcome == "finished"
+        assert simulate(config=config, system=head_on()).summary.outcome == "finished"
         return
     with pytest.raises(SimulationError, match=r"stopped at t = 0\.785.*too short.*closest were bodies 0") as failure:
-        simulate(config, system=head_on())
+        simulate(config=config, system=head_on())
     reached = failure.value.recording
     assert failure.value.time == reached.time[-1] == pytest.approx(math.pi / 4, abs=1e-3)
     for array in reached.frames:
@@ -333,7 +333,7 @@ def test_bodies_that_meet_in_one_point_stop_the_run():
     """One step takes both to the origin, where their force is infinite."""
     system = InitialConditions(np.ones(2), np.array([[0.5, 0.0], [-0.5, 0.0]]), np.array([[-0.75, 0.0], [0.75, 0.0]]))
     with pytest.raises(SimulationError, match=r"t = 0 after 0 steps: a step leads to a state .* not finite"):
-        simulate(Config(timestep="fixed", dt=0.5, duration=2.0), system=system)
+        simulate(config=Config(timestep="fixed", dt=0.5, duration=2.0), system=system)
 
 
 def test_a_network_that_predicts_nonsense_stops_the_run(tmp_path):
@@ -349,7 +349,7 @@ def test_a_network_that_predicts_nonsense_stops_the_run(tmp_path):
 def test_an_unbounded_step_without_an_end_stops_the_run():
     lone = InitialConditions(np.ones(1), np.zeros((1, 2)), np.ones((1, 2)))
     with pytest.raises(SimulationError, match="nothing bounds the step, and there is no time at which to end"):
-        simulate(Config(timestep="free-fall", eta=0.1, steps=5), system=lone)
+        simulate(config=Config(timestep="free-fall", eta=0.1, steps=5), system=lone)
 
 
 @pytest.mark.parametrize(
@@ -394,12 +394,12 @@ def test_requests_that_cannot_be_carried_out(keys, message):
 def test_bodies_come_from_one_place():
     config = Config(timestep="fixed", dt=0.1, steps=1)
     with pytest.raises(InputError, match="needs initial conditions"):
-        simulate(config)
+        simulate(config=config)
     with pytest.raises(InputError, match="ic = 'kepler' would do nothing"):
-        simulate(config.replace(ic="kepler"), system=head_on())
+        simulate(config=config.replace(ic="kepler"), system=head_on())
 
 
 def test_a_duration_lost_in_the_rounding_of_the_time():
     late = InitialConditions(head_on().mass, head_on().position, head_on().velocity, time=1e9)
     with pytest.raises(InputError, match="cannot be told from 0"):
-        simulate(Config(timestep="fixed", dt=0.1, duration=1e-9), system=late)
+        simulate(config=Config(timestep="fixed", dt=0.1, duration=1e-9), system=late)

@@ -89,7 +89,7 @@ def test_the_step_of_a_pair_is_the_factor_of_what_it_sets_by_itself(tmp_path):
 
 def test_it_is_the_first_step_of_a_run(stepper):
     keys = {"tolerance": 1e-5, "order": 4, "steps": 1, "every": 1}
-    run = simulate(Config(integrator="leapfrog", **keys), system=STATE)
+    run = simulate(config=Config(integrator="leapfrog", **keys), system=STATE)
     assert run.dt[1] == pytest.approx(stepper.step(*BODIES, 1e-5, order=4), rel=1e-12)
 
 
@@ -190,7 +190,7 @@ def test_the_order_grows_as_the_tolerance_shrinks():
 
 
 def test_a_tolerance_is_all_that_a_simulation_needs():
-    run = simulate(Config(ic="hierarchical-triple", tolerance=1e-5, periods=2))
+    run = simulate(config=Config(ic="hierarchical-triple", tolerance=1e-5, periods=2))
     assert run.summary.outcome == "finished"
     assert run.summary.energy_error_max <= 1e-5 == run.summary.energy_error_asked
     assert run.summary.energy_verdict == "kept"
@@ -216,17 +216,19 @@ def test_a_tolerance_is_all_that_a_simulation_needs():
 )
 def test_what_cannot_be_kept_or_would_do_nothing_is_refused(keys, message):
     with pytest.raises(InputError, match=message):
-        simulate(Config(ic="kepler", duration=1.0, **keys))
+        simulate(config=Config(ic="kepler", duration=1.0, **keys))
 
 
 @pytest.mark.parametrize("tolerance", TOLERANCES)
 def test_the_ends_of_the_range_are_allowed(tolerance):
-    assert simulate(Config(ic="hierarchical-triple", tolerance=tolerance, steps=20)).summary.steps == 20
+    assert simulate(config=Config(ic="hierarchical-triple", tolerance=tolerance, steps=20)).summary.steps == 20
 
 
 def test_leapfrog_steps_may_be_reversible_or_not():
     runs = [
-        simulate(Config(ic="kepler:e=0.8", tolerance=1e-3, integrator="leapfrog", reversible=r, steps=50)).position
+        simulate(
+            config=Config(ic="kepler:e=0.8", tolerance=1e-3, integrator="leapfrog", reversible=r, steps=50)
+        ).position
         for r in (None, True, False)
     ]
     np.testing.assert_array_equal(runs[0], runs[1])

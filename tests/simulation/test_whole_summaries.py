@@ -62,26 +62,26 @@ def stopped(run, blocks: int) -> None:
 @pytest.mark.usefixtures("short_calls")
 @pytest.mark.parametrize("kind", KINDS)
 def test_later_and_later_ends(kind):
-    simulate(config_of(kind, duration=ENDS[0], output="run.h5"))
+    simulate(config=config_of(kind, duration=ENDS[0], output="run.h5"))
     for end in (*ENDS, 60.0) if kind.startswith("calibrated") else ENDS:
-        resumed = resume("run.h5", Config(duration=end))
-        assert_same(resumed, simulate(config_of(kind, duration=end)))
+        resumed = resume("run.h5", duration=end)
+        assert_same(resumed, simulate(config=config_of(kind, duration=end)))
         assert_same(resume("run.h5"), resumed)
 
 
 @pytest.mark.usefixtures("short_calls")
 @pytest.mark.parametrize("kind", KINDS)
 def test_later_and_later_steps(kind):
-    simulate(config_of(kind, steps=7, output="run.h5"))
+    simulate(config=config_of(kind, steps=7, output="run.h5"))
     for steps in (7, 8, 501):
-        assert_same(resume("run.h5", Config(steps=steps)), simulate(config_of(kind, steps=steps)))
+        assert_same(resume("run.h5", steps=steps), simulate(config=config_of(kind, steps=steps)))
 
 
 @pytest.mark.usefixtures("short_calls")
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_and_a_kill_at_blocks(kind):
     duration = 60.0 if kind.startswith("calibrated") else 3.1
-    whole = simulate(config_of(kind, duration=duration))
+    whole = simulate(config=config_of(kind, duration=duration))
     config = config_of(kind, duration=duration, output="run.h5")
 
     def begin(show) -> None:
@@ -90,13 +90,13 @@ def test_ctrl_c_and_a_kill_at_blocks(kind):
                 shutil.copy("run.h5", "killed.h5")
             show(fraction)
 
-        simulate(config, copy_and_show)
+        simulate(config=config, progress=copy_and_show)
 
     stopped(begin, 2)
     assert Recording.load("killed.h5").summary.outcome == UNFINISHED
     assert_same(resume("killed.h5"), whole)
     while Recording.load("run.h5").summary.outcome != FINISHED:
-        stopped(lambda show: resume("run.h5", None, show), 3)
+        stopped(lambda show: resume("run.h5", progress=show), 3)
     assert_same(Recording.load("run.h5"), whole)
 
 
@@ -104,16 +104,16 @@ def test_ctrl_c_and_a_kill_at_blocks(kind):
 @pytest.mark.parametrize("kind", ["ttl, fixed", "guarded", "calibrated"])
 def test_samples(kind):
     keys = {"every": None, "samples": 10}
-    whole = simulate(config_of(kind, duration=4.0, **keys))
-    simulate(config_of(kind, duration=2.0, **keys | {"samples": 5}, output="run.h5"))
-    assert_same(resume("run.h5", Config(duration=4.0)), whole)
+    whole = simulate(config=config_of(kind, duration=4.0, **keys))
+    simulate(config=config_of(kind, duration=2.0, **keys | {"samples": 5}, output="run.h5"))
+    assert_same(resume("run.h5", duration=4.0), whole)
 
 
 @pytest.mark.usefixtures("short_calls")
 def test_a_run_that_goes_on_says_where_it_stands_from_the_beginning():
-    simulate(config_of("ttl, fixed", duration=0.9, output="run.h5"))
+    simulate(config=config_of("ttl, fixed", duration=0.9, output="run.h5"))
     seen: list[Recording] = []
-    resume("run.h5", Config(duration=3.1), lambda fraction: seen.append(Recording.load("run.h5")))
+    resume("run.h5", duration=3.1, progress=lambda fraction: seen.append(Recording.load("run.h5")))
     first = seen[0]
     assert first.summary.outcome == UNFINISHED
     assert first.summary.time < 0.9
@@ -124,7 +124,7 @@ def test_a_run_that_goes_on_says_where_it_stands_from_the_beginning():
 def test_a_run_that_cannot_go_on_fails_again_in_the_same_way():
     config = Config(timestep="free-fall", eta=0.02, duration=2.0, every=1, output="run.h5")
     with pytest.raises(SimulationError) as failed:
-        simulate(config, system=head_on())
+        simulate(config=config, system=head_on())
     for _ in range(2):
         with pytest.raises(SimulationError) as again:
             resume("run.h5")

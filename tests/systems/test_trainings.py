@@ -58,10 +58,10 @@ def test_systems_of_any_size_and_dimension_come_back_to_the_last_bit():
 
 def test_a_run_directory_and_the_file_in_it_are_the_systems_that_the_training_began_with():
     small = {"hidden_dims": (4,), "replay_steps": 0, "tensorboard": False, "output_scale": "physical", "epochs": 1}
-    train(Config(save_name="named", ic="solar-system", **small))
+    train(config=Config(save_name="named", ic="solar-system", **small))
     for spec in ("runs/named", "runs/named:system=0", "runs/named/initial_conditions.npz"):
         assert_same(initial_conditions(spec), initial_conditions("solar-system"))
-    train(Config(save_name="drawn", num_orbits=3, seed=4, G=2.0, softening=0.01, **small))
+    train(config=Config(save_name="drawn", num_orbits=3, seed=4, G=2.0, softening=0.01, **small))
     law = {"G": 2.0, "softening": 0.01}
     energies = {float(initial_conditions(f"runs/drawn:system={k}", **law).position[0, 0]) for k in range(3)}
     assert len(energies) == 3

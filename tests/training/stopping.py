@@ -52,11 +52,11 @@ def left_by(run: str) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
 
 def check_that_stopping_changes_nothing(keys: dict[str, Any], *, epochs: int) -> None:
     """Weights, moments, states, what is known of them, random numbers and metrics: all bits are the same."""
-    train(Config(**{**keys, "epochs": epochs, "save_name": "whole"}))
+    train(config=Config(**{**keys, "epochs": epochs, "save_name": "whole"}))
     cut = Config(**{**keys, "epochs": epochs, "save_name": "cut"})
-    assert train(cut, observers=[Stop(1)]).epochs_completed == 1
+    assert train(config=cut, observers=[Stop(1)]).epochs_completed == 1
     for after in range(2, epochs + 1):
-        assert train(Config(), resume=Path("runs/cut"), observers=[Stop(after)]).epochs_completed == after
+        assert train(config=Config(), resume=Path("runs/cut"), observers=[Stop(after)]).epochs_completed == after
     (tensors, metrics), (cut_tensors, cut_metrics) = map(left_by, ("runs/whole", "runs/cut"))
     assert [line["epoch"] for line in cut_metrics] == list(range(1, epochs + 1))
     assert metrics == cut_metrics

@@ -22,8 +22,8 @@ from aitimestepper.views.thinning import along_path, extremes, maxima, outline, 
 def eccentric() -> dict[str, Recording]:
     common = {"ic": "kepler:e=0.8,m1=1,m2=0.3", "periods": 2}
     return {
-        "free fall": simulate(Config(**common, timestep="free-fall", eta=0.05)),
-        "equal steps": simulate(Config(**common, timestep="fixed", dt=0.02)),
+        "free fall": simulate(config=Config(**common, timestep="free-fall", eta=0.05)),
+        "equal steps": simulate(config=Config(**common, timestep="fixed", dt=0.02)),
     }
 
 

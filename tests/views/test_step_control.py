@@ -99,10 +99,12 @@ def test_the_figure_says_what_is_what(tmp_path):
 
 
 def test_a_calibrated_run_can_be_drawn(tmp_path):
-    run = simulate(Config(ic="figure-eight", tolerance=1e-4, steps=300, step_history=True))
+    run = simulate(config=Config(ic="figure-eight", tolerance=1e-4, steps=300, step_history=True))
     assert has_step_control(run)
     assert "step in force [fictitious time]" in _drawn(run, tmp_path)
-    run = simulate(Config(ic="figure-eight", tolerance=1e-4, steps=300, step_history=True, integrator="leapfrog"))
+    run = simulate(
+        config=Config(ic="figure-eight", tolerance=1e-4, steps=300, step_history=True, integrator="leapfrog")
+    )
     assert "step in force [fly-by time]" in _drawn(run, tmp_path)
 
 

@@ -122,7 +122,7 @@ class Gravity:
         centre, drift = weight @ numbers.position, weight @ numbers.velocity
         config = Config(duration=duration, tolerance=self.tolerance, G=numbers.G, softening=numbers.softening)
         system = InitialConditions(numbers.mass, numbers.position, numbers.velocity)
-        recording = simulate(config, progress, system=system)
+        recording = simulate(system, config, progress=progress or False)
         # The run is one about the centre of mass, which moves on uniformly.
         self.particles.position = (recording.position[-1] + centre + drift * duration) | numbers.length_unit
         self.particles.velocity = (recording.velocity[-1] + drift) | numbers.speed_unit

@@ -99,7 +99,7 @@ def _compared(config: Config) -> Comparison:
     from aitimestepper.comparison.compare import compare
 
     with simulation_progress("comparing", "compared") as progress:
-        return compare(config, progress)
+        return compare(config=config, progress=progress)
 
 
 _COLUMNS = ("method", "parameter", "evaluations", "max |dE/E|", "final", "dL/L", "position", "seconds")

@@ -25,7 +25,7 @@ def configured(command: Command, parsed: Parsed) -> Config:
     return read_config(parsed.own.get("config"), command, parsed.keys)
 
 
-def changes_beside_resume(parsed: Parsed, allowed: Collection[str]) -> Config:
+def changes_beside_resume(parsed: Parsed, allowed: Collection[str]) -> dict[str, Any]:
     """What may differ from the run that is gone on with; the user's own criteria are registered before that.
 
     Raises:
@@ -37,7 +37,7 @@ def changes_beside_resume(parsed: Parsed, allowed: Collection[str]) -> Config:
     if others:
         known = ", ".join(map(flag_of, (*allowed, "json")))
         raise InputError(f"{', '.join(others)} cannot stand beside --resume; allowed are {known}")
-    return Config(**wishes)
+    return Config(**wishes).explicit()
 
 
 def run_plugin(own: dict[str, Any]) -> None:

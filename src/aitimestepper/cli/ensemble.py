@@ -17,8 +17,8 @@ from aitimestepper.errors import RunError
 from aitimestepper.outputs import spelled
 
 if TYPE_CHECKING:
-    from aitimestepper.ensembles.request import Progress
     from aitimestepper.ensembles.result import EnsembleResult, Failure
+    from aitimestepper.simulation.progress import Progress
 
 MOST_FAILURES_SHOWN = 5
 
@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
 def _simulated(config: Config) -> EnsembleResult:
     from aitimestepper.ensembles.ensemble import simulate_ensemble
 
-    return _watched(lambda progress: simulate_ensemble(config, progress=progress), config.output)
+    return _watched(lambda progress: simulate_ensemble(config=config, progress=progress), config.output)
 
 
 def _resumed(parsed: Parsed) -> EnsembleResult:
@@ -85,7 +85,7 @@ def _resumed(parsed: Parsed) -> EnsembleResult:
     from aitimestepper.ensembles.ensemble import RESUMABLE, resume_ensemble
 
     path, wishes = parsed.own["resume"], changes_beside_resume(parsed, RESUMABLE)
-    return _watched(lambda progress: resume_ensemble(path, changes=wishes, progress=progress), path)
+    return _watched(lambda progress: resume_ensemble(path, **wishes, progress=progress), path)
 
 
 def _watched(run: Callable[[Progress], EnsembleResult], output: str | None) -> EnsembleResult:

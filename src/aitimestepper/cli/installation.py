@@ -158,9 +158,9 @@ def _run() -> Finding:
     from aitimestepper.simulation.run import simulate
 
     config = Config(ic="figure-eight", periods=100, tolerance=TRIAL_TOLERANCE)
-    simulate(config)  # compiles what has never run on this machine
+    simulate(config=config, progress=False)  # compiles what has never run on this machine
     began = time.perf_counter()
-    summary = simulate(config).summary
+    summary = simulate(config=config, progress=False).summary
     each = (time.perf_counter() - began) / summary.steps * 1e6
     error = summary.energy_error_max
     text = f"figure-eight: energy error {error:.2g}, asked for {TRIAL_TOLERANCE:g}; {each:.2g} us a step"

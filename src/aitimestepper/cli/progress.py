@@ -6,16 +6,16 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.cli.output import is_first_process, note
 from aitimestepper.errors import TrainingWarning
+from aitimestepper.simulation.progress import Progress, fraction_bar, new_bar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.progress import Progress
 
     from aitimestepper.training.steps.records import EpochRecord, StepRecord
 
@@ -129,7 +129,7 @@ class TrainingBar(TrainingWatch):
         super().__init__(n_epochs, interrupt)
         from rich.live import Live
 
-        self._bar = _bar("epoch {task.completed}/{task.total}")
+        self._bar = new_bar("epoch {task.completed}/{task.total}")
         self._task = self._bar.add_task("", total=n_epochs)
         self._live = Live(get_renderable=self._render, console=self._bar.console, refresh_per_second=5)
 
@@ -171,9 +171,9 @@ def training_progress(n_epochs: int | None) -> Iterator[TrainingWatch]:
 
 
 @contextlib.contextmanager
-def simulation_progress(doing: str = "simulating", done: str = "simulated") -> Iterator[Callable[[float], None]]:
+def simulation_progress(doing: str = "simulating", done: str = "simulated") -> Iterator[Progress]:
     """A function that takes the fraction that is done, shows it, and stops the simulation on Ctrl-C."""
-    with Interrupt() as interrupt, _fraction_bar(doing) if sys.stderr.isatty() else _fraction_lines(done) as show:
+    with Interrupt() as interrupt, fraction_bar(doing) if sys.stderr.isatty() else _fraction_lines(done) as show:
 
         def progress(fraction: float) -> None:
             show(fraction)
@@ -183,40 +183,21 @@ def simulation_progress(doing: str = "simulating", done: str = "simulated") -> I
 
 
 @contextlib.contextmanager
-def _fraction_bar(doing: str) -> Iterator[Callable[[float], None]]:
-    bar = _bar(doing + " {task.percentage:.0f} %", transient=True)
-    task = bar.add_task("", total=1.0)
-    with bar:
-        yield lambda fraction: bar.update(task, completed=fraction)
-
-
-@contextlib.contextmanager
-def _fraction_lines(done: str) -> Iterator[Callable[[float], None]]:
-    began = shown = time.monotonic()
+def _fraction_lines(done: str) -> Iterator[Progress]:
+    shown = time.monotonic()
+    began = None
 
     def show(fraction: float) -> None:
-        nonlocal shown
+        nonlocal shown, began
         now = time.monotonic()
-        if now - shown >= SECONDS_BETWEEN_LINES and fraction > 0:
+        if began is None and fraction > 0:  # what was done before, compiling mostly, is not part of the run
+            began = now, fraction
+        elif began is not None and now - shown >= SECONDS_BETWEEN_LINES and fraction > began[1]:
             shown = now
-            note(f"{done} {100 * fraction:.0f} %   {_duration((now - began) * (1 / fraction - 1))} left")
+            left = (now - began[0]) * (1.0 - fraction) / (fraction - began[1])
+            note(f"{done} {100 * fraction:.0f} %   {_duration(left)} left")
 
     yield show
-
-
-def _bar(text: str, *, transient: bool = False) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn(text),
-        BarColumn(bar_width=None),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True, highlight=False),
-        expand=True,
-        transient=transient,
-    )
 
 
 def _duration(seconds: float) -> str:

@@ -60,7 +60,7 @@ def train_and_report(config: Config, *, resume: str | None = None) -> TrainingOu
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
     with training_progress(config.epochs if resume is None or "epochs" in config.explicit() else None) as watch:
         try:
-            outcome = train(config, resume=None if resume is None else run_dir, observers=[watch])
+            outcome = train(config=config, resume=None if resume is None else run_dir, observers=[watch])
         except RunError:
             watch.close()
             kept = f"; its last checkpoint is in {run_dir}" if (run_dir / RESUME_FILE).exists() else ""

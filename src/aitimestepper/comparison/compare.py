@@ -9,9 +9,11 @@ from typing import Any
 from aitimestepper.comparison.methods import DEFAULTS, parse_method
 from aitimestepper.comparison.result import Comparison
 from aitimestepper.comparison.runs import Case
+from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
+from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of, with_softening
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.file import ModelFile, read_model
@@ -23,40 +25,66 @@ _LEAST_BUDGET = 100
 """With fewer, one step of order 8 (17 evaluations) is a sixth of the budget, which then cannot be met."""
 
 
+@takes_keys_of("compare", "ic", "json", "figure")
 def compare(
-    config: Config,
-    progress: Callable[[float], None] | None = None,
+    systems: InitialConditions | str | Sequence[InitialConditions | str] | None = None,
+    config: Config | None = None,
     *,
-    systems: Sequence[InitialConditions] | None = None,
+    progress: Progress | bool | None = None,
+    **keys: Any,
 ) -> Comparison:
-    """Compare `methods` on one or more systems at equal force evaluations.
+    """Compare methods at equal force evaluations: `compare("pythagorean", duration=10, methods=["ttl6:fixed"])`.
 
     Every method has one parameter (a step, eta, a tolerance), which is tuned on every system until the run costs each
     of the budgets in `evaluations` within a few percent. All errors are those of the tuned runs.
 
     Args:
-        config: `ic` or `systems`, `duration` or `periods`; perhaps `methods` and `evaluations`.
-        progress: called several times a second with the part that is done, 0 to 1.
-        systems: the bodies, in place of `ic` and `systems`.
+        systems: the bodies, names of systems, or files; one or more, all of them bodies or none.
+        config: settings that several comparisons share.
+        progress: as for `simulate`.
+        keys: settings, over those of `config`: `duration` or `periods`; perhaps `methods` and `evaluations`.
 
     Raises:
         InputError: the request cannot be carried out; nothing has been run.
     """
     from aitimestepper.comparison.carrying_out import compare_on, runs_of
 
+    given, config = _asked(systems, configured(config, keys))
     budgets, methods = _budgets(config), tuple(map(parse_method, _distinct("methods", config.methods or DEFAULTS)))
     if config.output is not None:
         check_output(config.output, config.overwrite)
     base = Config(**{key: value for key, value in config.explicit().items() if key in _COMMON})
-    tally, weights = _Tally(progress), cache(read_model)
-    cases = [_case(one, tally.show, weights) for one in _systems(config, base, systems)]
-    runs = [[runs_of(method, case) for method in methods] for case in cases]
-    for one in (run for of_case in runs for run in of_case):
-        one.check()
-    tally.total = len(cases) * (1 + len(methods) * len(budgets))
-    return Comparison(
-        tuple(compare_on(case, of_case, budgets, tally.done) for case, of_case in zip(cases, runs, strict=True))
-    )
+    with shown(progress, "comparing") as show:
+        tally, weights = _Tally(show), cache(read_model)
+        cases = [_case(one, tally.show, weights) for one in _systems(config, base, given)]
+        runs = [[runs_of(method, case) for method in methods] for case in cases]
+        for one in (run for of_case in runs for run in of_case):
+            one.check()
+        tally.total = len(cases) * (1 + len(methods) * len(budgets))
+        return Comparison(
+            tuple(compare_on(case, of_case, budgets, tally.done) for case, of_case in zip(cases, runs, strict=True))
+        )
+
+
+def _asked(
+    systems: InitialConditions | str | Sequence[InitialConditions | str] | None, config: Config
+) -> tuple[list[InitialConditions] | None, Config]:
+    """The bodies that were passed, None where they are named, and the configuration, with their names.
+
+    Raises:
+        InputError: some are bodies and others names, or they are named twice.
+    """
+    if systems is None:
+        return None, config
+    given = [systems] if isinstance(systems, InitialConditions | str) else list(systems)
+    bodies = [system for system in given if isinstance(system, InitialConditions)]
+    if len(bodies) == len(given):
+        return bodies, config
+    if bodies:
+        raise InputError("the systems of a comparison are all bodies, or all names")
+    if config.ic is not None or config.systems is not None:
+        raise InputError("the systems are given twice: set one of ic and systems")
+    return None, config.replace(systems=given)
 
 
 def _case(
@@ -73,8 +101,8 @@ def _case(
 class _Tally:
     """Counts what is done, and shows it."""
 
-    def __init__(self, progress: Callable[[float], None] | None) -> None:
-        self._progress = progress or (lambda fraction: None)
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._count = 0
         self.total = 1
 

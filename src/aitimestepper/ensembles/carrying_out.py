@@ -9,10 +9,11 @@ from aitimestepper.cores import available_cores
 from aitimestepper.ensembles.cluster import integrate_on_cluster
 from aitimestepper.ensembles.file import INTERRUPTED, EnsembleInfo, EnsembleWriter, StoredEnsemble
 from aitimestepper.ensembles.members import MemberResult
-from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, origin_of
+from aitimestepper.ensembles.request import EnsembleRequest, Member, origin_of
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation
+from aitimestepper.simulation.progress import Progress
 
 _SHARE_OF_WRITING = 0.2
 """Part of the time that writing may take: a block costs 10 ms, however small it is, most of it in HDF5, beside which
@@ -111,16 +112,13 @@ class Keeper:
             self._writer.close()
 
 
-def carry_out(
-    request: EnsembleRequest, members: Sequence[Member], keeper: Keeper, progress: Progress | None
-) -> EnsembleResult:
+def carry_out(request: EnsembleRequest, members: Sequence[Member], keeper: Keeper, show: Progress) -> EnsembleResult:
     """Integrate the members whose results are not kept yet.
 
     Raises:
         InputError: the request cannot be carried out, or no member began.
         KeyboardInterrupt: Ctrl-C; what was done is on file.
     """
-    show = progress or (lambda fraction: None)
     config, count, n_before = request.settings.config, len(members), len(keeper.kept)
     there = {member.index for member in keeper.kept}
     left = [member for member in members if member.index not in there]

@@ -13,9 +13,10 @@ from aitimestepper._version import __version__
 from aitimestepper.config.own_criteria import criterion_named, register_criterion
 from aitimestepper.config.schema import Config
 from aitimestepper.ensembles.members import MemberResult
-from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, Watch, never_begun
+from aitimestepper.ensembles.request import EnsembleRequest, Member, Watch, never_begun
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
+from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.request import Settings
 
 if TYPE_CHECKING:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.ensembles.carrying_out import Keeper, carry_out
 from aitimestepper.ensembles.file import check_resumable, read_ensemble
 from aitimestepper.ensembles.members import NO_SEED
-from aitimestepper.ensembles.request import EnsembleRequest, Member, Progress, origin_of
+from aitimestepper.ensembles.request import EnsembleRequest, Member, origin_of
 from aitimestepper.ensembles.result import EnsembleResult, result_of
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import request_of, settings_of, with_softening
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
@@ -26,42 +29,55 @@ RESUMABLE = ("threads", "scheduler")
 """Settings that may be given anew to an ensemble that goes on."""
 
 
+@takes_keys_of("ensemble", "ic", "json")
 def simulate_ensemble(
-    config: Config,
-    systems: Sequence[InitialConditions] | None = None,
-    progress: Progress | None = None,
+    systems: Sequence[InitialConditions] | str | None = None,
+    config: Config | None = None,
+    *,
+    progress: Progress | bool | None = None,
+    **keys: Any,
 ) -> EnsembleResult:
-    """Simulate many systems as one configuration says; each has its own steps and its own end.
+    """Simulate many systems: `simulate_ensemble("random:n=3", count=100, duration=10, tolerance=1e-6)`.
+
+    Each has its own steps and its own end.
 
     The result of a member is bit for bit that of `simulate`, whatever the number of threads or machines and whatever
     else is simulated beside it. A member that cannot be simulated does not disturb the others; its `outcome` says why.
 
     Args:
-        config: as for `simulate`; `count` systems are drawn from `ic` with the seeds seed, seed + 1, ... (a seed in
-            `ic` itself goes over `seed`). They are integrated by `threads` threads, or by the Dask workers of
-            `scheduler`. The result is written to `output`, if given, as the members end.
-        systems: the bodies, of any number and dimension, in place of `ic` and `count`.
-        progress: called ten times a second or more often with the part that is done, 0 to 1.
+        systems: the bodies of each, of any number and dimension; or a name, as `ic` of a configuration, from which
+            `count` systems are drawn with the seeds seed, seed + 1, ... (a seed in the name goes over `seed`).
+        config: settings that several ensembles share.
+        progress: as for `simulate`.
+        keys: settings as for `simulate`, over those of `config`. The members are integrated by `threads` threads, or by
+            the Dask workers of `scheduler`. The result is written to `output`, if given, as the members end.
 
     Raises:
         InputError: the request cannot be carried out, or all members were refused before their first step.
         KeyboardInterrupt: Ctrl-C; what was done is in `output`, from where `resume_ensemble` goes on.
     """
+    config = configured(config, keys)
+    if isinstance(systems, str):
+        if config.ic is not None:
+            raise InputError(f"the systems are named twice, {systems!r} and ic = {config.ic!r}: leave one out")
+        systems, config = None, config.replace(ic=systems)
     if config.output is not None:
         check_output(config.output, config.overwrite)
         check_hdf5_name(config.output)
     request, members = _request(config, systems)
-    if config.output is None:
-        return carry_out(request, members, Keeper(None, request, members), progress)
-    with Reservation(config.output, config.overwrite) as output:
-        return carry_out(request, members, Keeper(output, request, members), progress)
+    with ExitStack() as held:
+        output = None if config.output is None else held.enter_context(Reservation(config.output, config.overwrite))
+        show = held.enter_context(shown(progress, "simulating"))
+        return carry_out(request, members, Keeper(output, request, members), show)
 
 
 def resume_ensemble(
     path: Path | str,
     systems: Sequence[InitialConditions] | None = None,
-    changes: Config | None = None,
-    progress: Progress | None = None,
+    *,
+    threads: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | bool | None = None,
 ) -> EnsembleResult:
     """Go on with an ensemble that was stopped or killed: members that have ended stay, the others are integrated.
 
@@ -70,7 +86,7 @@ def resume_ensemble(
     Args:
         path: its file.
         systems: the bodies, if they were passed then.
-        changes: other `threads` or another `scheduler`; nothing else.
+        threads, scheduler: other ones; one of them at most.
         progress: as for `simulate_ensemble`.
 
     Raises:
@@ -83,19 +99,21 @@ def resume_ensemble(
         stored = read_ensemble(path)
         if stored.outcome == FINISHED:
             return result_of(stored)
+        wishes = {"threads": threads, "scheduler": scheduler}
+        changes = {key: value for key, value in wishes.items() if value is not None}
         request, members = _request(_changed(stored.info.settings, changes), systems)
         if stored.info.origin != origin_of(request, members):
             raise InputError(f"the weights or the bodies are not those that {path} began with")
-        return carry_out(request, members, Keeper(output, request, members, stored), progress)
+        with shown(progress, "simulating") as show:
+            return carry_out(request, members, Keeper(output, request, members, stored), show)
 
 
-def _changed(settings: Mapping[str, Any], changes: Config | None) -> Config:
+def _changed(settings: Mapping[str, Any], wishes: Mapping[str, Any]) -> Config:
     """The settings of an ensemble, with other hands to carry it out."""
-    wishes = {} if changes is None else changes.explicit()
     if set(wishes) - set(RESUMABLE) or len(wishes) > 1:
         raise InputError(f"beside resume may stand one of {', '.join(RESUMABLE)}, got {', '.join(wishes)}")
     kept = {key: value for key, value in settings.items() if not wishes or key not in RESUMABLE}
-    return Config(**kept | wishes)
+    return Config(**kept | dict(wishes))
 
 
 def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tuple[EnsembleRequest, list[Member]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -14,8 +14,6 @@ from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,11 +100,11 @@ class Recording:
         return np.abs(self.energy - self.summary.energy_initial) / self.energy_scale
 
 
-class SimulationError(RunError):
-    """A simulation that could not go on.
+class _Reached(BaseException):
+    """What a run had come to when it ended before its end.
 
     Attributes:
-        summary: the run up to the last state that is finite.
+        summary: the run up to there.
         info: what was known of it before its first step.
         time: simulated time of that state.
     """
@@ -118,3 +118,14 @@ class SimulationError(RunError):
     def recording(self) -> Recording:
         """Everything up to that state."""
         return self._recording()
+
+
+class SimulationError(_Reached, RunError):
+    """A simulation that could not go on; carries what it has reached."""
+
+
+class Interrupted(_Reached, KeyboardInterrupt):
+    """A simulation that was interrupted by Ctrl-C; carries what it has reached.
+
+    In a notebook or at a prompt it is `sys.last_value`, so that `sys.last_value.recording` has the states.
+    """

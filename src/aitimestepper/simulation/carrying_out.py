@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +11,13 @@ from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun
-from aitimestepper.recordings.recording import Recording, SimulationError
+from aitimestepper.recordings.recording import Interrupted, Recording, SimulationError
 from aitimestepper.simulation.confirmation import confirmed, share_of_first
 from aitimestepper.simulation.driver import Block, drive, stop_sentence
 from aitimestepper.simulation.planning import PlannedRun, planned, taken_up
+from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.recorder import Recorder
 from aitimestepper.simulation.request import Request
-
-Progress = Callable[[float], None]
 
 
 class CompletedRun(NamedTuple):
@@ -34,7 +32,7 @@ class CompletedRun(NamedTuple):
         return self.recorder.recording(self.summary)
 
 
-def begin(request: Request, progress: Progress | None, *, keeps: bool) -> CompletedRun:
+def begin(request: Request, progress: Progress, *, keeps: bool) -> CompletedRun:
     """Carry out a run from its start.
 
     Args:
@@ -54,7 +52,7 @@ def begin(request: Request, progress: Progress | None, *, keeps: bool) -> Comple
     return _carry_out(plan, run, recorder, progress)
 
 
-def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Progress | None) -> CompletedRun:
+def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Progress) -> CompletedRun:
     """Carry on a run from where its file says that it stands.
 
     Raises:
@@ -81,8 +79,7 @@ def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
     return Recorder(info, run, plan.request.system.n_dims, keeps=keeps, direction=plan.goal.direction)
 
 
-def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, progress: Progress | None) -> CompletedRun:
-    show = progress or (lambda fraction: None)
+def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) -> CompletedRun:
     confirms = plan.request.settings.config.confirm
     share = share_of_first(plan) if confirms else 1.0
     try:
@@ -111,5 +108,5 @@ def _to_its_end(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) 
         sentence = stop_sentence(block, system.mass, system.names, plan.goal.direction) if failed else FINISHED
         return block, recorder.finish(sentence)
     except KeyboardInterrupt:
-        recorder.interrupt()
-        raise
+        summary = recorder.interrupt()
+        raise Interrupted(summary, recorder.info, lambda: recorder.recording(summary)) from None

@@ -177,13 +177,13 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
 
-    def interrupt(self) -> None:
-        """End the file of a run that the user ended, with its last state."""
+    def interrupt(self) -> Summary:
+        """End a run that the user ended, with its last state, and its file."""
         if self._last_time != self._direction * self._reached[0].time and self._block.run is self._block.reached:
             nothing = self._block._replace(frames=self._none, history=StepHistory.none(), events=StepEvents.none())
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")
-        self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")
+        return self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")
 
 
 def _tail(block: Block) -> tuple[int, int, int]:

@@ -5,13 +5,16 @@ Everything that a user may have got wrong is found before the first step, and be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from aitimestepper.arrays import Floats
+from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
@@ -19,65 +22,94 @@ from aitimestepper.recordings.archive import check_archive
 from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
 from aitimestepper.systems.initial import InitialConditions
 
-Progress = Callable[[float], None]
-
 RESUMABLE = ENDS
 """Settings that may be given anew to a run that goes on."""
 
 
+@takes_keys_of("simulate", "ic", "json")
 def simulate(
-    config: Config,
-    progress: Progress | None = None,
+    system: InitialConditions | str | PathLike[str] | None = None,
+    config: Config | None = None,
     *,
-    system: InitialConditions | None = None,
     times: ArrayLike | None = None,
+    progress: Progress | bool | None = None,
+    **keys: Any,
 ) -> Recording:
-    """Simulate one system as the configuration says.
+    """Simulate one system: `simulate("pythagorean", duration=70, tolerance=1e-9)`.
 
     Args:
-        config: `timestep` with its own parameter, or `tolerance`, and exactly one of `duration`, `periods` and `steps`
-            are needed, the latter unless there are times; the recording is written to `output`, if given, while the run
-            goes on, and read from there at the end.
-        progress: called several times a second with the part of the run that is done, 0 to 1.
-        system: the bodies, in place of `config.ic`.
-        times: (T,) at which states are kept, exactly, in place of the file `config.times`; rising from the start of the
-            run, or falling. Without a length the run ends with the last one.
+        system: the bodies; or the name of a system with its options, or a file, as `ic` of a configuration.
+        config: settings that several runs share.
+        times: (T,) at which states are kept, exactly, in place of those in a file; rising from the start of the run,
+            or falling. Without a length the run ends with the last one.
+        progress: called several times a second with the part of the run that is done, 0 to 1. By default a bar is shown
+            in a terminal or a notebook; none with False.
+        keys: settings, over those of `config`. `tolerance`, or `timestep` with its own parameter, and exactly one of
+            `duration`, `periods` and `steps` are needed, the latter unless there are times. The recording is written to
+            `output`, if given, while the run goes on, and read from there at the end.
 
     Raises:
         InputError: the request cannot be carried out; nothing has been written.
         SimulationError: the run could not go on; carries what was reached, which is also in `output`.
+        Interrupted: Ctrl-C; carries what was reached, which is also in `output`.
     """
     from aitimestepper.simulation.carrying_out import begin
 
-    return begin(requested(config, system, times), progress, keeps=True).recording()
+    bodies, config = of_one(system, configured(config, keys))
+    request = requested(config, bodies, times)
+    with shown(progress, "simulating") as show:
+        return begin(request, show, keeps=True).recording()
 
 
-def simulate_to_output(
-    config: Config, progress: Progress | None = None, *, system: InitialConditions | None = None
-) -> tuple[RunInfo, Summary]:
-    """Simulate as `simulate` does, and keep no states in memory: what the command does.
+def of_one(
+    system: InitialConditions | str | PathLike[str] | None, config: Config
+) -> tuple[InitialConditions | None, Config]:
+    """The bodies that were passed, None where they are named, and the configuration, with their name.
 
-    Arguments and errors as for `simulate`.
+    Raises:
+        InputError: they are neither bodies nor a name, or are named twice.
     """
+    if system is None or isinstance(system, InitialConditions):
+        return system, config
+    if not isinstance(system, str | PathLike):
+        raise InputError(
+            f"a system is InitialConditions, the name of one, or a file, and no {type(system).__name__}"
+            + (": write config=" if isinstance(system, Config) else "")
+        )
+    if config.ic is not None:
+        raise InputError(f"the system is named twice, {str(system)!r} and ic = {config.ic!r}: leave one out")
+    return None, config.replace(ic=fspath(system))
+
+
+def simulate_to_output(config: Config, progress: Progress) -> tuple[RunInfo, Summary]:
+    """Simulate as `simulate` does, and keep no states in memory: what the command does."""
     from aitimestepper.simulation.carrying_out import begin
 
-    run = begin(requested(config, system), progress, keeps=False)
+    run = begin(requested(config), progress, keeps=False)
     return run.info, run.summary
 
 
-def resume(path: Path | str, changes: Config | None = None, progress: Progress | None = None) -> Recording:
+def resume(
+    path: Path | str,
+    *,
+    duration: float | None = None,
+    periods: float | None = None,
+    steps: int | None = None,
+    progress: Progress | bool | None = None,
+) -> Recording:
     """Go on with a run that was stopped, killed, or is to go further; the recording grows where it is.
 
     A run that was stopped and resumed ends with the same bits as one that was not.
 
     Args:
         path: its HDF5 file.
-        changes: another `duration`, `periods` or `steps`, counted from the start of the run; nothing else.
+        duration, periods, steps: another end, counted from the start of the run; one of them at most.
         progress: as for `simulate`.
 
     Raises:
@@ -85,35 +117,35 @@ def resume(path: Path | str, changes: Config | None = None, progress: Progress |
             or another one; the end asked for lies before the state reached.
         SimulationError: as for `simulate`.
     """
-    resume_in_output(path, changes, progress)
+    wishes = {"duration": duration, "periods": periods, "steps": steps}
+    with shown(progress, "simulating") as show:
+        resume_in_output(path, {key: value for key, value in wishes.items() if value is not None}, show)
     return Recording.load(path)
 
 
-def resume_in_output(
-    path: Path | str, changes: Config | None = None, progress: Progress | None = None
-) -> tuple[RunInfo, Summary]:
+def resume_in_output(path: Path | str, wishes: Mapping[str, Any], progress: Progress) -> tuple[RunInfo, Summary]:
     """Go on as `resume` does, and read no states into memory: what the command does.
 
-    Arguments and errors as for `resume`.
+    Arguments and errors as for `resume`, the end as settings.
     """
     from aitimestepper.simulation.carrying_out import go_on
 
     read_run(path)  # what cannot go on is not touched
     with Reservation.of_existing(path) as output:
         stored = read_run(path)
-        config = _changed(stored, {} if changes is None else changes.explicit())
+        config = _changed(stored, wishes)
         request = request_of(settings_of(config), initial_conditions_of(stored), stored.origin["times"])
         run = go_on(request, output, stored, progress)
     return run.info, run.summary
 
 
-def _changed(stored: StoredRun, wishes: dict[str, object]) -> Config:
+def _changed(stored: StoredRun, wishes: Mapping[str, Any]) -> Config:
     """The settings of a run, with another end."""
     if set(wishes) - set(RESUMABLE) or len(wishes) > 1:
         raise InputError(f"beside resume may stand one of {', '.join(RESUMABLE)}, got {', '.join(wishes)}")
     settings = dict(stored.info.settings)
     if wishes:
-        settings = {key: value for key, value in settings.items() if key not in ENDS} | wishes
+        settings = {key: value for key, value in settings.items() if key not in ENDS} | dict(wishes)
     return Config(**settings)
 
 

@@ -154,7 +154,7 @@ class _Trial:
         from aitimestepper.training.session.session import train
 
         own = {"runs_dir": str(self._directory), "overwrite": True}
-        return train(config.replace(**keys, **own), observers=observers).interrupted
+        return train(config=config.replace(**keys, **own), observers=observers).interrupted
 
 
 class _FallenBehind(RunError):

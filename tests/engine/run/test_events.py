@@ -54,7 +54,9 @@ def test_noting_decides_nothing_and_does_not_depend_on_how_often_the_loop_return
 @pytest.fixture(scope="module")
 def run() -> Recording:
     """One with many encounters."""
-    return simulate(Config(ic="random:n=5,virial=0,seed=9011", tolerance=TOLERANCE, steps=6001, step_history=True))
+    return simulate(
+        config=Config(ic="random:n=5,virial=0,seed=9011", tolerance=TOLERANCE, steps=6001, step_history=True)
+    )
 
 
 def test_a_setback_leads_from_where_the_error_was_met_back_to_the_last_anchor(run):
@@ -100,7 +102,7 @@ def test_there_is_room_for_all_events_up_to_the_next_anchor(run):
 def test_the_state_before_a_sample_is_an_anchor_and_events_go_on_behind_it(tmp_path):
     model = constant_model(tmp_path, 10.0)
     keys = {"ic": "hierarchical-triple:e_in=0.6", "tolerance": 1e-6, "duration": 60.0, "model": model}
-    run = simulate(Config(step_history=True, samples=50, **keys))
+    run = simulate(config=Config(step_history=True, samples=50, **keys))
     events, times = run.step_events, np.append(0.0, run.step_history.time)
     before = times[np.searchsorted(times, run.time[1:-1], side="right") - 1]
     assert np.isin(before, events.time[events.kind == ANCHOR]).all()
@@ -111,9 +113,9 @@ def test_the_state_before_a_sample_is_an_anchor_and_events_go_on_behind_it(tmp_p
 @pytest.mark.parametrize("keys", [{}, {"timestep": "fixed", "dt": 0.01}])
 def test_nothing_is_noted_where_nothing_is_asked_or_controlled(keys):
     if keys:
-        recording = simulate(Config(ic="figure-eight", steps=100, step_history=True, **keys))
+        recording = simulate(config=Config(ic="figure-eight", steps=100, step_history=True, **keys))
     else:
-        recording = simulate(Config(ic="figure-eight", steps=100, tolerance=1e-4))
+        recording = simulate(config=Config(ic="figure-eight", steps=100, tolerance=1e-4))
     assert len(recording.step_events.time) == 0
 
 
@@ -127,7 +129,7 @@ def test_a_number_that_no_file_has_becomes_the_largest_one():
 
 def test_a_run_back_notes_the_events_of_one_forth():
     keys = {"ic": "figure-eight", "tolerance": 1e-6, "step_history": True}
-    back, forth = (simulate(Config(duration=sign * 5.0, **keys)).step_events for sign in (-1.0, 1.0))
+    back, forth = (simulate(config=Config(duration=sign * 5.0, **keys)).step_events for sign in (-1.0, 1.0))
     np.testing.assert_array_equal(back.kind, forth.kind)
     assert back.time[-1] == pytest.approx(-forth.time[-1], rel=1e-6)
     assert (np.diff(back.goes_on_at) <= 0.0).all()

@@ -29,7 +29,7 @@ from aitimestepper.simulation.planning import PlannedRun
 def test_every_force_evaluation_is_counted(tmp_path, integrator, order, steps):
     model = constant_model(tmp_path, 0.1)
     run = simulate(
-        Config(ic="figure-eight", tolerance=0.01, model=model, integrator=integrator, order=order, steps=steps)
+        config=Config(ic="figure-eight", tolerance=0.01, model=model, integrator=integrator, order=order, steps=steps)
     )
     assert run.summary.rejected_steps == 0
     assert run.summary.steps == steps
@@ -43,7 +43,7 @@ def test_every_force_evaluation_is_counted(tmp_path, integrator, order, steps):
 
 def test_setbacks_are_counted_as_steps_that_were_undone(tmp_path):
     model = constant_model(tmp_path, 20.0)
-    run = simulate(Config(ic="figure-eight", tolerance=1e-5, order=4, model=model, steps=300))
+    run = simulate(config=Config(ic="figure-eight", tolerance=1e-5, order=4, model=model, steps=300))
     assert run.summary.rejected_steps > 0
     least = 5 * (run.summary.steps + run.summary.rejected_steps)
     assert least < run.summary.force_evaluations < 2.0 * least
@@ -96,7 +96,7 @@ def long_run(tmp_path, **keys) -> Config:
 
 @pytest.mark.parametrize("end", [{"duration": 12000.0}, {"steps": 40000}])
 def test_an_interrupted_run_goes_on_bit_by_bit(tmp_path, end):
-    whole = simulate(long_run(tmp_path, **end))
+    whole = simulate(config=long_run(tmp_path, **end))
     assert whole.summary.rejected_steps > 0
     interrupted(long_run(tmp_path, output="run.h5", **end), 0.0)
     stopped = Recording.load("run.h5")
@@ -108,13 +108,13 @@ def test_an_interrupted_run_goes_on_bit_by_bit(tmp_path, end):
 def test_a_killed_run_goes_on_bit_by_bit(tmp_path, monkeypatch):
     """What is on the disk while a run goes on is all that is left of it when it is killed."""
     monkeypatch.setattr(recorder, "_SECONDS_OF_A_BLOCK", 0.0)
-    whole = simulate(long_run(tmp_path, duration=12000.0))
+    whole = simulate(config=long_run(tmp_path, duration=12000.0))
 
     def keep_a_copy(done: float) -> None:
         if 0.0 < done < 0.9 and not (tmp_path / "killed.h5").exists():
             shutil.copy("run.h5", "killed.h5")
 
-    simulate(long_run(tmp_path, duration=12000.0, output="run.h5"), keep_a_copy)
+    simulate(config=long_run(tmp_path, duration=12000.0, output="run.h5"), progress=keep_a_copy)
     killed = Recording.load("killed.h5")
     assert killed.summary.outcome.startswith("unfinished")
     assert 0 < killed.summary.steps < whole.summary.steps
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path, monkeypatch):
 def test_samples_lie_at_their_times_once_each_although_the_run_goes_back(tmp_path, factor):
     model = None if factor is None else constant_model(tmp_path, factor)
     keys = {"ic": "hierarchical-triple:e_in=0.6", "tolerance": 1e-6, "model": model, "duration": 60.0}
-    run = simulate(Config(samples=50, step_history=True, **keys))
+    run = simulate(config=Config(samples=50, step_history=True, **keys))
     np.testing.assert_array_equal(run.time, np.linspace(0.0, 60.0, 51))
     assert run.summary.energy_error_max >= run.energy_error.max()
     assert_kept(run, 1e-6)
@@ -136,7 +136,7 @@ def test_samples_lie_at_their_times_once_each_although_the_run_goes_back(tmp_pat
 def test_the_step_to_the_end_is_held_to_the_tolerance_too(tmp_path):
     keys = {"ic": "figure-eight", "tolerance": 1e-3, "order": 4, "model": constant_model(tmp_path, 3.0)}
     for duration in np.linspace(3.0, 9.0, 40):
-        run = simulate(Config(duration=float(duration), step_history=True, **keys))
+        run = simulate(config=Config(duration=float(duration), step_history=True, **keys))
         assert run.time[-1] == duration
         assert_kept(run, 1e-3)
 

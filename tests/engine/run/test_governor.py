@@ -188,8 +188,8 @@ def test_a_state_unlike_any_in_training_gets_the_step_of_the_nearest_that_is():
 
 def test_nothing_jumps_where_the_range_of_the_training_ends(tmp_path):
     keys = {"ic": "figure-eight", "tolerance": 1e-4, "integrator": "leapfrog", "order": 4, "steps": 300, "every": 1}
-    strange = simulate(Config(model=constant_model(tmp_path, 0.9, ranges=1e-9), **keys))
-    usual = simulate(Config(model=constant_model(tmp_path, 0.9), **keys))
+    strange = simulate(config=Config(model=constant_model(tmp_path, 0.9, ranges=1e-9), **keys))
+    usual = simulate(config=Config(model=constant_model(tmp_path, 0.9), **keys))
     assert (strange.summary.outside_training, usual.summary.outside_training) == (1.0, 0.0)
     np.testing.assert_array_equal(strange.position, usual.position)
 
@@ -233,7 +233,7 @@ def test_the_step_of_fictitious_time_is_constant_on_an_orbit(tmp_path):
     config = Config(
         tolerance=1e-3, tolerance_kind="none", order=2, model=constant_model(tmp_path, 0.5), steps=2000, every=1
     )
-    run = simulate(config, system=pair)
+    run = simulate(config=config, system=pair)
     r = np.linalg.norm(run.position[:, 1] - run.position[:, 0], axis=-1)
     h = 2.0 * 1.1 * run.dt[1:] / (r[1:] + r[:-1])
     expected = 0.5 * math.sqrt(1e-3) * 1.1 / math.sqrt(1.1)
@@ -243,7 +243,7 @@ def test_the_step_of_fictitious_time_is_constant_on_an_orbit(tmp_path):
 
 def test_steps_keep_within_the_bounds_that_were_set(tmp_path):
     run = simulate(
-        Config(
+        config=Config(
             ic="kepler:e=0.8", tolerance=1e-3, integrator="leapfrog", order=2, model=constant_model(tmp_path),
             dt_min=2e-3, dt_max=2e-2, periods=2, every=1,
         )

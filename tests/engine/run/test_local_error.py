@@ -133,8 +133,8 @@ def test_the_position_error_of_a_run_is_the_true_one_of_its_steps(tmp_path, orde
     factor = {2: 0.1, 4: 0.4, 6: 0.8, 8: 1.0}[order] * (1.0 if integrator == "ttl" else 0.5)
     pair = two_body((1.0, 1e-3), Elements(0.0, 1.0, 0.0))
     run = simulate(
-        Config(tolerance=0.01, tolerance_kind="none", model=constant_model(tmp_path, factor * 0.01 ** (-1.0 / order)),
-               integrator=integrator, order=order, steps=100, every=1),
+        tolerance=0.01, tolerance_kind="none", model=constant_model(tmp_path, factor * 0.01 ** (-1.0 / order)),
+               integrator=integrator, order=order, steps=100, every=1,
         system=pair,
     )  # fmt: skip
     angle = math.sqrt(1.001) * run.time[1]
@@ -165,7 +165,7 @@ def test_a_moon_is_off_by_its_own_error_and_by_that_of_its_planet():
 def test_the_estimate_of_the_position_error_at_the_end_is_near_the_true_one(e, tolerance):
     system = two_body((1.0, 0.3), Elements(e, 1.0, 100.0), dim=2)
     duration = 30.3 * system.period
-    run, right = (simulate(Config(duration=duration, tolerance=x), system=system) for x in (tolerance, 1e-12))
+    run, right = (simulate(config=Config(duration=duration, tolerance=x), system=system) for x in (tolerance, 1e-12))
     apart = np.linalg.norm(right.position[-1, 0] - right.position[-1, 1])
     true = np.linalg.norm(run.position[-1] - right.position[-1], axis=-1).max() / apart
     assert run.summary.position_error_run is not None
@@ -195,5 +195,5 @@ def test_three_bodies_that_are_about_equally_near_to_each_other_are_noticed():
     ],
 )
 def test_a_position_error_at_the_end_is_estimated_where_orbits_are_regular(ic, duration, known):
-    summary = simulate(Config(ic=ic, duration=duration, tolerance=1e-6)).summary
+    summary = simulate(config=Config(ic=ic, duration=duration, tolerance=1e-6)).summary
     assert (summary.position_error_run is not None) == known

@@ -61,7 +61,7 @@ def particle_of(ic: str, G: float = 1.0, softening: float = 0.0) -> ParticleTorc
 
 def assert_same_path(ic: str, model: str, *, n_steps: int = 1000, reversible: bool = False, **keys) -> None:
     how = {"timestep": "learned", "model": model, "reversible": reversible, "guard": "off"}
-    run = simulate(Config(ic=ic, steps=n_steps, every=1, **how, **keys))
+    run = simulate(config=Config(ic=ic, steps=n_steps, every=1, **how, **keys))
     network, adapter, trained = load_stepper(model)
     adapter.config = trained.replace(G=keys.get("G", 1.0))
     reference = reference_steps(
@@ -103,7 +103,7 @@ def test_learned_steps_agree_when_they_are_made_reversible(tmp_path):
 @pytest.mark.parametrize("reversible", [True, False])
 def test_free_fall_steps_agree_with_the_reference_loop(reversible):
     run = simulate(
-        Config(ic="figure-eight", timestep="free-fall", eta=0.03, steps=1000, every=1, reversible=reversible)
+        config=Config(ic="figure-eight", timestep="free-fall", eta=0.03, steps=1000, every=1, reversible=reversible)
     )
     reference = reference_steps(particle_of("figure-eight"), FreeFallStep(0.03), 1000, reversible=reversible)
     np.testing.assert_allclose(run.position, reference.position, rtol=0, atol=1e-10)
@@ -161,14 +161,14 @@ def test_fixed_steps_of_fictitious_time_return():
 
 def test_reversible_steps_do_not_drift():
     keys = {"ic": "kepler:e=0.6", "timestep": "free-fall", "eta": 0.05, "periods": 50}
-    plain, reversible = (simulate(Config(**keys, reversible=r)).summary for r in (False, True))
+    plain, reversible = (simulate(config=Config(**keys, reversible=r)).summary for r in (False, True))
     assert reversible.energy_error_final < 1e-2 * plain.energy_error_final
     assert reversible.force_evaluations == pytest.approx(plain.force_evaluations, rel=0.02)
 
 
 def test_the_recursion_follows_its_definition():
     """1/dt_next = 2/g - 1/dt, started with g, and never below 0.3/g."""
-    run = simulate(Config(ic="kepler:e=0.97", timestep="free-fall", eta=0.8, steps=100, every=1))
+    run = simulate(config=Config(ic="kepler:e=0.97", timestep="free-fall", eta=0.8, steps=100, every=1))
     r = np.linalg.norm(run.position[:, 1] - run.position[:, 0], axis=-1)
     wanted = 1.0 / (0.8 * np.sqrt(r**3 / 2.0))
     expected = [wanted[0]]
@@ -180,7 +180,7 @@ def test_the_recursion_follows_its_definition():
 
 def test_steps_keep_within_their_bounds():
     run = simulate(
-        Config(ic="kepler:e=0.8", timestep="free-fall", eta=0.05, dt_min=4e-3, dt_max=2e-2, periods=2, every=1)
+        config=Config(ic="kepler:e=0.8", timestep="free-fall", eta=0.05, dt_min=4e-3, dt_max=2e-2, periods=2, every=1)
     )
     assert run.dt[1:-1].min() == pytest.approx(4e-3)
     assert run.dt[1:].max() == pytest.approx(2e-2)
@@ -191,12 +191,14 @@ def test_steps_keep_within_their_bounds():
 def test_every_force_evaluation_is_counted(integrator, order):
     stages = {2: 1, 6: 9}[order]
     step = {"h": 0.05} if integrator == "ttl" else {"dt": 0.01}
-    run = simulate(Config(ic="figure-eight", timestep="fixed", integrator=integrator, order=order, steps=40, **step))
+    run = simulate(
+        config=Config(ic="figure-eight", timestep="fixed", integrator=integrator, order=order, steps=40, **step)
+    )
     assert run.summary.force_evaluations == 1 + 40 * stages
 
 
 def test_a_criterion_that_wants_the_force_between_the_kicks_pays_for_it():
-    run = simulate(Config(ic="figure-eight", timestep="prs23", eta=0.05, integrator="ttl", steps=40))
+    run = simulate(config=Config(ic="figure-eight", timestep="prs23", eta=0.05, integrator="ttl", steps=40))
     assert run.summary.force_evaluations == 1 + 40 * 2
 
 
@@ -206,7 +208,7 @@ def test_a_criterion_that_wants_the_force_between_the_kicks_pays_for_it():
 @pytest.mark.parametrize("keys", [{"integrator": "ttl", "h": 0.3, "order": 4}, {"dt": 0.03}])
 def test_the_end_is_exact_and_does_not_disturb_the_trajectory(keys):
     short, long = (
-        simulate(Config(ic="figure-eight", timestep="fixed", duration=t, every=1, **keys)) for t in (2.0, 4.0)
+        simulate(config=Config(ic="figure-eight", timestep="fixed", duration=t, every=1, **keys)) for t in (2.0, 4.0)
     )
     assert short.time[-1] == 2.0
     whole = len(short.time) - 1
@@ -217,7 +219,7 @@ def test_the_end_is_exact_and_does_not_disturb_the_trajectory(keys):
 @pytest.mark.parametrize("keys", [{"integrator": "ttl", "h": 0.05}, {"dt": 0.003}])
 def test_samples_lie_at_their_times_and_on_the_orbit(keys):
     config = Config(ic="figure-eight", timestep="fixed", duration=2.0, **keys)
-    sampled, plain = simulate(config.replace(samples=8)), simulate(config.replace(every=1))
+    sampled, plain = simulate(config=config.replace(samples=8)), simulate(config=config.replace(every=1))
     np.testing.assert_array_equal(sampled.time, np.linspace(0.0, 2.0, 9))
     np.testing.assert_array_equal(sampled.position[-1], plain.position[-1])
     for axis in range(2):
@@ -228,13 +230,13 @@ def test_samples_lie_at_their_times_and_on_the_orbit(keys):
 
 def test_about_a_thousand_states_are_kept_of_any_run():
     for end in ({"duration": 20.0}, {"steps": 20_000}):
-        run = simulate(Config(ic="kepler:e=0.3", timestep="fixed", dt=1e-3, **end))
+        run = simulate(config=Config(ic="kepler:e=0.3", timestep="fixed", dt=1e-3, **end))
         assert 990 <= len(run.time) <= 1002
         assert run.summary.steps == 20_000
 
 
 def test_the_history_has_every_step():
-    run = simulate(Config(ic="kepler:e=0.3", timestep="free-fall", eta=0.01, steps=2000, step_history=True))
+    run = simulate(config=Config(ic="kepler:e=0.3", timestep="free-fall", eta=0.01, steps=2000, step_history=True))
     assert len(run.step_history.time) == 2000
     assert run.step_history.dt.sum() == pytest.approx(run.summary.time)
     error = np.abs(run.step_history.energy - run.summary.energy_initial).max() / run.energy_scale
@@ -246,7 +248,7 @@ def test_the_history_has_every_step():
 
 def test_the_guard_bounds_the_error_of_every_step():
     keys = {"ic": "kepler:e=0.9,M=180", "timestep": "fixed", "dt": 0.02, "duration": 4.0, "step_history": True}
-    free, guarded = simulate(Config(**keys)), simulate(Config(**keys, guard=1e-4))
+    free, guarded = simulate(config=Config(**keys)), simulate(config=Config(**keys, guard=1e-4))
     worst = [np.abs(np.diff(run.step_history.energy)).max() / run.energy_scale for run in (free, guarded)]
     assert worst[0] > 1e-2
     assert worst[1] <= 1e-4
@@ -258,7 +260,7 @@ def test_a_guard_that_cannot_be_met_stops_the_run_and_keeps_what_was_reached():
     config = Config(timestep="fixed", dt=0.1, duration=10.0, guard=1e-3)
     at_rest = InitialConditions(np.ones(2), np.array([[0.5, 0.0], [-0.5, 0.0]]), np.zeros((2, 2)))
     with pytest.raises(SimulationError, match=r"t = 0\.785.*the guard refuses every step .*bodies 0") as failure:
-        simulate(config, system=at_rest)
+        simulate(config=config, system=at_rest)
     reached = failure.value.recording
     assert reached.summary.rejected_steps > 10
     assert reached.time[-1] == reached.summary.time == pytest.approx(math.pi / 4, abs=1e-3)
@@ -269,14 +271,14 @@ def test_a_guard_that_cannot_be_met_stops_the_run_and_keeps_what_was_reached():
 def test_a_collision_course_ends_with_a_sentence(integrator):
     keys = {"timestep": "free-fall", "eta": 0.02, "integrator": integrator, "duration": 50.0}
     try:
-        summary = simulate(Config(ic="pythagorean", **keys)).summary
+        summary = simulate(config=Config(ic="pythagorean", **keys)).summary
         assert math.isfinite(summary.energy_error_max)
     except SimulationError as error:
         assert "the run stopped at t = " in str(error)  # noqa: PT017 - either is an answer
 
 
 def test_a_body_that_flies_away_is_followed():
-    run = simulate(Config(ic="kepler:e=0.99,M=1,m2=0", timestep="free-fall", eta=0.01, duration=3.0))
+    run = simulate(config=Config(ic="kepler:e=0.99,M=1,m2=0", timestep="free-fall", eta=0.01, duration=3.0))
     assert run.summary.outcome == "finished"
 
 
@@ -295,7 +297,7 @@ def free_fall_again(mass, position, velocity, acceleration, softening, G):
 def test_a_criterion_of_the_users_own_drives_a_run():
     register_criterion("again", free_fall_again)
     own, built_in = (
-        simulate(Config(ic="figure-eight", timestep=name, eta=0.02, steps=100, every=1))
+        simulate(config=Config(ic="figure-eight", timestep=name, eta=0.02, steps=100, every=1))
         for name in ("again", "free-fall")
     )
     np.testing.assert_allclose(own.position, built_in.position, atol=1e-12)
@@ -304,7 +306,7 @@ def test_a_criterion_of_the_users_own_drives_a_run():
 def test_a_criterion_that_numba_cannot_compile_is_one_clear_error():
     register_criterion("hopeless", lambda mass, *rest: object())
     with pytest.raises(InputError, match="'hopeless' cannot be compiled by numba"):
-        simulate(Config(ic="figure-eight", timestep="hopeless", eta=0.02, steps=1))
+        simulate(config=Config(ic="figure-eight", timestep="hopeless", eta=0.02, steps=1))
 
 
 def test_a_criterion_may_not_take_the_name_of_another():
@@ -315,4 +317,4 @@ def test_a_criterion_may_not_take_the_name_of_another():
 def test_a_history_cannot_be_reversible(tmp_path):
     model = model_file(tmp_path, feature_type="delta_mag", history_len=2)
     with pytest.raises(InputError, match="looks back at 2 earlier ones"):
-        simulate(Config(ic="kepler", timestep="learned", model=model, steps=1, reversible=True))
+        simulate(config=Config(ic="kepler", timestep="learned", model=model, steps=1, reversible=True))

@@ -92,7 +92,7 @@ def test_the_errors_do_not_depend_on_the_rest_of_the_batch():
 def fixed_run(system: InitialConditions, integrator: str, order: int, step: float, n_steps: int, **keys):
     how = {"timestep": "fixed", "h": step} if integrator == "ttl" else {"timestep": "fly-by", "eta": step}
     return simulate(
-        Config(integrator=integrator, order=order, steps=n_steps, every=n_steps, **how, **keys), system=system
+        config=Config(integrator=integrator, order=order, steps=n_steps, every=n_steps, **how, **keys), system=system
     )
 
 

@@ -26,12 +26,12 @@ def test_epochs_are_noted_evenly_in_their_logarithm_and_the_first_and_last_alway
     assert epochs[:9] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert len(epochs) == 50
     assert np.diff(np.log10(epochs[20:])).max() < 0.06
-    train(Config(epochs=13, ic="kepler:e=0.6", **SMALL))
+    train(config=Config(epochs=13, ic="kepler:e=0.6", **SMALL))
     assert [line["epoch"] for line in noted()[1]] == [0, *(e for e in range(1, 14) if is_noted(e) or e == 13)]
 
 
 def test_steps_are_those_that_the_network_predicts_and_the_largest_is_where_the_error_crosses_the_threshold():
-    train(Config(epochs=2, ic="kepler:e=0.8", **SMALL))
+    train(config=Config(epochs=2, ic="kepler:e=0.8", **SMALL))
     first, lines = noted()
     (orbit,) = first["systems"]
     stepper = load_stepper("runs/run")
@@ -56,12 +56,12 @@ def test_steps_are_those_that_the_network_predicts_and_the_largest_is_where_the_
 
 def test_a_resumed_training_notes_what_an_uninterrupted_one_does():
     keys = {**SMALL, "num_orbits": 5, "history_len": 2, "feature_type": "delta_mag"}
-    train(Config(epochs=9, save_name="whole", **keys))
-    train(Config(epochs=4, save_name="cut", **keys))
+    train(config=Config(epochs=9, save_name="whole", **keys))
+    train(config=Config(epochs=4, save_name="cut", **keys))
     Path("runs/cut/steps.jsonl").write_text(
         Path("runs/cut/steps.jsonl").read_text() + '{"epoch": 5, "dt": []}\n{"epoch": 6'
     )
-    train(Config(epochs=9), resume=Path("runs/cut"))
+    train(config=Config(epochs=9), resume=Path("runs/cut"))
     assert Path("runs/whole/steps.jsonl").read_bytes() == Path("runs/cut/steps.jsonl").read_bytes()
     assert len(noted("cut")[0]["systems"]) == 3
 
@@ -82,7 +82,7 @@ def test_a_history_looks_back_by_steps_of_a_usual_length():
 
 @pytest.mark.parametrize("ic", ["pythagorean", "random:n=4,dim=3,seed=2", "kepler:e=0"])
 def test_systems_without_a_period_and_of_any_size_have_steps_too(ic):
-    train(Config(epochs=1, ic=ic, **SMALL))
+    train(config=Config(epochs=1, ic=ic, **SMALL))
     first, lines = noted()
     assert np.isfinite(lines[-1]["dt"]).all()
     assert np.all(np.diff(first["systems"][0]["time"]) >= 0)  # equal in a deep encounter, to the digits that are kept
@@ -97,10 +97,10 @@ def test_looking_at_the_steps_does_not_change_the_training(monkeypatch):
         "normalize_inputs": True,
         "feature_type": "basic",
     }
-    train(Config(epochs=3, save_name="seen", **keys))
+    train(config=Config(epochs=3, save_name="seen", **keys))
     session = "aitimestepper.training.session.session"
     monkeypatch.setattr(f"{session}.OrbitSteps.begin", lambda *_: None)
     monkeypatch.setattr(f"{session}.OrbitSteps.epoch", lambda *_: None)
-    train(Config(epochs=3, save_name="unseen", **keys))
+    train(config=Config(epochs=3, save_name="unseen", **keys))
     one, other = (load_stepper(f"runs/{name}").model.state_dict() for name in ("seen", "unseen"))
     assert all(torch.equal(one[name], other[name]) for name in one)

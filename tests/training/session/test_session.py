@@ -93,22 +93,22 @@ def test_the_optimiser_is_the_one_that_was_asked_for_and_the_log_says_which_loop
     assert {"lr": 1e-3, "weight_decay": 0.25, "momentum": 0.5 if keys.get("momentum") else None}.items() <= {
         "momentum": None, **optimizer.defaults
     }.items()  # fmt: skip
-    assert read_model(train(config).model_path).about["part_one"] == loop
+    assert read_model(train(config=config).model_path).about["part_one"] == loop
 
 
 def test_weight_decay_pulls_by_itself_in_adamw_and_through_the_gradient_in_adam():
     for name, optimizer in (("adamw", "adamw"), ("adam", "adam"), ("plain", "adam"), ("decoupled", "adamw")):
         decay = 0.0 if name in ("plain", "decoupled") else 0.5
-        train(Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
+        train(config=Config(epochs=2, save_name=name, weight_decay=decay, optimizer=optimizer, **SMALL))
     assert same("runs/plain", "runs/decoupled")
     assert not same("runs/adam", "runs/adamw")
 
 
 def test_every_accepted_step_is_kept_where_asked_also_over_a_resume():
     keys = {**SMALL, "log_steps": True, "checkpoint_every": 1}
-    train(Config(epochs=4, save_name="whole", **keys))
-    train(Config(epochs=2, save_name="halves", **keys))
-    train(Config(epochs=4), resume=Path("runs/halves"))
+    train(config=Config(epochs=4, save_name="whole", **keys))
+    train(config=Config(epochs=2, save_name="halves", **keys))
+    train(config=Config(epochs=4), resume=Path("runs/halves"))
     one, two = (Path(f"runs/{name}/accepted_steps.jsonl").read_text() for name in ("whole", "halves"))
     assert one == two
     steps = [json.loads(line) for line in one.splitlines()]
@@ -122,13 +122,13 @@ def test_every_accepted_step_is_kept_where_asked_also_over_a_resume():
 
 
 def test_the_last_metrics_tell_how_long_the_last_epoch_took():
-    summary = train(Config(epochs=2, **SMALL)).summary
+    summary = train(config=Config(epochs=2, **SMALL)).summary
     assert 0 < summary["epoch_time"] < summary["total_time"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(Config(epochs=3, save_name=name, seed=seed, **SMALL, **HISTORY))
+        train(config=Config(epochs=3, save_name=name, seed=seed, **SMALL, **HISTORY))
     assert same("runs/a", "runs/b")
     assert not same("runs/a", "runs/c")
 
@@ -149,7 +149,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            train(Config(epochs=3, save_name=str(threads), **SMALL), observers=[watch])
+            train(config=Config(epochs=3, save_name=str(threads), **SMALL), observers=[watch])
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -159,7 +159,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 def test_a_run_directory_holds_all_that_is_needed_to_repeat_it():
-    outcome = train(Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True}))
+    outcome = train(config=Config(epochs=2, save_name="run", **{**SMALL, "tensorboard": True}))
     names = {path.name for path in outcome.run_dir.iterdir()}
     assert names == {
         "config.toml", "initial_conditions.npz", "metrics.jsonl", "model.safetensors", "resume.pt", "steps.jsonl",
@@ -215,8 +215,8 @@ def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
         os.sched_yield()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
-    train(Config(epochs=8), resume=Path("runs/cut"))
-    train(Config(epochs=8, save_name="whole", **SMALL, **HISTORY))
+    train(config=Config(epochs=8), resume=Path("runs/cut"))
+    train(config=Config(epochs=8, save_name="whole", **SMALL, **HISTORY))
     assert same("runs/whole", "runs/cut")
 
 
@@ -237,26 +237,26 @@ def test_a_training_that_fails_keeps_its_last_complete_epoch():
 
     config = Config(epochs=8, save_name="cut", **{**SMALL, "checkpoint_every": 100})
     with pytest.raises(RunError, match="fourth epoch"):
-        train(config, observers=[Sabotage()])
-    train(Config(epochs=8), resume=Path("runs/cut"))
-    train(config.replace(save_name="whole"))
+        train(config=config, observers=[Sabotage()])
+    train(config=Config(epochs=8), resume=Path("runs/cut"))
+    train(config=config.replace(save_name="whole"))
     assert same("runs/whole", "runs/cut")
 
 
 def test_a_missing_wandb_is_said_before_anything_is_made(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'aitimestepper\[wandb\]'"):
-        train(Config(epochs=1, save_name="run", wandb=True, **SMALL))
+        train(config=Config(epochs=1, save_name="run", wandb=True, **SMALL))
     assert not Path("runs/run").exists()
 
 
 def test_an_existing_run_is_kept_unless_told_otherwise():
-    train(Config(epochs=1, save_name="run", **SMALL))
+    train(config=Config(epochs=1, save_name="run", **SMALL))
     kept = weights("runs/run")
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        train(Config(epochs=1, save_name="run", seed=5, **SMALL))
+        train(config=Config(epochs=1, save_name="run", seed=5, **SMALL))
     assert all(np.array_equal(kept[name], array) for name, array in weights("runs/run").items())
-    train(Config(epochs=1, save_name="run", seed=5, overwrite=True, **SMALL))
+    train(config=Config(epochs=1, save_name="run", seed=5, overwrite=True, **SMALL))
     assert not all(np.array_equal(kept[name], array) for name, array in weights("runs/run").items())
 
 
@@ -264,28 +264,28 @@ def test_overwrite_never_deletes_a_directory_that_is_no_run():
     Path("runs/precious").mkdir(parents=True)
     Path("runs/precious/thesis.tex").touch()
     with pytest.raises(OutputExistsError, match="not a run directory"):
-        train(Config(epochs=1, save_name="precious", overwrite=True, **SMALL))
+        train(config=Config(epochs=1, save_name="precious", overwrite=True, **SMALL))
     assert Path("runs/precious/thesis.tex").exists()
 
 
 def test_the_newest_checkpoints_are_kept_and_each_is_a_run_directory():
     keys = {**SMALL, "keep_checkpoints": 3, "checkpoint_every": 2, "log_steps": True}
-    train(Config(epochs=9, save_name="run", **keys))
+    train(config=Config(epochs=9, save_name="run", **keys))
     kept = Path("runs/run/checkpoints")
     assert sorted(path.name for path in kept.iterdir()) == ["epoch-00006", "epoch-00008", "epoch-00009"]
     assert same(kept / "epoch-00009", "runs/run")
     assert not same(kept / "epoch-00006", "runs/run")
     assert read_model(kept / "epoch-00006").about["epoch"] == 6
     assert load_stepper(kept / "epoch-00006").model is not None
-    outcome = train(Config(), resume=kept / "epoch-00006")
+    outcome = train(config=Config(), resume=kept / "epoch-00006")
     assert (outcome.epochs_completed, outcome.run_dir) == (9, kept / "epoch-00006")
     assert same(kept / "epoch-00006", "runs/run")
     assert left_by("runs/run/checkpoints/epoch-00006")[1] == left_by("runs/run")[1]
     one, other = (Path(run, "accepted_steps.jsonl").read_text() for run in (kept / "epoch-00006", "runs/run"))
     assert one == other
-    assert train(Config(epochs=12, keep_checkpoints=2), resume=Path("runs/run")).epochs_completed == 12
+    assert train(config=Config(epochs=12, keep_checkpoints=2), resume=Path("runs/run")).epochs_completed == 12
     assert sorted(path.name for path in kept.iterdir()) == ["epoch-00010", "epoch-00012"]
-    train(Config(epochs=4, save_name="one", **SMALL))
+    train(config=Config(epochs=4, save_name="one", **SMALL))
     assert not Path("runs/one/checkpoints").exists()
 
 
@@ -308,18 +308,18 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_is_started_again
     assert killed.returncode == -signal.SIGKILL
     assert Path("runs/killed/metrics.jsonl").exists()
     with pytest.raises(CheckpointError, match="started again with the same command"):
-        train(Config(), resume=Path("runs/killed"))
-    train(Config(epochs=4, save_name="killed", **SMALL))
-    train(Config(epochs=4, save_name="whole", **SMALL))
+        train(config=Config(), resume=Path("runs/killed"))
+    train(config=Config(epochs=4, save_name="killed", **SMALL))
+    train(config=Config(epochs=4, save_name="whole", **SMALL))
     assert same("runs/killed", "runs/whole")
 
 
 def test_a_directory_with_anything_else_is_no_training_that_was_killed():
-    train(Config(epochs=1, save_name="run", **SMALL))
+    train(config=Config(epochs=1, save_name="run", **SMALL))
     Path("runs/run/resume.pt").unlink()
     Path("runs/run/model.safetensors").rename("runs/run/precious.safetensors")
     with pytest.raises(OutputExistsError, match="exists already"):
-        train(Config(epochs=1, save_name="run", **SMALL))
+        train(config=Config(epochs=1, save_name="run", **SMALL))
     assert Path("runs/run/precious.safetensors").exists()
 
 
@@ -329,10 +329,10 @@ def test_nobody_else_trains_in_a_directory_meanwhile():
         def epoch(self, record):
             for keys in ({"resume": Path("runs/run")}, {}):
                 with pytest.raises(OutputExistsError, match="another process trains in runs/run"):
-                    train(Config(epochs=3, save_name="run", **{**SMALL, "overwrite": True}), **keys)
+                    train(config=Config(epochs=3, save_name="run", **{**SMALL, "overwrite": True}), **keys)
 
-    train(Config(epochs=2, save_name="run", **SMALL), observers=[Another(9)])
-    assert train(Config(epochs=3), resume=Path("runs/run")).epochs_completed == 3
+    train(config=Config(epochs=2, save_name="run", **SMALL), observers=[Another(9)])
+    assert train(config=Config(epochs=3), resume=Path("runs/run")).epochs_completed == 3
 
 
 def test_what_a_killed_process_left_half_made_is_removed():
@@ -345,7 +345,7 @@ def test_what_a_killed_process_left_half_made_is_removed():
     half[0].mkdir()
     for path in (half[0] / "config.toml", half[1], *kept):
         path.write_text("half")
-    train(Config(epochs=1, save_name="run", **SMALL))
+    train(config=Config(epochs=1, save_name="run", **SMALL))
     assert not any(path.exists() for path in half)
     assert all(path.exists() for path in kept)
 
@@ -353,18 +353,18 @@ def test_what_a_killed_process_left_half_made_is_removed():
 def test_a_run_directory_that_cannot_be_made_is_said_so():
     Path("runs").touch()
     with pytest.raises(OutputError, match="cannot create the run directory"):
-        train(Config(epochs=1, **SMALL))
+        train(config=Config(epochs=1, **SMALL))
 
 
 def test_wandb_offline_keeps_its_run_in_the_run_directory():
     pytest.importorskip("wandb")
-    train(Config(epochs=1, save_name="watched", wandb=True, **SMALL))
+    train(config=Config(epochs=1, save_name="watched", wandb=True, **SMALL))
     assert list(Path("runs/watched/wandb").rglob("*.wandb"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "pickle", "missing", "other size"])
 def test_a_damaged_or_foreign_checkpoint_gives_one_clear_line(damage):
-    outcome = train(Config(epochs=1, save_name="run", **SMALL))
+    outcome = train(config=Config(epochs=1, save_name="run", **SMALL))
     resume = outcome.run_dir / "resume.pt"
     for path in (outcome.model_path, resume):
         content = path.read_bytes()
@@ -381,12 +381,12 @@ def test_a_damaged_or_foreign_checkpoint_gives_one_clear_line(damage):
         contents["model"] = build_training(Config(**{**SMALL, "hidden_dims": (9,)})).model.state_dict()
         torch.save(contents, resume)
         with pytest.raises(CheckpointError, match="network of another size"):
-            train(Config(epochs=2), resume=outcome.run_dir)
+            train(config=Config(epochs=2), resume=outcome.run_dir)
         return
     with pytest.raises(CheckpointError, match=r"model.safetensors") as model_error:
         load_stepper(outcome.run_dir)
     with pytest.raises(CheckpointError, match=r"resume.pt") as resume_error:
-        train(Config(epochs=2), resume=outcome.run_dir)
+        train(config=Config(epochs=2), resume=outcome.run_dir)
     assert "\n" not in str(model_error.value) + str(resume_error.value)
     assert not Path("executed").exists()
 
@@ -407,7 +407,7 @@ def test_a_safetensors_file_of_somebody_else_is_refused():
 
 
 def test_model_files_are_read_without_torch():
-    train(Config(epochs=1, save_name="run", **SMALL))
+    train(config=Config(epochs=1, save_name="run", **SMALL))
     code = (
         "import sys; from aitimestepper.weights.file import read_model; file = read_model('runs/run'); "
         "assert file.config.hidden_dims == (8,) and 'torch' not in sys.modules"
@@ -419,7 +419,7 @@ def test_stopping_at_the_period_with_a_period_of_zero():
     """Known fault 11: it is an error, and not a training of nothing that reports convergence."""
     with pytest.raises(InputError, match="period > 0"):
         train(
-            Config(
+            config=Config(
                 ic="random:n=3", stop_at_period=True, epochs=3, **{k: v for k, v in SMALL.items() if k != "num_orbits"}
             )
         )
@@ -448,18 +448,18 @@ def test_state_and_history_run_on_across_epochs():
 
 def test_an_energy_that_the_gate_cannot_see_is_refused():
     with pytest.raises(InputError, match="choose units"):
-        train(Config(ic="kepler:m2=1e-13", epochs=1))
+        train(config=Config(ic="kepler:m2=1e-13", epochs=1))
 
 
 def test_a_missing_device_is_said_so():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(InputError, match="asks for CUDA"):
-        train(Config(device="cuda", epochs=1, **SMALL))
+        train(config=Config(device="cuda", epochs=1, **SMALL))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_training_runs_on_a_gpu(dtype):
-    outcome = train(Config(device="cuda", dtype=dtype, epochs=2, energy_threshold=1e-2, E_upper=1e-3, **SMALL))
+    outcome = train(config=Config(device="cuda", dtype=dtype, epochs=2, energy_threshold=1e-2, E_upper=1e-3, **SMALL))
     assert outcome.epochs_completed == 2

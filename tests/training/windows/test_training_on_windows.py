@@ -235,15 +235,15 @@ def test_a_training_stopped_after_every_epoch_ends_with_the_bits_of_one_that_nev
 
 
 def test_a_training_can_be_repeated_resumed_and_used():
-    train(Config(epochs=3, save_name="a", **SMALL))
-    train(Config(epochs=3, save_name="b", **SMALL))
+    train(config=Config(epochs=3, save_name="a", **SMALL))
+    train(config=Config(epochs=3, save_name="b", **SMALL))
     assert same("runs/a", "runs/b")
-    train(Config(epochs=2, save_name="halves", **SMALL))
+    train(config=Config(epochs=2, save_name="halves", **SMALL))
     assert not same("runs/a", "runs/halves")
-    outcome = train(Config(epochs=3), resume=Path("runs/halves"))
+    outcome = train(config=Config(epochs=3), resume=Path("runs/halves"))
     assert outcome.epochs_completed == 3
     assert same("runs/a", "runs/halves")
-    train(Config(epochs=1, save_name="other", seed=5, **SMALL))
+    train(config=Config(epochs=1, save_name="other", seed=5, **SMALL))
     assert not same("runs/a", "runs/other")
     file = read_model("runs/a")
     assert file.scales is not None
@@ -254,7 +254,9 @@ def test_a_training_can_be_repeated_resumed_and_used():
     for score in file.about["scores"].values():
         assert 0.0 <= score["kept"] <= 1.0
         assert score["q05"] <= score["median"] <= score["q95"]
-    run = simulate(Config(ic="hierarchical-triple", tolerance=1e-4, model="runs/a", duration=20.0, step_history=True))
+    run = simulate(
+        config=Config(ic="hierarchical-triple", tolerance=1e-4, model="runs/a", duration=20.0, step_history=True)
+    )
     errors = np.abs(run.step_history.energy - run.summary.energy_initial) / run.energy_scale
     assert errors.max() <= 1e-4
     assert run.summary.energy_verdict == "kept"
@@ -262,7 +264,7 @@ def test_a_training_can_be_repeated_resumed_and_used():
 
 def test_the_engine_takes_the_factor_that_the_network_gives():
     """From torch to the compiled network: the same description, the same factor."""
-    train(Config(epochs=1, save_name="a", **SMALL))
+    train(config=Config(epochs=1, save_name="a", **SMALL))
     file = read_model("runs/a")
     config = Config(**SMALL)
     from aitimestepper.engine.networks import first_output
@@ -307,7 +309,7 @@ def test_refused_windows_are_replaced_by_accepted_ones_and_the_epoch_goes_on():
     assert torch.equal(state.redraw(1).position, state.particle.position)
     assert not torch.equal(state.redraw(2).mass, state.particle.mass)
     config = Config(epochs=1, save_name="hard", **{**SMALL, "energy_threshold": 1e-3, "E_upper": 5e-4, "E_lower": 1e-4})
-    outcome = train(config)
+    outcome = train(config=config)
     assert outcome.epochs_completed == 1
     assert outcome.summary["max_retrain_iterations"] <= 2
 

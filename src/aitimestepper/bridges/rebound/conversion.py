@@ -67,7 +67,7 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
     """The bodies of a REBOUND simulation as they are now, and the settings that belong to them.
 
     After `system, settings = from_simulation(sim)` a run is
-    `simulate(Config(**settings, tolerance=1e-6, duration=10.0), system=system)`.
+    `simulate(system, **settings, tolerance=1e-6, duration=10.0)`.
 
     Bodies are brought to the centre-of-mass frame, like all initial conditions. Test particles that the others do not
     feel lose what mass they have.

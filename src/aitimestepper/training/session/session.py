@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.optim import SGD, Adam, AdamW
 
+from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
@@ -85,11 +86,25 @@ class TrainingOutcome:
     summary: dict[str, Any]
 
 
-def train(config: Config, *, resume: Path | None = None, observers: Sequence[Observer] = ()) -> TrainingOutcome:
-    """Train as `config` says and leave everything in `runs_dir/save_name`.
+@takes_keys_of("train", "ic", "json")
+def train(
+    systems: str | None = None,
+    config: Config | None = None,
+    *,
+    resume: Path | None = None,
+    observers: Sequence[Observer] = (),
+    **keys: Any,
+) -> TrainingOutcome:
+    """Train a stepper: `train("kepler:e=0.9", epochs=200, save_name="first")`.
+
+    Everything is left in `runs_dir/save_name`.
 
     Args:
-        config: all settings; with `resume` only those of `RESUMABLE` count, the others come from the checkpoint.
+        systems: the name of a system with its options, or a file, as `ic` of a configuration; None for those that the
+            configuration draws.
+        config: settings that several trainings share.
+        keys: settings, over those of `config`; with `resume` only those of `RESUMABLE` count, the others come from the
+            checkpoint.
         resume: run directory of a training to take up again.
         observers: told of steps and epochs, beside the metrics files.
 
@@ -99,6 +114,11 @@ def train(config: Config, *, resume: Path | None = None, observers: Sequence[Obs
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
+    config = configured(config, keys)
+    if systems is not None:
+        if config.ic is not None:
+            raise InputError(f"the systems are named twice, {systems!r} and ic = {config.ic!r}: leave one out")
+        config = config.replace(ic=systems)
     with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
         return _train(config, resume, observers, held)
 
