@@ -199,10 +199,7 @@ def test_importing_loads_nothing_heavy(code):
 
 
 def test_a_classical_simulation_never_loads_torch():
-    code = (
-        "from aitimestepper import Config, simulate\n"
-        "simulate(ic='kepler', timestep='free-fall', eta=0.1, steps=3)"
-    )
+    code = "from aitimestepper import Config, simulate\nsimulate(ic='kepler', timestep='free-fall', eta=0.1, steps=3)"
     assert "torch" not in loaded_after(code)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from os import PathLike, fspath
 from typing import Any, TypeVar
 
 from aitimestepper.config.schema import Config, fields_of
+from aitimestepper.errors import InputError
 from aitimestepper.names import Command
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -23,6 +25,19 @@ def configured(config: Config | None, keys: Mapping[str, Any]) -> Config:
         ConfigError: a key is unknown, or its value is not allowed.
     """
     return Config(**keys) if config is None else config.replace(**keys) if keys else config
+
+
+def with_system(config: Config, name: str | PathLike[str] | None) -> Config:
+    """A configuration with the name of the system, or a file, that was passed beside it.
+
+    Raises:
+        InputError: the configuration names one already.
+    """
+    if name is None:
+        return config
+    if config.ic is not None:
+        raise InputError(f"the system is named twice, {str(name)!r} and ic = {config.ic!r}: leave one out")
+    return config.replace(ic=fspath(name))
 
 
 def takes_keys_of(command: Command, *without: str) -> Callable[[_Function], _Function]:

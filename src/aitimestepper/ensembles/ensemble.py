@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from aitimestepper.config.keywords import configured, takes_keys_of
+from aitimestepper.config.keywords import configured, takes_keys_of, with_system
 from aitimestepper.config.schema import Config
 from aitimestepper.ensembles.carrying_out import Keeper, carry_out
 from aitimestepper.ensembles.file import check_resumable, read_ensemble
@@ -58,9 +58,7 @@ def simulate_ensemble(
     """
     config = configured(config, keys)
     if isinstance(systems, str):
-        if config.ic is not None:
-            raise InputError(f"the systems are named twice, {systems!r} and ic = {config.ic!r}: leave one out")
-        systems, config = None, config.replace(ic=systems)
+        systems, config = None, with_system(config, systems)
     if config.output is not None:
         check_output(config.output, config.overwrite)
         check_hdf5_name(config.output)

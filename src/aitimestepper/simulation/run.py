@@ -6,7 +6,7 @@ Everything that a user may have got wrong is found before the first step, and be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aitimestepper.arrays import Floats
-from aitimestepper.config.keywords import configured, takes_keys_of
+from aitimestepper.config.keywords import configured, takes_keys_of, with_system
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
@@ -82,9 +82,7 @@ def of_one(
             f"a system is InitialConditions, the name of one, or a file, and no {type(system).__name__}"
             + (": write config=" if isinstance(system, Config) else "")
         )
-    if config.ic is not None:
-        raise InputError(f"the system is named twice, {str(system)!r} and ic = {config.ic!r}: leave one out")
-    return None, config.replace(ic=fspath(system))
+    return None, with_system(config, system)
 
 
 def simulate_to_output(config: Config, progress: Progress) -> tuple[RunInfo, Summary]:

@@ -207,7 +207,7 @@ def test_ctrl_c_writes_a_checkpoint_from_which_the_run_goes_on_bit_by_bit():
             def epoch(self, record): pass
             def close(self): pass
 
-        outcome = train(Config(epochs=8, save_name="cut", **{SMALL!r}, **{HISTORY!r}), observers=[Stop()])
+        outcome = train(config=Config(epochs=8, save_name="cut", **{SMALL!r}, **{HISTORY!r}), observers=[Stop()])
         assert outcome.interrupted and outcome.epochs_completed == 4, outcome
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
@@ -300,7 +300,7 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_is_started_again
                 if record.epoch == 2:
                     os.kill(os.getpid(), {int(signal.SIGKILL)})
 
-        train(Config(epochs=4, save_name="killed", **{ {**SMALL, "checkpoint_every": 4}!r}), observers=[Kill(0)])
+        train(config=Config(epochs=4, save_name="killed", **{ {**SMALL, "checkpoint_every": 4}!r}), observers=[Kill(0)])
     """
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *filter(None, sys.path)])}

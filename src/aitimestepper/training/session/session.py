@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.optim import SGD, Adam, AdamW
 
-from aitimestepper.config.keywords import configured, takes_keys_of
+from aitimestepper.config.keywords import configured, takes_keys_of, with_system
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
@@ -21,11 +21,8 @@ from aitimestepper.model.batches import stack_particles
 from aitimestepper.model.loading import build_network
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.names import ACCEPTED_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
-from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
-from aitimestepper.systems.orbits import sample_orbits
 from aitimestepper.training.session.directory import begun, taken_up
 from aitimestepper.training.session.epochs import TrainingState, one_thread
 from aitimestepper.training.session.observers import (
@@ -40,7 +37,7 @@ from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
 from aitimestepper.training.session.scope import scope_of
-from aitimestepper.training.session.systems import external_field, particle_of, torch_device
+from aitimestepper.training.session.systems import drawn_systems, external_field, particle_of, torch_device
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.single_step import SingleSteps
@@ -114,11 +111,7 @@ def train(
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
-    config = configured(config, keys)
-    if systems is not None:
-        if config.ic is not None:
-            raise InputError(f"the systems are named twice, {systems!r} and ic = {config.ic!r}: leave one out")
-        config = config.replace(ic=systems)
+    config = with_system(configured(config, keys), systems)
     with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
         return _train(config, resume, observers, held)
 
@@ -184,7 +177,7 @@ def build_training(config: Config) -> TrainingState:
 def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingState:
     _refuse_processes(config.ic is not None)
     device = torch_device(config)
-    systems = _systems(config)
+    systems = drawn_systems(config)
     particle = _batch_of_equals(systems, config, device)
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
     learned = SingleSteps(config, adapter)
@@ -258,7 +251,7 @@ def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
 
 def training_systems(config: Config, device: torch.device | None = None) -> ParticleTorch:
     """The system that `ic` names, or a batch of drawn ones: orbits of two bodies, random systems of more."""
-    return _batch_of_equals(_systems(config), config, device)
+    return _batch_of_equals(drawn_systems(config), config, device)
 
 
 def _batch_of_equals(systems: list[InitialConditions], config: Config, device: torch.device | None) -> ParticleTorch:
@@ -267,27 +260,6 @@ def _batch_of_equals(systems: list[InitialConditions], config: Config, device: t
         config = config.replace(softening=systems[0].softening)
     particles = [particle_of(system, config, field, device) for system in systems]
     return particles[0] if config.ic is not None else stack_particles(particles)
-
-
-def _systems(config: Config) -> list[InitialConditions]:
-    if config.ic is not None:
-        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
-        if system.is_free:
-            raise InputError("a training needs two bodies that attract each other")
-        return [system]
-    rng = np.random.default_rng(ranks.seed_of(config.seed))
-    if config.num_particles == 2:
-        return sample_orbits(
-            rng,
-            count=config.num_orbits,
-            e_range=(config.e_min, config.e_max),
-            a_range=(config.a_min, config.a_max),
-            dim=config.dim,
-            G=config.G,
-        )
-    return [
-        random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G) for _ in range(config.num_orbits)
-    ]
 
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:

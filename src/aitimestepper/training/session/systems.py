@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import torch
 
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.physics.tides import PointMassTidalField
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.clusters import random_system
 from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.orbits import sample_orbits
+from aitimestepper.training.steps import ranks
 
 
 def particle_of(
@@ -59,3 +64,25 @@ def torch_device(config: Config) -> torch.device:
     if device.type == "mps" and (not torch.backends.mps.is_available() or config.dtype == "float64"):
         raise InputError("device = mps needs an Apple GPU and dtype = float32; use device = cpu")
     return device
+
+
+def drawn_systems(config: Config) -> list[InitialConditions]:
+    """The system that `ic` names, or drawn ones: orbits of two bodies, random systems of more."""
+    if config.ic is not None:
+        system = initial_conditions(config.ic, G=config.G, softening=config.given("softening"), seed=config.seed)
+        if system.is_free:
+            raise InputError("a training needs two bodies that attract each other")
+        return [system]
+    rng = np.random.default_rng(ranks.seed_of(config.seed))
+    if config.num_particles == 2:
+        return sample_orbits(
+            rng,
+            count=config.num_orbits,
+            e_range=(config.e_min, config.e_max),
+            a_range=(config.a_min, config.a_max),
+            dim=config.dim,
+            G=config.G,
+        )
+    return [
+        random_system(rng, n_bodies=config.num_particles, dim=config.dim, G=config.G) for _ in range(config.num_orbits)
+    ]
