@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # without loading what has the usual name: a program that sta
 
 _MODULE_OF = {
     "ParticleTorch": "model.particle",
-    "make_particle": "model.particle",
+    "make_particle": "model.rows",
     "stack_particles": "model.batches",
     "ExternalField": "physics.tides",
     "PointMassTidalField": "physics.tides",
