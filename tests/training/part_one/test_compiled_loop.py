@@ -27,8 +27,8 @@ from aitimestepper.engine.training import progress
 from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
+from aitimestepper.training.session.building import build_training, training_systems
 from aitimestepper.training.session.epochs import epochs
-from aitimestepper.training.session.session import build_training, training_systems
 from aitimestepper.training.steps.single_step import SingleSteps
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from aitimestepper import Config, ParticleTorch, load_stepper, train
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.session.orbit_steps import STATES, is_noted, watched_states
-from aitimestepper.training.session.session import build_training
 
 SMALL = {"hidden_dims": (8,), "output_scale": "physical", "replay_steps": 4, "lr": 1e-3, "tensorboard": False}
 

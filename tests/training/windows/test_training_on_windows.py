@@ -20,7 +20,7 @@ from aitimestepper.engine.run.governor import HIGHEST_DEMAND, LOWEST_DEMAND
 from aitimestepper.engine.training.windows import ABSENT
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.training.session import session
-from aitimestepper.training.session.session import build_training
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.steps.learned import Attempt
 from aitimestepper.training.windows import scores
 from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of
