@@ -29,6 +29,7 @@ class Config(  # the last base comes first in the help
     trainings.NetworkKeys,
     trainings.FeatureKeys,
     trainings.OptimiserKeys,
+    trainings.CheckKeys,
     trainings.PartTwoKeys,
     trainings.PartOneKeys,
     trainings.TrainingSystemKeys,

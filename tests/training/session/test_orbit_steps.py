@@ -69,7 +69,7 @@ def test_a_resumed_training_notes_what_an_uninterrupted_one_does():
 def test_a_history_looks_back_by_steps_of_a_usual_length():
     config = Config(ic="kepler:e=0.7", history_len=3, feature_type="delta_mag", **SMALL)
     state = build_training(config)
-    watched = watched_states(state, config)
+    watched = watched_states(state.initial, state.learned, state.history, config)
     (orbit,) = watched.systems
     oldest, middle, newest = watched.start.history.snapshots()
     now = watched.start.state

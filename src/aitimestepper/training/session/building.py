@@ -18,9 +18,19 @@ from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
 from aitimestepper.training.session.epochs import TrainingState
-from aitimestepper.training.session.systems import asked_systems, external_field, is_own, particle_of, torch_device
+from aitimestepper.training.session.orbit_steps import watched_states
+from aitimestepper.training.session.systems import (
+    asked_systems,
+    drawn_systems,
+    external_field,
+    is_own,
+    particle_of,
+    torch_device,
+)
+from aitimestepper.training.session.unseen import SYSTEMS as UNSEEN
+from aitimestepper.training.session.unseen import Unseen, held_out, unseen_generator
 from aitimestepper.training.steps import ranks
-from aitimestepper.training.steps.learned import Learned
+from aitimestepper.training.steps.learned import Learned, Start
 from aitimestepper.training.steps.single_step import SingleSteps
 from aitimestepper.training.steps.trajectory import ReplayMemory
 from aitimestepper.training.windows.measuring import batch_of
@@ -49,7 +59,8 @@ def build_training(config: Config, given: list[InitialConditions] | None = None)
 def _build_single_steps(config: Config, generator: torch.Generator, systems: list[InitialConditions]) -> TrainingState:
     _refuse_processes(is_own(config))
     device = torch_device(config)
-    particle = _batch_of_equals(systems, config, device)
+    trained, kept = held_out(systems, config) if is_own(config) else (systems, [])
+    particle = _batch_of_equals(trained, config, device)
     adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
     learned = SingleSteps(config, adapter)
     learned.check(particle)
@@ -62,6 +73,14 @@ def _build_single_steps(config: Config, generator: torch.Generator, systems: lis
             generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
     state = _before_the_first_epoch(config, model, particle, learned, generator, systems)
     state.history = adapter.history_buffer
+    if config.check_every and (kept or not is_own(config)):
+
+        def unseen_states() -> Start[Any]:
+            unseen = kept or drawn_systems(config, unseen_generator(config), UNSEEN)
+            batch = _batch_of_equals(unseen, config, device)
+            return watched_states(batch, learned, state.history, config, most=len(unseen)).start
+
+        state.unseen = Unseen(learned, unseen_states)
     return state
 
 
@@ -79,6 +98,12 @@ def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
     particle = batch_of(systems, MOST_BODIES, config)
     state = _before_the_first_epoch(config, learned.network(), particle, learned, generator, systems)
     state.redraw = lambda epoch: batch_of(draw(epoch), MOST_BODIES, config)
+    if config.check_every:
+        other = Windows(config, torch.Generator().manual_seed(config.seed))  # it draws targets, too
+        other.scales = learned.scales
+        rng = unseen_generator(config)
+        unseen = [mixed_system(rng) for _ in range(UNSEEN)]
+        state.unseen = Unseen(other, lambda: other.start(batch_of(unseen, MOST_BODIES, config)))
     return state
 
 

@@ -27,7 +27,7 @@ from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 3
+VERSION = 4
 
 Contents = dict[str, Any]
 

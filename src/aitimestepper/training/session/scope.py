@@ -37,7 +37,12 @@ def scope_of(systems: Sequence[InitialConditions], config: Config) -> str:
 def systems_in_words(config: Config, count: int) -> str:
     """Where the systems come from, of which there are `count`."""
     if config.systems:
-        return f"{count} systems of one's own" if count > 1 else "one system of one's own"
+        kept = int(config.held_out * count)
+        return (
+            "one system of one's own"
+            if count == 1
+            else f"{count} systems of one's own" + (f", of which {kept} are held out for the check" if kept else "")
+        )
     return config.ic or f"{config.num_orbits} drawn systems"
 
 

@@ -11,7 +11,15 @@ from typing import Any
 from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.names import ACCEPTED_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE, SYSTEMS_FILE
+from aitimestepper.names import (
+    ACCEPTED_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    RESUME_FILE,
+    STEPS_FILE,
+    SYSTEMS_FILE,
+)
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.sets import all_of_training
 from aitimestepper.training.session.building import build_training
@@ -181,7 +189,8 @@ def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> lis
     if config.log_steps:
         found.append(AcceptedSteps(run_dir / ACCEPTED_FILE, resumed_at=resumed_at))
     if config.tensorboard:
-        found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at))
+        settings = (run_dir / CONFIG_FILE).read_text(encoding="utf-8")
+        found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at, settings=settings))
     if config.wandb:
         found.append(
             WeightsAndBiases(

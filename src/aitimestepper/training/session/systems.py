@@ -84,7 +84,7 @@ def asked_systems(config: Config) -> list[InitialConditions]:
         InitialConditionsError: they cannot be had, or not be trained on together.
     """
     if not is_own(config):
-        return _drawn_systems(config, np.random.default_rng(ranks.seed_of(config.seed)), config.num_orbits)
+        return drawn_systems(config, np.random.default_rng(ranks.seed_of(config.seed)), config.num_orbits)
     specs = config.systems or (config.ic or "",)
     found = systems_named(specs, G=config.G, softening=config.given("softening"), seed=config.seed)
     check_alike(found)
@@ -117,7 +117,8 @@ def passed_systems(systems: Systems, config: Config, run_dir: Path) -> tuple[lis
     return None, config.replace(ic=names[0]) if one else config.replace(systems=tuple(names))
 
 
-def _drawn_systems(config: Config, rng: np.random.Generator, count: int) -> list[InitialConditions]:
+def drawn_systems(config: Config, rng: np.random.Generator, count: int) -> list[InitialConditions]:
+    """Orbits of two bodies, or random systems of more, as a configuration describes them."""
     if config.num_particles == 2:
         return sample_orbits(
             rng,
