@@ -171,6 +171,10 @@ class Learned(ABC, Generic[K]):
         """What the engine has to look at to see the same features; None where it cannot."""
         return None
 
+    def own_parts(self, model: nn.Module) -> str | None:
+        """Network and adapter in words, where the package cannot build them from a configuration; else None."""
+        return None
+
     @abstractmethod
     def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[K]:
         """Prepare one system or a batch for attempts."""
