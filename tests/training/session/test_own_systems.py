@@ -12,6 +12,7 @@ from tests.training.stopping import Stop, check_that_stopping_changes_nothing, l
 
 from aitimestepper import Config, InitialConditionsError, InputError, simulate, train
 from aitimestepper.cli.main import main
+from aitimestepper.sweeping import SweepSettings, sweep
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
@@ -168,3 +169,15 @@ def test_the_command_takes_several_and_says_what_it_trains_on(capsys):
     assert "--ic runs/run:system=0" in told
     assert main(["train", "--systems", "kepler", "figure-eight", *flags]) == 2
     assert "1 with 2, 1 with 3" in capsys.readouterr().err
+
+
+def test_a_sweep_searches_on_own_systems_and_may_compare_what_is_unseen():
+    path = folder([initial_conditions(f"kepler:e={0.08 * k}") for k in range(11)])
+    config = Config(**{**SMALL, "epochs": 2, "check_every": 1, "systems": (str(path),), "save_name": "search"})
+    settings = SweepSettings(
+        trials=2, space={"activation": ["tanh", "silu"]}, metric="check_loss", direction="minimize"
+    )
+    outcome = sweep(config, settings)
+    assert [trial.state for trial in outcome.trials] == ["complete"] * 2
+    assert outcome.best.score == min(trial.score for trial in outcome.trials)
+    assert len(read_training_systems(Path("runs/search/trial-0000/initial_conditions.npz"))) == 11
