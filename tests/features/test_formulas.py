@@ -1,4 +1,4 @@
-"""The features are what docs/features.md says, written out once more pair by pair; and so is the loss of docs/loss.md."""
+"""The features are what docs/features.md says, written out pair by pair; and so is the loss of docs/loss.md."""
 
 from __future__ import annotations
 
@@ -109,9 +109,8 @@ def test_the_loss_of_a_step_is_that_of_the_page(fraction):
     m, x, v = bodies(2)
     config = Config(output_scale="physical", G=G, error_loss_weight=0.5, L_lower=1e-9, L_upper=1e-3)
     state = particle(m, x, v)
-    tried = SingleSteps(config, ModelAdapter(config)).attempt(
-        Says(fraction, 1e-5), SingleSteps(config, ModelAdapter(config)).start(state)
-    )
+    learned = SingleSteps(config, ModelAdapter(config))
+    tried = learned.attempt(Says(fraction, 1e-5), learned.start(state))
     unit = min(math.sqrt((r @ r + EPS**2) ** 1.5 / (G * (p + q))) for p, q, r, _ in pairs(m, x, v))
     dt = (fraction + 1e-12) * unit
     assert tried.dt.item() == pytest.approx(dt, rel=1e-12)

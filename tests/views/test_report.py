@@ -191,10 +191,7 @@ def test_every_kind_of_source_has_its_section(tmp_path, run, comparison, ensembl
     _, _, work, spread, curves = page.figures
     assert work["data"][0]["marker"]["symbol"] == ["circle-open", "circle"]
     assert sum(spread["data"][0]["y"]) == 20
-    assert {trace["name"] for trace in curves["data"] if "name" in trace} == {
-        "accepted steps, mean",
-        "attempts accepted",
-    }
+    assert {trace["name"] for trace in curves["data"] if "name" in trace} == {"Part 1, while collecting"}
 
 
 def test_a_directory_is_shown_with_all_that_is_in_it(tmp_path, training, run, comparison):
