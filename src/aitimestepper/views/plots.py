@@ -153,6 +153,7 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
                 axis.axhline(edges.threshold, color=BLACK, linewidth=0.7, linestyle="--", zorder=0)
         for axis in axes[-1]:
             axis.set_xlabel("epoch")
+        figure.align_ylabels(axes)
         save_figure(figure, output)
 
 
