@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from aitimestepper import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.files import read_initial_conditions, write_initial_conditions
+from aitimestepper.systems.files import read_initial_conditions
+from aitimestepper.systems.files_out import write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
 

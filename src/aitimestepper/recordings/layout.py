@@ -29,7 +29,7 @@ _LONGEST_OUTCOME = 1000
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
 
-INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note")
+INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note", "units")
 
 
 def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: int, state_layout: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.outputs import spelled
+from aitimestepper.recordings.shown import Rows, Shown
 
 FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
@@ -107,7 +109,9 @@ class RunInfo:
         G: gravitational constant.
         softening: Plummer length.
         energy_scale: what energy errors are relative to, see `engine.physics.conserved.energy_scale`.
-        note: units and source of the initial conditions, one line.
+        note: source of the initial conditions, one line.
+        units: names of the units of length, of time or velocity, and of mass, as `au, yr, Msun`; empty where nobody
+            said.
         settings: the configuration that was asked for, as JSON has it.
     """
 
@@ -118,6 +122,7 @@ class RunInfo:
     softening: float = 0.0
     energy_scale: float = 1.0
     note: str = ""
+    units: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,8 +140,8 @@ LONGEST_MEASURED = 1.0
 (`engine.run.setbacks`), and keep them only where shorter ones did not help."""
 
 
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Shown):
     """A run in numbers, all finite.
 
     Attributes:
@@ -236,6 +241,10 @@ class Summary:
             "position_verdict": self.position_verdict,
             "step_verdict": self.step_verdict,
         }
+
+    def _shown(self) -> tuple[str, Rows]:
+        rows = [(name.replace("_", " "), spelled(value)) for name, value in self.as_dict().items() if value is not None]
+        return f"Summary: {self.outcome}", [row for row in rows if row[0] != "outcome"]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

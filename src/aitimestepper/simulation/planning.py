@@ -22,9 +22,10 @@ from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.recordings.parts import RunInfo
+from aitimestepper.simulation.compiling import tell_of_compiling
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.request import Request, Settings
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.initial import InitialConditions, text_of_units
 from aitimestepper.weights.compiled import control_of, learner_of
 
 DEFAULT_FRAMES = 1000
@@ -52,6 +53,7 @@ class PlannedRun(NamedTuple):
         Raises:
             InputError: the initial energy is not finite.
         """
+        tell_of_compiling()
         system = self.request.system
         return new_run(system if self.goal.direction > 0 else system.turned, self.plan)
 
@@ -72,6 +74,7 @@ class PlannedRun(NamedTuple):
             G=config.G,
             softening=config.softening,
             note=system.note,
+            units=text_of_units(system),
             settings=config.explicit(),
         )
 

@@ -17,7 +17,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_gravity, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import TOLERANCES, check_tolerance, order_for
 from aitimestepper.weights.file import ModelFile, model_path, read_model
 
@@ -113,7 +113,7 @@ def checked(config: Config, *, calibrated: bool) -> Config:
 
 
 def request_of(settings: Settings, system: InitialConditions, times: ArrayLike | None = None) -> Request:
-    """A run of these bodies, with the softening that belongs to them unless another is set.
+    """A run of these bodies, with the softening and the G that belong to them unless others are set.
 
     Args:
         settings: how.
@@ -123,7 +123,7 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     Raises:
         InputError: the settings do not fit the bodies.
     """
-    settings = settings._replace(config=with_softening(settings.config, system))
+    settings = settings._replace(config=fitted_to(settings.config, system))
     check_field(settings.config, system)
     if times is None and settings.config.times is not None:
         times = read_times(settings.config.times)
@@ -131,14 +131,17 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     return Request(settings, system, _end_time(settings.config, system, kept), kept)
 
 
-def with_softening(config: Config, system: InitialConditions) -> Config:
-    """The configuration with the softening of the bodies, if they have one.
+def fitted_to(config: Config, system: InitialConditions) -> Config:
+    """The configuration with the softening of the bodies, if they have one, and the G of their units.
 
     Raises:
-        InitialConditionsError: it is set to another one.
+        InitialConditionsError: another softening or G is set.
     """
-    agreed = agreed_softening(system, config.given("softening"))
-    return config if agreed == config.softening else config.replace(softening=agreed)
+    softening, G = agreed_softening(system, config.given("softening")), agreed_gravity(system, config.given("G"))
+    changes = {"softening": softening} if softening != config.softening else {}
+    if G is not None and G != config.G:
+        changes["G"] = G
+    return config.replace(**changes) if changes else config
 
 
 def check_field(config: Config, system: InitialConditions) -> None:

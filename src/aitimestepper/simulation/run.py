@@ -6,7 +6,7 @@ Everything that a user may have got wrong is found before the first step, and be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,12 @@ from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.initial import InitialConditions, units_of
+from aitimestepper.systems.units import Units, is_quantity
+
+_QUANTITIES = dict.fromkeys(("duration", "dt", "dt_min", "dt_max", "times"), "time") | {"softening": "length"}
+"""Settings that may be quantities, and what they are."""
 
 RESUMABLE = ENDS
 """Settings that may be given anew to a run that goes on."""
@@ -50,7 +55,8 @@ def simulate(
             or falling. Without a length the run ends with the last one.
         progress: called several times a second with the part of the run that is done, 0 to 1. By default a bar is shown
             in a terminal or a notebook; none with False.
-        keys: settings, over those of `config`. `tolerance`, or `timestep` with its own parameter, and exactly one of
+        keys: settings, over those of `config`; times and lengths may be quantities of astropy where the bodies have
+            units. `tolerance`, or `timestep` with its own parameter, and exactly one of
             `duration`, `periods` and `steps` are needed, the latter unless there are times. The recording is written to
             `output`, if given, while the run goes on, and read from there at the end.
 
@@ -61,10 +67,31 @@ def simulate(
     """
     from aitimestepper.simulation.carrying_out import begin
 
-    bodies, config = of_one(system, configured(config, keys))
+    bare = bare_keys(system, {**keys, "times": times})
+    times = bare.pop("times")
+    bodies, config = of_one(system, configured(config, bare))
     request = requested(config, bodies, times)
     with shown(progress, "simulating") as show:
         return begin(request, show, keeps=True).recording()
+
+
+def bare_keys(system: InitialConditions | str | PathLike[str] | None, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with quantities of astropy made numbers in the units of the bodies.
+
+    Raises:
+        InputError: the bodies have no units, or a quantity is of another dimension.
+    """
+    quantities = {name: value for name, value in keys.items() if is_quantity(value)}
+    if not quantities:
+        return dict(keys)
+    named = system if isinstance(system, InitialConditions) else initial_conditions(fspath(system or keys["ic"]))
+    units = units_of(named)
+    if units is None:
+        raise InputError(f"{', '.join(quantities)} has a unit, but the system has no units of its own")
+    for name in quantities:
+        if name not in _QUANTITIES:
+            raise InputError(f"{name} is a bare number, and has a unit")
+    return {**keys, **{name: units.number(name, q, _QUANTITIES[name]) for name, q in quantities.items()}}
 
 
 def of_one(
@@ -159,6 +186,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         names=info.names,
         note=info.note,
         softening=info.softening,
+        units=Units.from_text(info.units),
     )
 
 
