@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  aitimestepper simulate --ic pythagorean --duration 60 --tolerance 1e-6
+  aitimestepper simulate --ic pythagorean --duration 70 --tolerance 1e-10
   aitimestepper simulate --ic kepler:e=0.9 --periods 100 \\
       --timestep free-fall --eta 0.01
   aitimestepper simulate --ic bodies.csv --duration 50 \\
