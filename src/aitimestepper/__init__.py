@@ -79,6 +79,8 @@ def __getattr__(name: str) -> Any:
             raise
         text = f"aitimestepper.{name} needs {error.name}: pip install 'aitimestepper[train]'"
         raise ModuleNotFoundError(text, name=error.name) from None
+    if name == "Config":
+        value.model_rebuild()  # so that its signature has the keys before the first is built
     globals()[name] = value
     return value
 

@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path, limit, kept)
 def test_an_existing_file_is_not_replaced(tmp_path):
     path = tmp_path / "run.h5"
     path.write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"run\.h5 exists already.*--overwrite"):
+    with pytest.raises(OutputExistsError, match=r"run\.h5 exists already.*set overwrite"):
         write(path)
     assert path.read_text() == "precious"
     write(path, overwrite=True)

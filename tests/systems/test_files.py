@@ -362,7 +362,7 @@ def pair():
 def test_an_existing_file_is_only_replaced_when_asked(tmp_path, pair):
     path = tmp_path / "pair.csv"
     path.write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"pair.csv exists already: .* --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"pair.csv exists already: .* set overwrite"):
         write_initial_conditions(path, pair)
     assert path.read_text() == "precious"
     write_initial_conditions(path, pair, overwrite=True)

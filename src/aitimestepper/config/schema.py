@@ -6,7 +6,8 @@ of `Config`, which stand in groups in `keys` and `training_keys`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
 from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError, model_validator
@@ -54,8 +55,9 @@ class Config(  # the last base comes first in the help
     commands: ClassVar[tuple[Command, ...]] = COMMANDS
 
     def __init__(self, **keys: Any) -> None:
+        texts = {name: fspath(value) if isinstance(value, PathLike) else value for name, value in keys.items()}
         try:
-            super().__init__(**keys)
+            super().__init__(**texts)
         except ValidationError as error:
             raise ConfigError("; ".join(sentences(error, all_keys()))) from None
 
@@ -68,6 +70,10 @@ class Config(  # the last base comes first in the help
     def replace(self, **changes: Any) -> Config:
         """A validated copy with some keys changed."""
         return Config(**{**self.explicit(), **changes})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As `replace`: pydantic's own would take any key and any value."""
+        return type(self)(**{**self.explicit(), **(update or {})})
 
     def given(self, key: str) -> Any:
         """The value of a key, or None where it was not set and has its default."""

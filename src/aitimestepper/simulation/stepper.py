@@ -47,6 +47,9 @@ class CalibratedStepper:
         self._model = model
         self.about: dict[str, Any] = {**model.about, "config": model.config.explicit()}
 
+    def __repr__(self) -> str:
+        return f"<CalibratedStepper of commit {str(self.about.get('commit', 'unknown'))[:12]}>"
+
     @classmethod
     def load_default(cls) -> Self:
         """The weights that come with the package."""

@@ -33,7 +33,7 @@ def write_initial_conditions(
             f"cannot write initial conditions to {path}: its suffix must be one of {', '.join(_ENCODERS)}"
         )
     if os.path.lexists(path) and not overwrite:
-        raise OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
+        raise OutputExistsError(f"{path} exists already: choose another name, or set overwrite to replace it")
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no directory {path.parent}")
     write_atomically(path, encode(system, G))

@@ -214,7 +214,7 @@ def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
 def _refuse_processes(condition: bool) -> None:
     if condition and ranks.count() > 1:
         raise InputError(
-            "several processes train on systems of their own, so they need drawn ones (no --ic); and calibrated "
+            "several processes train on systems of their own, so they need drawn ones (no ic); and calibrated "
             "weights are trained in one process, which uses all cores"
         )
 
