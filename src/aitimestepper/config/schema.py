@@ -23,6 +23,7 @@ from aitimestepper.names import COMMANDS, TIMESTEPS, Command, nearest
 
 
 class Config(  # the last base comes first in the help
+    runs.ForceKeys,
     runs.PhysicsKeys,
     runs.RuntimeKeys,
     trainings.PrecisionKeys,
@@ -115,6 +116,14 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
     if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
         yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
+    if (config.J2 is None) != (config.J2_radius is None):
+        yield "J2 and J2_radius must be set together"
+    if len(config.J2_pole) != 3 or not any(config.J2_pole):
+        yield f"J2_pole must be three numbers, not all 0, got {list(config.J2_pole)}"
+    if "J2_pole" in config.model_fields_set and config.J2 is None:
+        yield "J2_pole does nothing without J2"
+    if config.light_speed is not None and not config.relativity:
+        yield "light_speed does nothing without relativity"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)

@@ -17,8 +17,9 @@ from aitimestepper.ensembles.result import EnsembleResult, result_of
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.simulation.fitting import fitted_to
 from aitimestepper.simulation.progress import Progress, shown
-from aitimestepper.simulation.request import fitted_to, request_of, settings_of
+from aitimestepper.simulation.request import request_of, settings_of
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 

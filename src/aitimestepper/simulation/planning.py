@@ -13,7 +13,6 @@ from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law, law_of
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
@@ -23,6 +22,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.compiling import tell_of_compiling
+from aitimestepper.simulation.fitting import law_for
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.request import Request, Settings
 from aitimestepper.systems.initial import InitialConditions, text_of_units
@@ -148,7 +148,7 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         return _free_plan(settings)
     if settings.calibrated:
         return calibrated_plan(settings)
-    law = _law(config)
+    law = law_for(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
 
@@ -170,7 +170,7 @@ def _free_plan(settings: Settings) -> Plan:
     rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
     method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
     control = control_of(model, config) if settings.calibrated and model is not None else None
-    return plan_of(method, _law(config), rule, control=control)
+    return plan_of(method, law_for(config), rule, control=control)
 
 
 def calibrated_plan(settings: Settings) -> Plan:
@@ -181,11 +181,7 @@ def calibrated_plan(settings: Settings) -> Plan:
     """
     config, model = settings
     assert model is not None
-    return plan_of(_method(config), _law(config), _rule(settings), control=control_of(model, config))
-
-
-def _law(config: Config) -> Law:
-    return law_of(config.G, config.softening, config.external_field_mass, config.external_field_position or ())
+    return plan_of(_method(config), law_for(config), _rule(settings), control=control_of(model, config))
 
 
 def _method(config: Config) -> Method:

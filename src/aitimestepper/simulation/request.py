@@ -15,9 +15,10 @@ from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
+from aitimestepper.simulation.fitting import check_field, fitted_to
 from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.initial import InitialConditions, agreed_gravity, agreed_softening, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import TOLERANCES, check_tolerance, order_for
 from aitimestepper.weights.file import ModelFile, model_path, read_model
 
@@ -129,30 +130,6 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
         times = read_times(settings.config.times)
     kept = None if times is None else checked_times(times, system.time)
     return Request(settings, system, _end_time(settings.config, system, kept), kept)
-
-
-def fitted_to(config: Config, system: InitialConditions) -> Config:
-    """The configuration with the softening of the bodies, if they have one, and the G of their units.
-
-    Raises:
-        InitialConditionsError: another softening or G is set.
-    """
-    softening, G = agreed_softening(system, config.given("softening")), agreed_gravity(system, config.given("G"))
-    changes = {"softening": softening} if softening != config.softening else {}
-    if G is not None and G != config.G:
-        changes["G"] = G
-    return config.replace(**changes) if changes else config
-
-
-def check_field(config: Config, system: InitialConditions) -> None:
-    """Refuse an external field of other dimensions than the bodies'.
-
-    Raises:
-        InputError: says so.
-    """
-    position = config.external_field_position
-    if position is not None and len(position) != system.n_dims:
-        raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(position)}")
 
 
 def bodies_of(config: Config, system: InitialConditions | None = None) -> InitialConditions:

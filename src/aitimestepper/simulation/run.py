@@ -28,7 +28,8 @@ from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, units_of
-from aitimestepper.systems.units import Units, is_quantity
+from aitimestepper.systems.quantities import is_quantity
+from aitimestepper.systems.units import Units
 
 _QUANTITIES = dict.fromkeys(("duration", "dt", "dt_min", "dt_max", "times"), "time") | {"softening": "length"}
 """Settings that may be quantities, and what they are."""

@@ -21,7 +21,7 @@ from aitimestepper.names import Integrator
 from aitimestepper.simulation.planning import calibrated_plan, new_run
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.units import is_quantity
+from aitimestepper.systems.quantities import is_quantity
 from aitimestepper.weights.calibrated import HEADS, check_tolerance
 from aitimestepper.weights.file import ModelFile, read_model
 

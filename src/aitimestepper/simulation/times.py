@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError, InputError
 from aitimestepper.systems.files import array_in, text_in
+from aitimestepper.systems.quantities import is_quantity
 from aitimestepper.systems.tables import numbers_in
-from aitimestepper.systems.units import is_quantity
 
 GIVEN = "(an array)"
 """What a recording's settings say of times that came from no file."""

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.units import Units, without_units
+from aitimestepper.systems.quantities import without_units
+from aitimestepper.systems.units import Units
 
 LARGEST = 1e100
 """Larger numbers are refused: their cubes, and with them every force, would overflow."""

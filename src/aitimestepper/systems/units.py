@@ -8,11 +8,9 @@ in kg and g need, is CODATA 2018. Masses are kept as G M, which is known to more
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
@@ -105,6 +103,11 @@ class Units:
         """The gravitational constant in these units; exactly 1 where it is that to rounding."""
         value = _MASSES[self.mass] * self._si("time") ** 2 / _LENGTHS[self.length] ** 3
         return 1.0 if abs(value - 1.0) < 1e-14 else value
+
+    @property
+    def light_speed(self) -> float:
+        """The speed of light in these units."""
+        return 299792458.0 / self._si("speed")
 
     @property
     def time(self) -> str:
@@ -211,42 +214,6 @@ class Units:
             "angular momentum": mass * length * speed,
         }[dimension]
         return units.Quantity(values, unit)
-
-
-def is_quantity(value: Any) -> bool:
-    """Whether something has a unit: a quantity of astropy, pint, unyt or AMUSE."""
-    return hasattr(value, "unit") or hasattr(value, "units")
-
-
-def without_units(
-    values: Mapping[str, Any], units: Sequence[str] | Units | None
-) -> tuple[Units | None, dict[str, Any]]:
-    """Bare numbers, and what they are in: the units that are given, or else those of the quantities themselves.
-
-    Args:
-        values: by the names of `DIMENSIONS`; all of mass, position and velocity are quantities, or none.
-        units: names of the units of bare numbers, or those that quantities become.
-
-    Raises:
-        InitialConditionsError: some are quantities and others are not; a unit is not known, or of another dimension.
-    """
-    agreed = None if units is None else Units.of(units)
-    quantities = {name: value for name, value in values.items() if is_quantity(value)}
-    if not quantities:
-        return agreed, dict(values)
-    for name in ("mass", "position", "velocity"):
-        if name not in quantities:
-            raise InitialConditionsError(
-                f"{', '.join(quantities)} has a unit, and {name} is a bare number: give all units"
-            )
-    if agreed is None:
-        agreed = Units.of([str(quantities[name].unit).replace(" ", "") for name in ("position", "velocity", "mass")])
-    bare = {name: agreed.number(name, value, DIMENSIONS[name]) for name, value in quantities.items()}
-    return agreed, {**values, **{name: _own_copy(value) for name, value in bare.items()}}
-
-
-def _own_copy(value: Any) -> Any:
-    return np.array(value) if np.ndim(value) else float(value)
 
 
 def dimension_of(name: str) -> str:

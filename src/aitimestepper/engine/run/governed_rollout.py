@@ -16,8 +16,8 @@ from aitimestepper.constants import EXCUSED, LONGER, NETWORK, SETBACK
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import AX, EARLIER, GX, SAVED, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.light_pairs import hidden_rate, weigh
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
 from aitimestepper.engine.run.events import has_room, note, note_anchor, note_setback

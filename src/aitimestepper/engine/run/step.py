@@ -14,8 +14,9 @@ from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, FLY_BY, Rule
 from aitimestepper.engine.physics.criteria import FREE_FALL as BY_FREE_FALL
-from aitimestepper.engine.physics.gravity import Law, fastest_free_fall, forces, potential_energy
+from aitimestepper.engine.physics.gravity import fastest_free_fall, forces, potential_energy
 from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method, leapfrog_step, ttl_step
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
