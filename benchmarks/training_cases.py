@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from aitimestepper import Config, FullyConnectedNN, ModelAdapter, ParticleTorch
-from aitimestepper.training.session.session import training_systems
+from aitimestepper.training.session.building import training_systems
 
 SETTINGS: dict[str, Any] = {"hidden_dims": (64, 64), "energy_threshold": 2e-4, "e_min": 0.1, "e_max": 0.9}
 _AS_SPECIFIED: dict[str, Any] = {

@@ -9,8 +9,8 @@ import torch
 from training_cases import SETTINGS
 
 from aitimestepper import Config, ParticleTorch
+from aitimestepper.training.session.building import build_training, training_systems
 from aitimestepper.training.session.epochs import epochs
-from aitimestepper.training.session.session import build_training, training_systems
 from aitimestepper.training.steps.single_step import FRACTION_DECADES, FRACTION_GRID, SingleSteps
 
 Numbers = dict[str, Any]

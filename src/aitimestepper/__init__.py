@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # without loading what has the usual name: a program that sta
 
 _MODULE_OF = {
     "ParticleTorch": "model.particle",
-    "make_particle": "model.particle",
+    "make_particle": "model.rows",
     "stack_particles": "model.batches",
     "ExternalField": "physics.tides",
     "PointMassTidalField": "physics.tides",
@@ -24,6 +24,9 @@ _MODULE_OF = {
     "HistoryBuffer": "model.history_buffer",
     "FullyConnectedNN": "model.networks",
     "load_stepper": "model.loading",
+    "load_own_weights": "model.loading",
+    "LearnedStep": "model.reference",
+    "reference_steps": "model.reference",
     "simulate": "simulation.run",
     "resume": "simulation.run",
     "InitialConditions": "systems.initial",

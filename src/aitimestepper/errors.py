@@ -50,16 +50,24 @@ class RetrainLimitError(RunError):
     Attributes:
         iterations: retrain iterations that were made.
         last_error: relative energy error of the last refused attempt (the largest of a batch).
+        best_error: the least on that state.
         threshold: the error that the gate allows.
     """
 
-    def __init__(self, iterations: int, last_error: float, threshold: float) -> None:
+    def __init__(self, iterations: int, last_error: float, threshold: float, *, best_error: float) -> None:
         self.iterations = iterations
         self.last_error = last_error
         self.threshold = threshold
+        self.best_error = best_error
+        reason = (
+            "its errors would do, but its steps are longer than max_step_fraction allows"
+            if best_error < threshold
+            else "the error does not fall far enough"
+        )
         super().__init__(
-            f"no step passed the gate within {iterations} retrain iterations: the last relative energy error "
-            f"was {last_error:.3g}, allowed is {threshold:.3g}; raise max_retrain_iterations, lr or energy_threshold"
+            f"no step passed the gate within {iterations} retrain iterations on one state: {reason}; the last "
+            f"relative energy error was {last_error:.3g}, the least {best_error:.3g}, allowed is {threshold:.3g}; try "
+            "another lr or optimizer, a larger energy_threshold, or more max_retrain_iterations (0: no limit)"
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.conftest import CountingField, kepler, random_bodies
 
-from aitimestepper import InputError, ParticleTorch, PointMassTidalField, stack_particles
+from aitimestepper import InputError, ParticleTorch, PointMassTidalField, make_particle, stack_particles
 
 
 def energy_error_after_one_orbit(particle: ParticleTorch, n_steps: int) -> float:
@@ -141,3 +141,40 @@ def test_clone_detached_keeps_everything_but_the_graph():
 def test_bodies_that_make_no_sense_are_refused(mass, position, match):
     with pytest.raises(InputError, match=match):
         ParticleTorch(mass, position, torch.zeros(torch.as_tensor(position).shape))
+
+
+def test_a_particle_moves_under_its_own_constant():
+    rows = [[1.0, 0.0, 0.0, 0.0, 0.0], [1e-3, 1.0, 0.0, 0.0, 2.0 * math.pi]]
+    G = 4.0 * math.pi**2
+    tensors = torch.tensor(rows, dtype=torch.float64)
+    made = [
+        make_particle(rows, G=G),
+        ParticleTorch(tensors[:, 0], tensors[:, 1:3], tensors[:, 3:], G=G),
+        ParticleTorch.from_tensors(tensors[:, 0], tensors[:, 1:3], tensors[:, 3:], G=G),
+    ]
+    for particle in made:
+        other = particle.clone_detached()
+        assert particle.total_energy() == other.total_energy(G) == other.total_energy_batch(G)
+        assert torch.equal(particle.get_acceleration(), other.get_acceleration(G))
+        particle.update_dt(0.01)
+        other.update_dt(0.01)
+        particle.evolve()
+        other.evolve(G)
+        assert particle.G == G
+        assert torch.equal(particle.position, other.position)
+        assert not torch.equal(other.get_acceleration(), other.get_acceleration(1.0))
+
+
+def test_a_constant_that_is_given_to_a_step_stays():
+    particle = kepler(e=0.3)
+    particle.update_dt(0.01)
+    particle.evolve(2.0)
+    assert particle.G == 2.0
+    assert particle.total_energy() == particle.total_energy(2.0)
+
+
+def test_the_constructor_cuts_the_graph_and_from_tensors_keeps_it():
+    mass, velocity = torch.ones(2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    position = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    assert not ParticleTorch(mass, position, velocity).total_energy().requires_grad
+    assert ParticleTorch.from_tensors(mass, position, velocity).total_energy().requires_grad

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
@@ -14,7 +13,7 @@ from aitimestepper.recordings.parts import Frames, RunInfo, Summary
 from aitimestepper.views import plots
 from aitimestepper.views.framing import common_box, run_box
 from aitimestepper.views.orbits import paths_of, square
-from aitimestepper.views.plots import plot_comparison, plot_run, plot_training
+from aitimestepper.views.plots import plot_comparison, plot_run
 from aitimestepper.views.thinning import along_path, extremes, maxima, outline, running_median
 
 
@@ -208,35 +207,3 @@ def test_figures_that_cannot_be_drawn(tmp_path, eccentric):
         plot_comparison({}, tmp_path / "f.png")
     with pytest.raises(InputError, match="there is no directory"):
         plot_run(eccentric["free fall"], tmp_path / "missing" / "f.png")
-
-
-def write_metrics(path, lines: list[dict], *, cut: str = "") -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + cut)
-
-
-def test_a_training_shows_what_was_recorded(tmp_path):
-    lines = [{"epoch": e, "mean_energy_error": 1e-4 / e, "acceptance_rate": 0.5, "skipped": True} for e in range(1, 40)]
-    write_metrics(tmp_path / "metrics.jsonl", lines, cut='{"epoch": 40, "mean_en')
-    plot_training(tmp_path, tmp_path / "f.svg", title="A training")
-    shown = texts(tmp_path / "f.svg")
-    assert {"A training", "epoch", "accepted steps, mean", "attempts accepted"} <= set(shown)
-    assert shown.count("not recorded") == 2
-
-
-def test_metrics_that_appear_later_are_drawn(tmp_path):
-    lines = [{"epoch": 1, "accepted_dt": 0.1}, {"epoch": 2, "accepted_dt": 0.1, "part2_iterations": 3}]
-    write_metrics(tmp_path / "metrics.jsonl", lines)
-    plot_training(tmp_path / "metrics.jsonl", tmp_path / "f.svg")
-    assert "Part 2, in the epoch" in texts(tmp_path / "f.svg")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("", "there is no epoch"), ('{"a": 1}\n', "there is no epoch"), ("x\n{}\n", "line 1 is not a JSON object")],
-)
-def test_metrics_that_cannot_be_read(tmp_path, content, message):
-    (tmp_path / "metrics.jsonl").write_text(content)
-    with pytest.raises(InputError, match=message):
-        plot_training(tmp_path, tmp_path / "f.png")
-    with pytest.raises(InputError, match="No such file"):
-        plot_training(tmp_path / "missing.jsonl", tmp_path / "f.png")

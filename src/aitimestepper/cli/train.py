@@ -26,6 +26,8 @@ _EXAMPLES = """\
 examples:
   aitimestepper train --ic kepler:e=0.9 --epochs 200 --save-name first
   aitimestepper train --num-orbits 32 --e-min 0.6 --output-scale physical
+  aitimestepper train --systems triples/ --save-name triples
+  aitimestepper train --systems a.csv b.csv hierarchical-triple
   aitimestepper train --config my.toml --lr 1e-3 --hidden-dims 64 64
   aitimestepper train --resume runs/first --epochs 400
 
@@ -36,7 +38,7 @@ hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets it.
 
 def parser() -> CommandParser:
     """What may stand behind `aitimestepper train`."""
-    usage = "[--config F.toml] [--ic SPEC] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
+    usage = "[--config F.toml] [--ic SPEC | --systems SPEC ...] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
     return CommandParser("train", usage=usage, epilog=_EXAMPLES)
 
 
@@ -49,7 +51,7 @@ def run(words: Sequence[str]) -> int:
     if outcome.interrupted:
         return INTERRUPTED
     model = f"--timestep learned --model {shlex.quote(str(outcome.run_dir))}"
-    note(f"simulate with:  aitimestepper simulate {_same_system(outcome.run_dir)} {model}")
+    note(f"simulate with:  aitimestepper simulate {_same_system(outcome)} {model}")
     return SUCCESS
 
 
@@ -94,10 +96,10 @@ def _report(outcome: TrainingOutcome, n_epochs: int | None) -> None:
     note(f"trained {outcome.epochs_completed} epochs; run directory {outcome.run_dir}, model {outcome.model_path}")
 
 
-def _same_system(run_dir: Path) -> str:
+def _same_system(outcome: TrainingOutcome) -> str:
     """Flags of `simulate` for the system and the physics of a training."""
-    config = read_config(run_dir / CONFIG_FILE, "train")
-    own = str(run_dir) + ":system=0" * (config.num_orbits > 1)
+    config = read_config(outcome.run_dir / CONFIG_FILE, "train")
+    own = str(outcome.run_dir) + ":system=0" * (outcome.n_systems > 1)
     flags = [f"--ic {shlex.quote(config.ic or own)}", "--steps 1000"]
     for key, field in PhysicsKeys.model_fields.items():
         value = getattr(config, key)

@@ -139,7 +139,7 @@ def _systems(
         raise InputError("a comparison ends at one time for all methods: set duration or periods, not steps")
     check_end(config)
     specs = config.systems or (() if config.ic is None else (config.ic,))
-    if (config.ic is not None and config.systems) or (specs and given is not None):
+    if specs and given is not None:
         raise InputError("the systems are given twice: set one of ic and systems")
     if given is None:
         bodies = {spec: bodies_of(base.replace(ic=spec)) for spec in _distinct("ic or systems", specs)}

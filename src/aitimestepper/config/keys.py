@@ -69,6 +69,18 @@ class SystemKeys(KeyGroup):
     )
 
 
+class SystemSetKeys(KeyGroup):
+    """Several systems"""
+
+    commands: ClassVar[tuple[Command, ...]] = ("train", "compare")
+    systems: tuple[str, ...] | None = Field(
+        None,
+        description="several initial conditions, in place of --ic, with spaces between them; train also takes folders "
+        "of files",
+        json_schema_extra={"metavar": "SPEC"},
+    )
+
+
 class RuntimeKeys(KeyGroup):
     """Run"""
 
@@ -210,11 +222,6 @@ class CompareKeys(KeyGroup):
     """Comparison"""
 
     commands = _COMPARE
-    systems: tuple[str, ...] | None = Field(
-        None,
-        description="several initial conditions, in place of --ic, with spaces between them",
-        json_schema_extra={"metavar": "SPEC"},
-    )
     methods: tuple[str, ...] | None = Field(
         None,
         description="what is compared: INTEGRATOR[ORDER]:STEP[/OPTION], see the end of this help",

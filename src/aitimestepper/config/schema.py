@@ -31,6 +31,7 @@ class Config(  # the last base comes first in the help
     trainings.NetworkKeys,
     trainings.FeatureKeys,
     trainings.OptimiserKeys,
+    trainings.CheckKeys,
     trainings.PartTwoKeys,
     trainings.PartOneKeys,
     trainings.TrainingSystemKeys,
@@ -42,6 +43,7 @@ class Config(  # the last base comes first in the help
     runs.IntegratorKeys,
     runs.StepKeys,
     runs.SimulationKeys,
+    runs.SystemSetKeys,
     runs.SystemKeys,
 ):
     """All settings of a training and of a simulation: frozen, validated when built, free of torch.
@@ -112,8 +114,6 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "external_field_mass and external_field_position must be set together"
     if (config.output_scale == "calibrated") != (config.draw == "mixed"):
         yield "output_scale = calibrated and draw = mixed go together"
-    if config.output_scale == "calibrated" and (config.feature_type != "invariant" or config.ic is not None):
-        yield "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic out"
     if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
         yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
     if (config.J2 is None) != (config.J2_radius is None):
@@ -128,6 +128,16 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)
     yield from _simulation_conflicts(config)
+    yield from _system_conflicts(config)
+
+
+def _system_conflicts(config: Config) -> Iterable[str]:
+    named = config.ic is not None or bool(config.systems)
+    if config.output_scale == "calibrated" and (config.feature_type != "invariant" or named):
+        yield (
+            "output_scale = calibrated needs feature_type = invariant, and draws its systems itself: leave ic and "
+            "systems out"
+        )
     drawn = {
         name
         for name, field in trainings.TrainingSystemKeys.model_fields.items()
@@ -135,8 +145,14 @@ def _conflicts(config: Config) -> Iterable[str]:
         and getattr(config, name) != field.default
         and (name, getattr(config, name)) != ("num_orbits", 1)  # a system that is named is one
     }
-    if config.ic is not None and drawn:
-        yield f"ic = {config.ic!r} names the system, so {', '.join(sorted(drawn))} cannot be set beside it"
+    if named and drawn:
+        key = "systems" if config.systems else "ic"
+        yield (
+            f"{key} = {getattr(config, key)!r} names what is trained on, so {', '.join(sorted(drawn))} cannot be set "
+            "beside it"
+        )
+    if config.ic is not None and config.systems:
+        yield "the systems are given twice: set one of ic and systems"
 
 
 def _simulation_conflicts(config: Config) -> Iterable[str]:

@@ -55,8 +55,8 @@ class PartOneKeys(KeyGroup):
     max_step_fraction: float = Field(
         0.5, gt=0, description="largest step that is accepted, in units of the shortest pair time"
     )
-    max_retrain_iterations: int | None = Field(
-        None, ge=1, description="retrain iterations on one state before the run fails; none: no limit"
+    max_retrain_iterations: int | None = Field(  # most that was needed: see docs/training.md
+        50_000, ge=0, description="retrain iterations on one state before the training fails; none or 0: no limit"
     )
 
 
@@ -80,6 +80,18 @@ class PartTwoKeys(KeyGroup):
         1, ge=1, description="steps of a rollout in Part 2, of which the largest error counts; most steps of a window"
     )
     window: float = Field(3.0, gt=0, description="orbital periods of a window (output_scale calibrated)")
+
+
+class CheckKeys(KeyGroup):
+    """Check on unseen systems"""
+
+    commands = _TRAIN
+    check_every: int = Field(
+        10, ge=0, description="epochs between two looks at systems that are never trained on; 0: never"
+    )
+    held_out: float = Field(
+        0.1, ge=0, le=0.9, description="part of the systems of --systems that is kept for these looks"
+    )
 
 
 class OptimiserKeys(KeyGroup):

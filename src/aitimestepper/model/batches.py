@@ -15,7 +15,7 @@ from aitimestepper.physics.bodies import Bodies
 def concatenate_particles(batches: Sequence[ParticleTorch]) -> ParticleTorch:
     """One batch of several, which share (N, D), softening, G and external field; accelerations come along."""
     joined = _joined(torch.cat, batches)
-    joined.keep_acceleration(torch.cat([b.get_acceleration(b.G) for b in batches]))
+    joined.keep_acceleration(torch.cat([b.get_acceleration() for b in batches]))
     return joined
 
 
@@ -33,7 +33,7 @@ def stack_particles(particles: Sequence[ParticleTorch]) -> ParticleTorch:
             raise InputError("systems of a batch must share shape (N, D), softening, G and external field")
     stacked = _joined(torch.stack, particles)
     if all(p.has_acceleration for p in particles):
-        stacked.keep_acceleration(torch.stack([p.get_acceleration(p.G) for p in particles]))
+        stacked.keep_acceleration(torch.stack([p.get_acceleration() for p in particles]))
     return stacked
 
 

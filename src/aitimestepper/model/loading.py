@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import CheckpointError
@@ -61,7 +62,25 @@ def load_stepper(path: Path | str) -> LoadedStepper:
     return LoadedStepper(model, adapter, file.config)
 
 
-def load_weights(model: FullyConnectedNN, weights: Mapping[str, Any], path: Path) -> None:
+def load_own_weights(path: Path | str, model: nn.Module, adapter: ModelAdapter) -> None:
+    """Put the weights of a model file into a network, and its scales into an adapter, both of one's own.
+
+    Args:
+        path: a model file, or the directory that it is in.
+        model: built as it was for the training; in evaluation mode afterwards.
+        adapter: built likewise.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is of a network of other sizes.
+    """
+    file = read_model(path, own=True)
+    load_weights(model, file.weights, model_path(path))
+    if file.scales is not None:
+        adapter.norm_scales = NormScales(*file.scales)
+    model.eval()
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
     """Put weights into a network of the same sizes.
 
     Raises:
@@ -73,6 +92,6 @@ def load_weights(model: FullyConnectedNN, weights: Mapping[str, Any], path: Path
         if expected.get(name) != found.get(name):
             raise CheckpointError(
                 f"{path} holds a network of another size: {name} is {found.get(name, 'missing')}, "
-                f"the configuration asks for {expected.get(name, 'none')}"
+                f"expected is {expected.get(name, 'none')}"
             )
     model.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})

@@ -37,6 +37,10 @@ class ParticleTorch:
         dt, current_time, period: (...), one for each system.
         softening: Plummer length, the same in force and energy.
         external_field: added to force and energy, or None.
+        G: gravitational constant; methods that take one use this one unless they are given another.
+
+    The constructor copies what it is given and cuts it from any graph: use `from_tensors` where gradients are to flow
+    back to masses, positions or velocities.
 
     The acceleration that closes a step opens the next one: n steps cost n + 1 evaluations of the force. It is
     computed anew only when something that it depends on has been changed.
@@ -73,12 +77,15 @@ class ParticleTorch:
         softening: float = 0.0,
         current_time: Any = 0.0,
         period: Any = 0.0,
+        external_field: ExternalField | None = None,
+        *,
+        G: float = 1.0,
     ) -> ParticleTorch:
         """The tensors as they are: gradients flow through them. Arguments as for the constructor."""
         particle = cls.__new__(cls)
         particle._assign(agreed_bodies(mass, position, velocity), dt, softening, current_time, period)
-        particle.external_field = None
-        particle.G = 1.0
+        particle.external_field = external_field
+        particle.G = G
         return particle
 
     def _assign(self, bodies: Bodies, dt: Any, softening: float, current_time: Any, period: Any) -> None:
@@ -123,12 +130,13 @@ class ParticleTorch:
 
     def snapshot(self) -> Snapshot:
         """The state as the features see it."""
-        return Snapshot(*self.bodies, self.get_acceleration(self.G), self.dt)
+        return Snapshot(*self.bodies, self.get_acceleration(), self.dt)
 
     # -- force and motion
 
-    def get_acceleration(self, G: float = 1.0) -> Tensor:
+    def get_acceleration(self, G: float | None = None) -> Tensor:
         """Total acceleration (..., N, D) at this state; evaluated once and kept until the state changes."""
+        G = self.G if G is None else G
         key = self._force_key()
         if self._force is None or self._force.G != G or not _same(self._force.key, key):
             self._force = _Force(leapfrog.acceleration(self.bodies, self.current_time, self.law(G)), G, key)
@@ -137,7 +145,7 @@ class ParticleTorch:
     @property
     def acceleration(self) -> Tensor:
         """Total acceleration (..., N, D) with the gravitational constant of the last step."""
-        return self.get_acceleration(self.G)
+        return self.get_acceleration()
 
     def _force_key(self) -> tuple[Any, ...]:
         # Tensors are compared by identity and version: an assignment and a change in place are both seen.
@@ -149,15 +157,17 @@ class ParticleTorch:
         """Set the next step: a number for all systems, or (...), one for each; a tensor keeps its graph."""
         self.dt = self._per_system(dt, "dt")
 
-    def evolve(self, G: float = 1.0) -> None:
-        """One kick-drift-kick leapfrog step of size `dt`, for one system."""
+    def evolve(self, G: float | None = None) -> None:
+        """One kick-drift-kick leapfrog step of size `dt`, for one system; a `G` that is given stays the system's."""
         self.evolve_batch(G)
 
-    def evolve_batch(self, G: float = 1.0) -> None:
+    def evolve_batch(self, G: float | None = None) -> None:
         """One kick-drift-kick leapfrog step, each system by its own `dt`; replaces the state and the time.
 
-        The time keeps its graph: an external field that moves makes the energy depend on it.
+        A `G` that is given stays the one of the systems. The time keeps its graph: an external field that moves makes
+        the energy depend on it.
         """
+        G = self.G if G is None else G
         bodies, closing = leapfrog.leapfrog_step(
             self.bodies, self.get_acceleration(G), self.dt, time=self.current_time, law=self.law(G)
         )
@@ -172,11 +182,11 @@ class ParticleTorch:
 
     # -- what is conserved
 
-    def total_energy(self, G: float = 1.0) -> Tensor:
+    def total_energy(self, G: float | None = None) -> Tensor:
         """Kinetic + potential energy, the external field included: a scalar for one system."""
         return self.total_energy_batch(G)
 
-    def total_energy_batch(self, G: float = 1.0) -> Tensor:
+    def total_energy_batch(self, G: float | None = None) -> Tensor:
         """Kinetic + potential energy, the external field included: (B,) for a batch, a scalar for one system."""
         return leapfrog.total_energy(self.bodies, self.current_time, self.law(G))
 
@@ -214,7 +224,7 @@ class ParticleTorch:
     def select(self, index: Tensor | int) -> ParticleTorch:
         """The systems of a batch at `index`: (S,) gives a batch of S, an int one system. The acceleration comes too."""
         twin = self._each(lambda tensor: tensor[index])
-        twin.keep_acceleration(self.get_acceleration(self.G)[index])
+        twin.keep_acceleration(self.get_acceleration()[index])
         return twin
 
     def with_state(
@@ -231,7 +241,7 @@ class ParticleTorch:
             return self
         twin = self._each(lambda tensor: torch.stack([tensor]))
         if self._force is not None:
-            twin.keep_acceleration(torch.stack([self.get_acceleration(self.G)]))
+            twin.keep_acceleration(torch.stack([self.get_acceleration()]))
         return twin
 
     def assign_at(self, index: Tensor, other: ParticleTorch) -> None:
@@ -283,18 +293,3 @@ def _same(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b)
         for a, b in zip(first, second, strict=True)
     )
-
-
-def make_particle(
-    array: Any, device: torch.device | str | None = None, dtype: torch.dtype = torch.float64
-) -> ParticleTorch:
-    """A system from rows [m, x..., v...], (N, 1 + 2 D); leading dimensions make a batch.
-
-    Raises:
-        InputError: the rows do not have 3, 5 or 7 columns, or a value is not allowed.
-    """
-    rows = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array, dtype=np.float64))
-    if rows.ndim < 2 or rows.shape[-1] not in (3, 5, 7):
-        raise InputError(f"rows must be [m, x..., v...] with 3, 5 or 7 columns, got shape {tuple(rows.shape)}")
-    n_dims = (rows.shape[-1] - 1) // 2
-    return ParticleTorch(rows[..., 0], rows[..., 1 : 1 + n_dims], rows[..., 1 + n_dims :], dtype=dtype, device=device)

@@ -84,7 +84,7 @@ class LearnedStep(Stepper):
 
 
 def reference_steps(
-    particle: ParticleTorch, stepper: Stepper, n_steps: int, *, G: float = 1.0, reversible: bool = False
+    particle: ParticleTorch, stepper: Stepper, n_steps: int, *, G: float | None = None, reversible: bool = False
 ) -> Frames:
     """Integrate one system with the leapfrog for a number of steps.
 
@@ -92,14 +92,14 @@ def reference_steps(
         particle: the initial state; it is left as it is.
         stepper: chooses each step.
         n_steps: how many.
-        G: gravitational constant.
+        G: gravitational constant; None for the particle's own.
         reversible: whether one over the step follows the reversible recursion of the compiled engine.
 
     Returns:
         The initial state and that after each step.
     """
     state = particle.clone_detached()
-    state.G = G
+    state.G = state.G if G is None else G
     states, steps, rate = [state], [0.0], 0.0
     with torch.no_grad():
         for _ in range(n_steps):
@@ -107,15 +107,15 @@ def reference_steps(
             rate = max(2.0 * wanted - rate, SLOWEST_TURN * wanted) if reversible and rate > 0.0 else wanted
             after = copy.copy(state)  # a step replaces the tensors of a state and changes none of them
             after.update_dt(1.0 / rate)
-            after.evolve(G)
+            after.evolve()
             stepper.accepted(state)
             state = after
             states.append(state)
             steps.append(1.0 / rate)
-    return _frames(states, steps, G)
+    return _frames(states, steps)
 
 
-def _frames(states: list[ParticleTorch], steps: list[float], G: float) -> Frames:
+def _frames(states: list[ParticleTorch], steps: list[float]) -> Frames:
     position, velocity = (
         torch.stack([getattr(state, name) for state in states]).cpu().double().numpy()
         for name in ("position", "velocity")
@@ -125,6 +125,6 @@ def _frames(states: list[ParticleTorch], steps: list[float], G: float) -> Frames
         dt=np.array(steps),
         position=position,
         velocity=velocity,
-        energy=np.array([float(state.total_energy(G)) for state in states]),
+        energy=np.array([float(state.total_energy()) for state in states]),
         angular_momentum=angular_momentum(states[0].mass.cpu().double().numpy(), position, velocity),
     )

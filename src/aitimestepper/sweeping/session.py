@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from aitimestepper.training.steps.records import EpochRecord
 
-MOST_RETRAIN_ITERATIONS = 5000
-"""A network that learns needs some hundreds on its first states."""
-
 _MOST_REPORTS = 100
 _LAST_PART = 10
 """The score of a trial is the mean over the last tenth of its epochs: one epoch may be lucky."""
@@ -61,8 +58,7 @@ def sweep(
     Any number of processes may do so at once, on any machines that see the directory.
 
     Args:
-        config: what all trials have in common; the study is in `runs_dir/save_name`. Where it leaves
-            `max_retrain_iterations` open a trial has `MOST_RETRAIN_ITERATIONS`, or one that cannot learn would not end.
+        config: what all trials have in common; the study is in `runs_dir/save_name`.
         settings: the space, and how it is searched.
         observers: told of the steps and epochs of the trial of a number.
         on_trial: told of each trial of this process when it is over.
@@ -77,8 +73,6 @@ def sweep(
     space = settings.dimensions(config)
     directory = _directory(config)
     shared = SharedStudy(directory, config, settings, space)
-    if "max_retrain_iterations" not in config.explicit().keys() | settings.space.keys():
-        config = config.replace(max_retrain_iterations=MOST_RETRAIN_ITERATIONS)
     began = time.monotonic()
     interrupted = False
     while not interrupted and (settings.timeout is None or time.monotonic() - began < settings.timeout):

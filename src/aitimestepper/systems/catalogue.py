@@ -67,6 +67,15 @@ def initial_conditions(
         raise InitialConditionsError(
             f"unknown initial conditions {name!r}{nearest(name, SOURCES)} (known: {', '.join(SOURCES)}, or a file)"
         )
+    return prepared(system, G=G, softening=softening)
+
+
+def prepared(system: InitialConditions, *, G: float = 1.0, softening: float | None = None) -> InitialConditions:
+    """Bodies with the softening of a run, and with a period if they are two and bound; arguments as before.
+
+    Raises:
+        InitialConditionsError: the softening is not theirs, or two are at one point.
+    """
     system = replace(system, softening=agreed_softening(system, softening))
     check_apart(system, system.softening)
     return _with_period(system, agreed_gravity(system, None) or G)

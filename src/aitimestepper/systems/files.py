@@ -49,7 +49,7 @@ def read_initial_conditions(
             raise InitialConditionsError("it is not a regular file, nor the run directory of a training")
         if path.suffix.lower() == TRAINING_SUFFIX:
             found = read_training_system(path, number)
-            _check_gravity(found.G, G)
+            check_gravity(found.G, G)
             system = found.system
         elif number is not None:
             raise InitialConditionsError(f"only a training has several systems: leave :system={number} out")
@@ -112,7 +112,7 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
             _check_shapes(file)
             units = Units.from_text(" ".join(_texts(file, "units")))
             if units is None or not math.isclose(_scalar(file, "G", G), units.G, rel_tol=1e-9):
-                _check_gravity(_scalar(file, "G", G), G)
+                check_gravity(_scalar(file, "G", G), G)
             return InitialConditions(
                 mass=_last_frame(file, "mass", rank=1),
                 position=_last_frame(file, "position", rank=2),
@@ -184,7 +184,7 @@ def _texts(file: Content, name: str) -> tuple[str, ...]:
 
 def _read_archive(path: Path, G: float) -> InitialConditions:
     bodies = read_archive(path)
-    _check_gravity(bodies.G, G)
+    check_gravity(bodies.G, G)
     return InitialConditions(
         mass=bodies.mass,
         position=bodies.position,
@@ -196,7 +196,8 @@ def _read_archive(path: Path, G: float) -> InitialConditions:
     )
 
 
-def _check_gravity(found: float, asked: float) -> None:
+def check_gravity(found: float, asked: float) -> None:
+    """Refuse the G of a file that is not the one of the run that asks."""
     if not math.isclose(found, asked, rel_tol=1e-12):
         raise InitialConditionsError(f"it was made with G = {found!r}, not {asked!r}: pass --G {found!r}")
 

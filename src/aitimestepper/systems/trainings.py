@@ -82,7 +82,7 @@ def read_training_system(path: Path, number: int | None = None) -> TrainingSyste
         OSError: the file cannot be read.
     """
     arrays = _arrays(path)
-    count = len(arrays["mass"])
+    count = _count(arrays)
     if number is None and count > 1:
         raise InitialConditionsError(
             f"a training has {count} systems in it: choose one, with :system=0 to :system={count - 1} behind the path"
@@ -90,7 +90,26 @@ def read_training_system(path: Path, number: int | None = None) -> TrainingSyste
     if number is not None and number >= count:
         last = f" to system={count - 1}" if count > 1 else ""
         raise InitialConditionsError(f"there is no system={number} in it, only system=0{last}")
-    own = {name: array[number or 0] if array.ndim else array[()] for name, array in arrays.items()}
+    return _system(arrays, number or 0)
+
+
+def read_training_systems(path: Path) -> list[TrainingSystem]:
+    """Read all of them, in their order.
+
+    Raises:
+        InitialConditionsError: the file is damaged or foreign.
+        OSError: the file cannot be read.
+    """
+    arrays = _arrays(path)
+    return [_system(arrays, number) for number in range(_count(arrays))]
+
+
+def _count(arrays: dict[str, np.ndarray[Any, Any]]) -> int:
+    return len(arrays["mass"])
+
+
+def _system(arrays: dict[str, np.ndarray[Any, Any]], number: int) -> TrainingSystem:
+    own = {name: array[number] if array.ndim else array[()] for name, array in arrays.items()}
     n, dim = int(own["n_bodies"]), int(own["n_dims"])
     if not (1 <= n <= len(own["mass"]) and 1 <= dim <= own["position"].shape[1]):
         raise InitialConditionsError(f"it says {n} bodies in {dim} dimensions, which it does not hold")

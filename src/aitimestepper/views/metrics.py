@@ -4,39 +4,67 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.config.reading import read_config
 from aitimestepper.errors import InputError
 from aitimestepper.inputs import RECORDS, content_of
-from aitimestepper.names import METRICS_FILE
+from aitimestepper.names import CONFIG_FILE, METRICS_FILE
 
-TRAINING_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "relative energy error",
-        "log",
-        (("mean_energy_error", "accepted steps, mean"), ("max_rel_dE", "replayed states, largest")),
-    ),
-    ("step, in the unit of time", "log", (("accepted_dt", "accepted steps, mean"),)),
-    (
-        "retrain iterations",
-        "symlog",
-        (("mean_retrain_iterations", "Part 1, for each step"), ("part2_iterations", "Part 2, in the epoch")),
-    ),
-    (
-        "fraction",
-        "linear",
-        (
-            ("acceptance_rate", "attempts accepted"),
-            ("final_pass_rate", "replayed states that pass"),
-            ("in_band_rate", "replayed states in the band"),
-            ("mean_step_fraction", "step over the largest that passes"),
-        ),
-    ),
+ROLES = ("Part 1, while collecting", "Part 2, replayed states", "check, unseen systems")
+"""What a curve is of; each has one colour in all panels."""
+
+
+class Panel(NamedTuple):
+    """A panel of the figure of a training.
+
+    Attributes:
+        label: of its axis.
+        scale: log, symlog (linear below 1) or linear.
+        curves: the metric of each of `ROLES`; None where there is none.
+    """
+
+    label: str
+    scale: str
+    curves: tuple[str | None, str | None, str | None]
+
+
+ERROR_PANEL = "relative energy error, mean"
+
+TRAINING_PANELS = (
+    Panel("loss, mean", "log", (None, "loss", "check_loss")),
+    Panel(ERROR_PANEL, "log", ("mean_energy_error", "mean_rel_dE", "check_mean_rel_dE")),
+    Panel("part that passes", "linear", ("acceptance_rate", "final_pass_rate", "check_pass_rate")),
+    Panel("step / largest that passes", "linear", (None, "mean_step_fraction", "check_step_fraction")),
+    Panel("step dt, mean", "log", ("mean_accepted_dt", None, "check_dt")),
+    Panel("iterations (step; epoch)", "symlog", ("mean_retrain_iterations", "part2_iterations", None)),
 )
-"""Label, scale, and the metrics with their names, of each panel."""
+"""What is shown of a training, from its metrics."""
+
+
+class Edges(NamedTuple):
+    """The band that errors are driven into, and the error that the gate allows."""
+
+    lower: float
+    upper: float
+    threshold: float
+
+
+def edges_of(path: Path) -> Edges | None:
+    """Those of a training, from the configuration beside its metrics; None where there is none to be read.
+
+    Args:
+        path: the metrics, or the run directory that holds them.
+    """
+    directory = path if path.is_dir() else path.parent
+    try:
+        config = read_config(directory / CONFIG_FILE, "train")
+    except InputError:
+        return None
+    return Edges(config.E_lower, config.E_upper, config.energy_threshold)
 
 
 def read_metrics(path: Path) -> dict[str, Floats]:
@@ -64,6 +92,12 @@ def read_metrics(path: Path) -> dict[str, Floats]:
         raise InputError(f"cannot read the metrics {path}: there is no epoch in it")
     keys = dict.fromkeys(key for record in records for key in record)
     return {key: np.array([_number(record.get(key)) for record in records]) for key in keys}
+
+
+def curves_of(metrics: dict[str, Floats], panel: Panel) -> dict[int, tuple[Floats, Floats]]:
+    """Epochs and values, both (M,), of the curves of a panel that were recorded, by the index of their role."""
+    found = {role: known_values(metrics, key) for role, key in enumerate(panel.curves) if key is not None}
+    return {role: curve for role, curve in found.items() if len(curve[0])}
 
 
 def known_values(metrics: dict[str, Floats], key: str) -> tuple[Floats, Floats]:

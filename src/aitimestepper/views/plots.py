@@ -10,7 +10,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.framing import common_box, in_dimensions, run_box, within
-from aitimestepper.views.metrics import TRAINING_PANELS, known_values, read_metrics
+from aitimestepper.views.metrics import ERROR_PANEL, ROLES, TRAINING_PANELS, Panel, curves_of, edges_of, read_metrics
 from aitimestepper.views.orbits import cube, draw_all, draw_orbits, label_orbit, paths_of, square
 from aitimestepper.views.page import (
     BLACK,
@@ -139,27 +139,19 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
     Raises:
         InputError: the metrics cannot be read, a suffix is not known, or the file cannot be written.
     """
-    metrics = read_metrics(Path(metrics_path))
+    metrics, edges = read_metrics(Path(metrics_path)), edges_of(Path(metrics_path))
     with figure_file(path, overwrite) as output, page_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-        figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
-        axes = figure.subplots(2, 2, sharex=True)
-        for axis, (label, scale, curves) in zip(axes.flat, TRAINING_PANELS, strict=True):
-            axis.set_ylabel(label)
-            axis.set_yscale(scale, **({"linthresh": 1.0} if scale == "symlog" else {}))
-            drawn = [
-                # Each thinner than the one before: curves that coincide are both seen.
-                _draw_metric(axis, metrics, key, name, {"color": COLOURS[i], "linewidth": 2.0 - 0.4 * i})
-                for i, (key, name) in enumerate(curves)
-            ]
-            if any(drawn):
-                axis.legend(frameon=False)
-            else:
-                axis.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axis.transAxes)
-        axes[1, 1].set_ylim(bottom=0.0)
-        for axis in axes[1]:
+        figure = Figure(figsize=(PAGE_WIDTH, 6.6), layout="constrained")
+        legend_above(figure, title, {name: {"color": COLOURS[role]} for role, name in enumerate(ROLES)})
+        axes = figure.subplots(len(TRAINING_PANELS) // 2, 2, sharex=True)
+        for axis, panel in zip(axes.flat, TRAINING_PANELS, strict=True):
+            _draw_panel(axis, metrics, panel)
+            if panel.label == ERROR_PANEL and edges is not None:
+                axis.axhspan(edges.lower, edges.upper, color=BLACK, alpha=0.1, linewidth=0, zorder=0)
+                axis.axhline(edges.threshold, color=BLACK, linewidth=0.7, linestyle="--", zorder=0)
+        for axis in axes[-1]:
             axis.set_xlabel("epoch")
         save_figure(figure, output)
 
@@ -231,13 +223,17 @@ def _draw_error(axis: Any, series: Series, line: dict[str, Any]) -> None:
         axis.plot(time[shown], error[shown], **line)
 
 
-def _draw_metric(axis: Any, metrics: dict[str, Floats], key: str, name: str, line: dict[str, Any]) -> bool:
-    """Each epoch as a faint line and the running median over it; returns whether there was anything."""
-    epoch, values = known_values(metrics, key)
-    if not len(values):
-        return False
-    shown = extremes(epoch, values, _BINS)
-    axis.plot(epoch[shown], values[shown], **line | {"linewidth": 0.5, "alpha": 0.4})
-    chosen, medians = running_median(values, max(1, len(values) // 20), _BINS)
-    axis.plot(epoch[chosen], medians, label=name, **line)
-    return True
+def _draw_panel(axis: Any, metrics: dict[str, Floats], panel: Panel) -> None:
+    """Each epoch as a faint line, and the running median over it."""
+    axis.set_ylabel(panel.label)
+    axis.set_yscale(panel.scale, **({"linthresh": 1.0} if panel.scale == "symlog" else {}))
+    curves = curves_of(metrics, panel)
+    for role, (epoch, values) in curves.items():
+        shown = extremes(epoch, values, _BINS)
+        axis.plot(epoch[shown], values[shown], color=COLOURS[role], linewidth=0.5, alpha=0.4)
+        chosen, medians = running_median(values, max(1, len(values) // 20), _BINS)
+        axis.plot(epoch[chosen], medians, color=COLOURS[role], linewidth=1.4)
+    if not curves:
+        axis.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axis.transAxes)
+    if panel.scale == "linear":
+        axis.set_ylim(bottom=0.0)

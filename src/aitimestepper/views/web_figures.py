@@ -14,7 +14,7 @@ from aitimestepper.comparison.result import SystemComparison
 from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.views.metrics import TRAINING_PANELS, known_values
+from aitimestepper.views.metrics import ROLES, TRAINING_PANELS, curves_of
 from aitimestepper.views.page import BLACK, COLOURS
 from aitimestepper.views.series import (
     Series,
@@ -112,24 +112,24 @@ def training_figure(metrics: dict[str, Floats], n_bytes: int) -> WebFigure:
     bins = max(50, n_bytes // _BYTES_OF_AN_EPOCH)
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "annotations": []}
-    for panel, (label, scale, curves) in enumerate(TRAINING_PANELS):
-        number = numbered(panel)
-        known = {name: known_values(metrics, key) for key, name in curves}
-        colours = {name: colour_of(k) for k, (name, (epoch, _)) in enumerate(known.items()) if len(epoch)}
-        for name, colour in colours.items():
+    rows = len(TRAINING_PANELS) // 2
+    for number_of_panel, panel in enumerate(TRAINING_PANELS):
+        number = numbered(number_of_panel)
+        curves = curves_of(metrics, panel)
+        for role, curve in curves.items():
             axes = {"xaxis": "x" + number, "yaxis": "y" + number}
-            data += _curve(Series(*known[name]), name, colour, bins, axes)
-        row, column = divmod(panel, 2)
+            data += _curve(Series(*curve), ROLES[role], colour_of(role), bins, axes)
+        row, column = divmod(number_of_panel, 2)
         left, right = _HALF_PAGE[column]
-        domain = row_of_panels(row, 2, gap=0.2)
-        layout["annotations"].append(_names_above(colours, left, domain[1]))
+        domain = row_of_panels(row, rows, gap=0.12)
+        layout["annotations"].append(_names_above({ROLES[role]: colour_of(role) for role in curves}, left, domain[1]))
         across = {"domain": [left, right], "anchor": "y" + number, "matches": "x"}
-        layout["xaxis" + number] = across if panel else across | {"matches": None}
-        layout["xaxis" + number]["title"] = {"text": "epoch" if row else ""}
-        values = np.concatenate([known[name][1] for name in colours] or [np.empty(0)])
-        up = log_axis(label, values) if scale == "log" else {"title": {"text": label}}
+        layout["xaxis" + number] = across if number_of_panel else across | {"matches": None}
+        layout["xaxis" + number]["title"] = {"text": "epoch" if row == rows - 1 else ""}
+        values = np.concatenate([values for _, values in curves.values()] or [np.empty(0)])
+        up = log_axis(panel.label, values) if panel.scale == "log" else {"title": {"text": panel.label}}
         layout["yaxis" + number] = up | {"domain": domain, "anchor": "x" + number}
-    return WebFigure("Training: each epoch faint, and the running median.", data, layout, 760)
+    return WebFigure("Training: each epoch faint, and the running median.", data, layout, 1080)
 
 
 def _names_above(colours: Mapping[str, str], left: float, top: float) -> dict[str, Any]:

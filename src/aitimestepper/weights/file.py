@@ -34,6 +34,9 @@ RANGES = "ranges"
 """Entry of `about`, of weights that learned single steps: lowest and highest value of each feature of the current state
 (or of the newest interval) among the states in the replay memory at the end."""
 
+OWN = "own"
+"""Entry of `about`, of weights that the package cannot build the network of: the classes of network and adapter."""
+
 _SCALES = {"absolute": 4, "physical": 4, "calibrated": 2 * TRAITS}
 _DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What is raised over a header that is not what it should be."""
@@ -81,7 +84,7 @@ def write_model(path: Path, file: ModelFile) -> None:
         "scales": json.dumps(file.scales),
         "about": json.dumps({"package_version": __version__, **file.about}),
     }
-    arrays = {name: np.ascontiguousarray(array) for name, array in file.weights.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in file.weights.items()}
     write_atomically(path, save(arrays, metadata=header))
 
 
@@ -93,11 +96,15 @@ def model_path(path: Path | str | None) -> Path:
     return path / MODEL_FILE if path.is_dir() else path
 
 
-def read_model(path: Path | str | None) -> ModelFile:
+def read_model(path: Path | str | None, *, own: bool = False) -> ModelFile:
     """Read a model file, or that of a run directory, without torch and without executing anything.
 
+    Args:
+        path: as for `model_path`.
+        own: whether it may hold weights of a network that the package cannot build.
+
     Raises:
-        CheckpointError: it is missing, damaged, foreign, or of another version.
+        CheckpointError: it is missing, damaged, foreign, or of another version; or of a network of one's own.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -118,9 +125,15 @@ def read_model(path: Path | str | None) -> ModelFile:
     if header.get("version") != str(VERSION):
         raise CheckpointError(f"{path} has format version {header.get('version')}, this package reads {VERSION}")
     try:
-        return _decoded(weights, header)._replace(digest=hashlib.sha256(content).hexdigest())
+        file = _decoded(weights, header)._replace(digest=hashlib.sha256(content).hexdigest())
     except (ConfigError, *_DAMAGED) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
+    if OWN in file.about and not own:
+        raise CheckpointError(
+            f"{path} holds weights of {file.about[OWN]}, which the package cannot build: put them into your own with "
+            "load_own_weights (docs: Your own network, your own features)"
+        )
+    return file
 
 
 def _header_in(content: bytes) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 
 import numpy as np
@@ -27,8 +28,8 @@ from aitimestepper.engine.training import progress
 from aitimestepper.engine.training.progress import ITERATIONS, SPENT
 from aitimestepper.physics.conserved import relative_energy_error
 from aitimestepper.training.part_one.collect import why_torch
+from aitimestepper.training.session.building import build_training, training_systems
 from aitimestepper.training.session.epochs import epochs
-from aitimestepper.training.session.session import build_training, training_systems
 from aitimestepper.training.steps.single_step import SingleSteps
 
 
@@ -128,6 +129,31 @@ def test_a_state_that_an_earlier_epoch_was_warned_of_is_not_warned_of_again_befo
         warnings.simplefilter("error", RetrainWarning)
         with pytest.raises(RetrainLimitError):
             collect_trajectory(*training(kind, config, many), spent=spent)
+
+
+@pytest.mark.parametrize("e", [0.3, 0.9])
+def test_both_loops_tell_the_least_error_of_a_state_that_did_not_pass(e):
+    config = specified(lr=1e-4, max_retrain_iterations=20, energy_threshold=1e-12, E_lower=1e-15, E_upper=1e-13)
+    ends = []
+    for kind in (FullyConnectedNN, TorchOnly):
+        with pytest.raises(RetrainLimitError, match=r"the error does not fall far enough; .* the least ") as caught:
+            collect_trajectory_step(*training(kind, config, kepler(e=e)))
+        ends.append(caught.value)
+    assert ends[0].best_error == pytest.approx(ends[1].best_error, rel=1e-6)
+    assert all(config.energy_threshold < end.best_error <= end.last_error for end in ends)
+    assert 0.0 < ends[0].best_error < 1.0
+
+
+@pytest.mark.parametrize("kind", [FullyConnectedNN, TorchOnly])
+def test_no_limit_is_said_in_two_ways_and_the_default_ends_a_training_that_does_not_learn(kind):
+    for none in (None, 0):
+        assert SingleSteps(specified(max_retrain_iterations=none), None).most_iterations == math.inf
+    config = Config(lr=1e-12, energy_threshold=1e-12, E_lower=1e-15, E_upper=1e-13)
+    assert SingleSteps(config, None).most_iterations == 50_000
+    spent = np.zeros((1, progress.SPENT))
+    spent[:, progress.ITERATIONS] = 49_995.0
+    with pytest.raises(RetrainLimitError, match="within 50000 retrain iterations"):
+        collect_trajectory(*training(kind, config, kepler(e=0.7)), spent=spent)
 
 
 def test_torch_goes_on_where_the_compiled_loop_stopped():

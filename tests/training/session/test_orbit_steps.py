@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from aitimestepper import Config, ParticleTorch, load_stepper, train
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.session.orbit_steps import STATES, is_noted, watched_states
-from aitimestepper.training.session.session import build_training
 
 SMALL = {"hidden_dims": (8,), "output_scale": "physical", "replay_steps": 4, "lr": 1e-3, "tensorboard": False}
 
@@ -69,7 +69,7 @@ def test_a_resumed_training_notes_what_an_uninterrupted_one_does():
 def test_a_history_looks_back_by_steps_of_a_usual_length():
     config = Config(ic="kepler:e=0.7", history_len=3, feature_type="delta_mag", **SMALL)
     state = build_training(config)
-    watched = watched_states(state, config)
+    watched = watched_states(state.initial, state.learned, state.history, config)
     (orbit,) = watched.systems
     oldest, middle, newest = watched.start.history.snapshots()
     now = watched.start.state

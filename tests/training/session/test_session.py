@@ -30,8 +30,8 @@ from aitimestepper import (
     train,
 )
 from aitimestepper.processes import own_name
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.session.resume import read_resume
-from aitimestepper.training.session.session import build_training
 from aitimestepper.weights.file import read_model
 
 SMALL = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.engine.features.test_description import described, described_with_light_pairs
 from tests.engine.physics.test_light_pairs import moon
-from tests.training.stopping import check_that_stopping_changes_nothing
+from tests.training.stopping import check_that_stopping_changes_nothing, left_by
 from torch import nn
 
 from aitimestepper import Config, ConfigError, ParticleTorch, simulate, train
@@ -19,8 +19,8 @@ from aitimestepper.constants import TRAITS
 from aitimestepper.engine.run.governor import HIGHEST_DEMAND, LOWEST_DEMAND
 from aitimestepper.engine.training.windows import ABSENT
 from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
-from aitimestepper.training.session import session
-from aitimestepper.training.session.session import build_training
+from aitimestepper.training.session import building
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.steps.learned import Attempt
 from aitimestepper.training.windows import scores
 from aitimestepper.training.windows.attempt import Targets, attempt_windows, drawn_targets, features_of
@@ -40,7 +40,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def _few_systems(monkeypatch):
-    monkeypatch.setattr(session, "_MEASURED", 50)
+    monkeypatch.setattr(building, "_MEASURED", 50)
     monkeypatch.setattr(scores, "_FRESH", 8)
 
 
@@ -320,9 +320,18 @@ def test_refused_windows_are_replaced_by_accepted_ones_and_the_epoch_goes_on():
         ({"output_scale": "calibrated", "feature_type": "invariant"}, "output_scale = calibrated and draw = mixed"),
         ({"draw": "mixed"}, "output_scale = calibrated and draw = mixed"),
         ({**CALIBRATED, "feature_type": "basic"}, "needs feature_type = invariant"),
-        ({**CALIBRATED, "ic": "kepler"}, "leave ic out"),
+        ({**CALIBRATED, "ic": "kepler"}, "leave ic and systems out"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(keys, message):
     with pytest.raises(ConfigError, match=message):
         Config(**keys)
+
+
+def test_looking_at_unseen_systems_leaves_no_trace():
+    for every in (0, 1):
+        train(config=Config(**SMALL, epochs=3, check_every=every, save_name=f"every-{every}"))
+    (without, told), (with_it, also_told) = map(left_by, ("runs/every-0", "runs/every-1"))
+    assert all(np.array_equal(without[name], with_it[name], equal_nan=True) for name in without)
+    assert [{key: value for key, value in line.items() if not key.startswith("check_")} for line in also_told] == told
+    assert all(math.isfinite(line["check_loss"]) and 0.0 <= line["check_pass_rate"] <= 1.0 for line in also_told)

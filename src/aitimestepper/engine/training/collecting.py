@@ -102,6 +102,7 @@ def attempt_round(
 def _charge(spent: Floats, verdict: Floats) -> None:
     """A refused step, and the iteration that follows it, to the account of its state."""
     loss, error = verdict[gate.LOSS], min(verdict[gate.ERROR], 1.0)
+    least = error if spent[progress.ITERATIONS] == 0.0 else min(spent[progress.ERROR_LEAST], error)
     spent[progress.ITERATIONS] += 1.0
     spent[progress.LOSS_SUM] += loss
     spent[progress.LOSS_LAST] = loss
@@ -109,6 +110,7 @@ def _charge(spent: Floats, verdict: Floats) -> None:
     spent[progress.ERROR_SUM] += error
     spent[progress.ERROR_MAX] = max(spent[progress.ERROR_MAX], error)
     spent[progress.ERROR_LAST], spent[progress.STEP_LAST] = error, verdict[gate.STEP]
+    spent[progress.ERROR_LEAST] = least
 
 
 @inlined

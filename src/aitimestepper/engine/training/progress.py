@@ -15,10 +15,10 @@ from aitimestepper.engine.physics.gravity import fastest_free_fall
 from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.training.gate import Gate
 
-ITERATIONS, LOSS_SUM, LOSS_MAX, LOSS_LAST, ERROR_SUM, ERROR_MAX, ERROR_LAST, STEP_LAST = range(8)
+ITERATIONS, LOSS_SUM, LOSS_MAX, LOSS_LAST, ERROR_SUM, ERROR_MAX, ERROR_LAST, STEP_LAST, ERROR_LEAST = range(9)
 """What has been spent so far on the state of an orbit: retrain iterations; sum, largest and last of the losses; sum,
-largest and last of the energy errors of the refused steps, and the last of these steps."""
-SPENT = 8
+largest and last of the energy errors of the refused steps, and the last of these steps; the least of the errors."""
+SPENT = 9
 
 DT, TIME, ORBIT, ACCEPTED_ERROR = SPENT, SPENT + 1, SPENT + 2, SPENT + 3
 """An accepted step: what was spent on it, then the step, the time reached, its orbit and its energy error."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -66,8 +65,7 @@ def collect_compiled(
         np.empty((room, progress.RECORD)),
         np.empty(room, dtype=np.int64),
     )
-    limit = math.inf if config.max_retrain_iterations is None else float(config.max_retrain_iterations)
-    aim = collecting.Task(quota, task.once, limit, config.output_scale == "physical")
+    aim = collecting.Task(quota, task.once, learned.most_iterations, config.output_scale == "physical")
     with borrowed(model, optimizer) as (perceptron, adam):
         orbits = opened(perceptron.network, batch, setup)
         n_accepted = _run(orbits, perceptron, adam, setup, aim, accepted, on_attempt)
@@ -110,7 +108,8 @@ def _run(
         if on_attempt is not None:
             on_attempt(error, dt, iterations, new)
         if status == LIMIT:
-            raise RetrainLimitError(int(task.limit), error, setup.gate.threshold)
+            least = float(worst[progress.ERROR_LEAST])
+            raise RetrainLimitError(int(task.limit), error, setup.gate.threshold, best_error=least)
         if status not in (DONE, WORKING):
             raise NoGradientError(float(worst[progress.LOSS_LAST]), finite=status == NO_GRADIENT)
         if iterations // WARN_EVERY > told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from aitimestepper.arrays import Floats
-from aitimestepper.config.schema import Config
 from aitimestepper.engine.training import progress
 from aitimestepper.errors import RetrainLimitError, RetrainWarning
 from aitimestepper.model.batches import concatenate_particles
@@ -65,7 +63,7 @@ def collect_by_torch(
             if learned.is_hopeless(tried, failed, spent[rows[failed].numpy()]):
                 _replace_failed(state, rows[failed])
                 break
-            n_accepted += _learn(model, optimizer, tried, failed, rows[failed], spent, learned.config)
+            n_accepted += _learn(model, optimizer, tried, failed, rows[failed], spent, learned)
             if on_attempt is not None:
                 most = int(spent[:, progress.ITERATIONS].max())
                 on_attempt(float(tried.error.detach().max()), float(tried.dt.detach().mean()), most, len(passed))
@@ -102,22 +100,26 @@ def _learn(
     failed: Tensor,
     systems: Tensor,
     spent: Floats,
-    config: Config,
+    learned: Learned[Any],
 ) -> float:
     """One iteration on the refused steps, if there are any; how many steps were accepted, in all processes."""
-    account = spent[systems.numpy()]
+    account, config = spent[systems.numpy()], learned.config
     losses, errors = tried.losses[failed], tried.error.detach()[failed].cpu().numpy()
     iterations, worst = (account[:, progress.ITERATIONS].max(), errors.max()) if len(failed) else (0.0, 0.0)
-    limit = math.inf if config.max_retrain_iterations is None else config.max_retrain_iterations
+    limit = learned.most_iterations
     counts = np.array([len(tried.error) - len(failed), len(failed), float(iterations >= limit)], dtype=np.float64)
     n_passed, n_failed, over = ranks.total(counts)
     if over:
-        raise RetrainLimitError(int(limit), float(worst), config.energy_threshold)
+        at = account[:, progress.ITERATIONS].argmax() if len(failed) else None
+        least = np.inf if at is None else min(account[at, progress.ERROR_LEAST], errors[at])
+        raise RetrainLimitError(int(limit), float(worst), config.energy_threshold, best_error=float(least))
     if iterations % WARN_EVERY == 0 < iterations:
         warn_of_patience(int(iterations), float(worst), config.energy_threshold)
     if n_failed:
         learn(model, optimizer, losses.sum(), int(n_failed), refused=True)
     costs = losses.detach().cpu().numpy()
+    least = np.where(account[:, progress.ITERATIONS] == 0.0, errors, account[:, progress.ERROR_LEAST])
+    account[:, progress.ERROR_LEAST] = np.minimum(least, errors)
     account[:, progress.ITERATIONS] += 1.0
     account[:, progress.LOSS_SUM] += costs
     account[:, progress.LOSS_LAST] = costs

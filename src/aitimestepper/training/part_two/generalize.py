@@ -218,6 +218,7 @@ def _evaluation(tried: Attempt) -> Evaluation:
 
 def _metrics(final: Evaluation, fraction: Tensor, passed: Tensor) -> dict[str, float]:
     return {
+        "loss": float(final.losses.mean()),
         "mean_rel_dE": float(final.error.mean()),
         "max_rel_dE": float(final.error.max()),
         "final_pass_rate": float(final.passed.double().mean()),

@@ -117,6 +117,7 @@ def _fill(directory: Path, config: Config, systems: Sequence[InitialConditions])
     following = {name for name, field in Config.model_fields.items() if field.default_factory is not None}
     following -= config.model_fields_set
     settings = config.model_dump(by_alias=True, exclude_none=True, mode="json", exclude=following)
+    settings |= {key: 0 for key in ("max_retrain_iterations", "replay_patience") if getattr(config, key) is None}
     used = {key: value for key, value in settings.items() if key in fields_of("train")}
     (directory / CONFIG_FILE).write_text(tomli_w.dumps(used), encoding="utf-8")
     softening = systems[0].softening or config.softening

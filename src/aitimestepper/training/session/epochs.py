@@ -24,6 +24,7 @@ from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.training.part_one.collect import collect_epoch, warn_of_an_empty_trajectory
 from aitimestepper.training.part_one.torch_loop import OnAttempt
 from aitimestepper.training.part_two.generalize import SKIPPED, generalize
+from aitimestepper.training.session.unseen import Unseen
 from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.learned import Learned
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
@@ -101,6 +102,7 @@ class TrainingState:
         spent: (B, `engine.training.progress.SPENT`) on the states so far, whose steps have not been accepted yet; empty
             for nothing.
         systems: the same as they were drawn or read, for the run directory; none where the caller built `initial`.
+        unseen: states that are never trained on, looked at every `check_every` epochs; None for none.
         redraw: new systems for an epoch, every `redraw_every` epochs; None if the first ones stay.
         epoch: epochs that are complete.
         converged_epochs, part2_epochs: epochs at whose end all states passed, of those with a Part 2.
@@ -117,6 +119,7 @@ class TrainingState:
     history: HistoryBuffer | None = None
     spent: Floats = field(default_factory=lambda: np.zeros((0, SPENT)))
     systems: Sequence[InitialConditions] = ()
+    unseen: Unseen | None = None
     redraw: Callable[[int], ParticleTorch] | None = None
     epoch: int = 0
     converged_epochs: int = 0
@@ -239,6 +242,8 @@ def _record(state: TrainingState, config: Config, result: dict[str, Any], skippe
     numbers["epoch_time"] = result["epoch_time"]
     numbers = ranks.combined({**numbers, "min_time": float(state.particle.current_time.min())})
     time = numbers.pop("min_time")
+    if state.unseen is not None and config.check_every and state.epoch % config.check_every == 0:
+        numbers |= state.unseen.look(state.model)
     return EpochRecord(
         epoch=state.epoch,
         n_epochs=config.epochs,

@@ -64,6 +64,28 @@ def scalars_of(record: EpochRecord) -> dict[str, float | int | bool]:
     return {**record.metrics, **flat}
 
 
+_SAME_AS_ANOTHER = {"n_epochs", "epoch", "energy_error", "accepted_dt", "retrain_iterations", "pass_rate"}
+"""Numbers of a record that stand among its metrics under another name, or say which epoch it is."""
+
+_OF_PART_TWO = {
+    *("loss", "mean_rel_dE", "max_rel_dE", "final_pass_rate", "in_band_rate", "mean_step_fraction", "progress"),
+    *("skipped", "part2_iterations", "converged"),
+}
+_OF_THE_RUN = {"wall_seconds", "epoch_time", "time"}
+
+
+def grouped_scalars(record: EpochRecord) -> dict[str, float]:
+    """The numbers of a record in the groups part1/, part2/, check/ and run/, each once."""
+    return {_tag(name): float(x) for name, x in scalars_of(record).items() if name not in _SAME_AS_ANOTHER}
+
+
+def _tag(name: str) -> str:
+    if name.startswith("check_"):
+        return "check/" + name.removeprefix("check_")
+    group = "part2" if name in _OF_PART_TWO else "run" if name in _OF_THE_RUN else "part1"
+    return f"{group}/{name}"
+
+
 class Lines:
     """A file of JSON objects, one a line, flushed line by line.
 
@@ -171,19 +193,28 @@ def _complete_lines(path: Path) -> list[str]:
 
 
 class TensorBoard(EpochObserver):
-    """TensorBoard events; mind that TensorBoard keeps single precision."""
+    """TensorBoard events; mind that TensorBoard keeps single precision.
 
-    def __init__(self, directory: Path, every: int = 1, *, resumed_at: int = 0) -> None:
+    Args:
+        directory: where.
+        every: epochs between two.
+        resumed_at: epochs that are complete.
+        settings: text of the configuration, shown among the texts.
+    """
+
+    def __init__(self, directory: Path, every: int = 1, *, resumed_at: int = 0, settings: str = "") -> None:
         super().__init__(every)
         from tensorboard.compat.proto.summary_pb2 import Summary
         from torch.utils.tensorboard import SummaryWriter
 
         self._summary, self._value = Summary, Summary.Value
         self._writer = SummaryWriter(str(directory), purge_step=resumed_at + 1 if resumed_at else None)
+        if not resumed_at:
+            self._writer.add_text("configuration", "    " + settings.replace("\n", "\n    "), 0)  # Markdown, as code
 
     def note(self, record: EpochRecord) -> None:
-        """Write every number under its name, all in one event."""
-        values = [self._value(tag=name, simple_value=float(x)) for name, x in scalars_of(record).items()]
+        """Write every number in its group, all in one event."""
+        values = [self._value(tag=name, simple_value=x) for name, x in grouped_scalars(record).items()]
         self._writer._get_file_writer().add_summary(self._summary(value=values), record.epoch)
 
     def close(self) -> None:
@@ -226,8 +257,8 @@ class WeightsAndBiases(EpochObserver):
         )
 
     def note(self, record: EpochRecord) -> None:
-        """Log every number under its name."""
-        self._run.log(scalars_of(record), step=record.epoch)
+        """Log every number in its group."""
+        self._run.log(grouped_scalars(record), step=record.epoch)
 
     def close(self) -> None:
         """Finish the run."""

@@ -18,7 +18,7 @@ from aitimestepper.training.session.epochs import TrainingState
 from aitimestepper.training.session.observers import EpochObserver, Lines
 from aitimestepper.training.steps.compiled import Before
 from aitimestepper.training.steps.gate import advanced
-from aitimestepper.training.steps.learned import Start
+from aitimestepper.training.steps.learned import Learned, Start
 from aitimestepper.training.steps.losses import evaluation_mode
 from aitimestepper.training.steps.records import EpochRecord
 from aitimestepper.training.steps.single_step import step_fraction
@@ -51,7 +51,7 @@ class OrbitSteps(EpochObserver):
     def __init__(self, path: Path, state: TrainingState, config: Config) -> None:
         super().__init__()
         self._state, self._config = state, config
-        self._watched = watched_states(state, config)
+        self._watched = watched_states(state.initial, state.learned, state.history, config)
         self._lines = Lines(path, resumed_at=state.epoch)
 
     def begin(self, message: str) -> None:
@@ -99,19 +99,34 @@ class Watched(NamedTuple):
     systems: list[dict[str, Any]]
 
 
-def watched_states(state: TrainingState, config: Config) -> Watched:
-    """States over a period of the first systems of a training, each with a history as a run would have it."""
-    first = state.initial.as_batch()
-    periods = 1 if state.history is None else 2  # the first of two is the history's
-    march = _March.of(first.select(torch.arange(min(SYSTEMS, len(first.dt)))), periods, config)
-    steps = [_over_a_period(march, system, state.history, config) for system in range(march.time.shape[1])]
+def watched_states(
+    initial: ParticleTorch,
+    learned: Learned[Any],
+    history: HistoryBuffer | None,
+    config: Config,
+    *,
+    most: int = SYSTEMS,
+) -> Watched:
+    """States over a period of the first systems of a batch, each with a history as a run would have it.
+
+    Args:
+        initial: where the systems begin.
+        learned: prepares the states.
+        history: of the training; None without one.
+        config: all settings.
+        most: systems.
+    """
+    first = initial.as_batch()
+    periods = 1 if history is None else 2  # the first of two is the history's
+    march = _March.of(first.select(torch.arange(min(most, len(first.dt)))), periods, config)
+    steps = [_over_a_period(march, system, history, config) for system in range(march.time.shape[1])]
     rows, gaps = torch.cat([rows for rows, _, _ in steps]), torch.cat([gaps for _, gaps, _ in steps])
     whose = torch.arange(len(steps)).repeat_interleave(STATES)
-    history = None
-    if state.history is not None:
-        backs = range(state.history.history_len, 0, -1)
-        history = state.history.holding(march.at(rows - k * gaps, whose, gaps).snapshot() for k in backs)
-    return Watched(state.learned.start(march.at(rows, whose, gaps), history), [system for _, _, system in steps])
+    past = None
+    if history is not None:
+        backs = range(history.history_len, 0, -1)
+        past = history.holding(march.at(rows - k * gaps, whose, gaps).snapshot() for k in backs)
+    return Watched(learned.start(march.at(rows, whose, gaps), past), [system for _, _, system in steps])
 
 
 class _March(NamedTuple):

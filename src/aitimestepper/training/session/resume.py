@@ -27,7 +27,7 @@ from aitimestepper.training.steps import ranks
 from aitimestepper.training.steps.trajectory import Samples
 
 FORMAT = "aitimestepper-resume"
-VERSION = 3
+VERSION = 4
 
 Contents = dict[str, Any]
 
@@ -158,7 +158,7 @@ def _restore(state: TrainingState, contents: Contents, path: Path) -> None:
     others = [contents["model"], contents["optimizer"], {**part, "spent": None, "prepared": None}]
     if not all(tensor.isfinite().all() for tensor in tensors_in(others)):
         raise ValueError("a number that is not finite")
-    load_weights(state.model, contents["model"], path)  # type: ignore[arg-type]
+    load_weights(state.model, contents["model"], path)
     _restore_optimizer(state.optimizer, contents["optimizer"])
     state.generator.set_state(part["generator"])
     for name in _COUNTERS:

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch.optim import SGD, Adam, AdamW
-
-from aitimestepper.config.keywords import configured, takes_keys_of, with_system
+from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
-from aitimestepper.features.scales import NormScales
-from aitimestepper.model.adapter import ModelAdapter
-from aitimestepper.model.batches import stack_particles
-from aitimestepper.model.loading import build_network
-from aitimestepper.model.particle import ParticleTorch
-from aitimestepper.names import ACCEPTED_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, STEPS_FILE
+from aitimestepper.names import (
+    ACCEPTED_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    RESUME_FILE,
+    STEPS_FILE,
+    SYSTEMS_FILE,
+)
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.mixture import MOST_BODIES, mixed_system
+from aitimestepper.systems.sets import all_of_training
+from aitimestepper.training.session.building import build_training
 from aitimestepper.training.session.directory import begun, taken_up
-from aitimestepper.training.session.epochs import TrainingState, one_thread
+from aitimestepper.training.session.epochs import one_thread
 from aitimestepper.training.session.observers import (
     AcceptedSteps,
     JsonLines,
@@ -36,17 +36,14 @@ from aitimestepper.training.session.observers import (
 from aitimestepper.training.session.orbit_steps import OrbitSteps
 from aitimestepper.training.session.resume import config_of, read_resume, restore
 from aitimestepper.training.session.run import run_training
-from aitimestepper.training.session.scope import scope_of
-from aitimestepper.training.session.systems import drawn_systems, external_field, particle_of, torch_device
+from aitimestepper.training.session.scope import scope_of, systems_in_words
+from aitimestepper.training.session.systems import (
+    Systems,
+    is_own,
+    passed_systems,
+    torch_device,
+)
 from aitimestepper.training.steps import ranks
-from aitimestepper.training.steps.learned import Learned
-from aitimestepper.training.steps.single_step import SingleSteps
-from aitimestepper.training.steps.trajectory import ReplayMemory
-from aitimestepper.training.windows.measuring import batch_of
-from aitimestepper.training.windows.windows import Windows
-
-_MEASURED = 10_000
-"""Systems from which the ranges of the description are taken."""
 
 RESUMABLE = frozenset(
     {
@@ -72,6 +69,7 @@ class TrainingOutcome:
         run_dir: the run directory.
         model_path: the model file in it.
         epochs_completed: of this run, earlier sessions included.
+        n_systems: that it began with.
         interrupted: whether Ctrl-C ended it.
         summary: the last epoch's numbers, convergence_rate and total_time.
     """
@@ -79,13 +77,14 @@ class TrainingOutcome:
     run_dir: Path
     model_path: Path
     epochs_completed: int
+    n_systems: int
     interrupted: bool
     summary: dict[str, Any]
 
 
-@takes_keys_of("train", "ic", "json")
+@takes_keys_of("train", "ic", "systems", "json")
 def train(
-    systems: str | None = None,
+    systems: Systems = None,
     config: Config | None = None,
     *,
     resume: Path | None = None,
@@ -97,8 +96,8 @@ def train(
     Everything is left in `runs_dir/save_name`.
 
     Args:
-        systems: the name of a system with its options, or a file, as `ic` of a configuration; None for those that the
-            configuration draws.
+        systems: `InitialConditions`, the name of a system with its options, a file, or a folder of files; or several of
+            them, with equal numbers of bodies and dimensions. None for those that the configuration names or draws.
         config: settings that several trainings share.
         keys: settings, over those of `config`; with `resume` only those of `RESUMABLE` count, the others come from the
             checkpoint.
@@ -111,22 +110,33 @@ def train(
         InputError: something that was asked for cannot be done.
         RunError: the training itself failed; the checkpoint of the last complete epoch is kept.
     """
-    config = with_system(configured(config, keys), systems)
-    with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
-        return _train(config, resume, observers, held)
-
-
-def _train(config: Config, resume: Path | None, observers: Sequence[Observer], held: ExitStack) -> TrainingOutcome:
+    config = configured(config, keys)
     run_dir = Path(config.runs_dir) / config.save_name if resume is None else Path(resume)
-    if resume is not None:
+    if resume is not None and systems is not None:
+        raise InputError("a training that is resumed goes on with its own systems: leave out those that were passed")
+    given, config = passed_systems(systems, config, run_dir)
+    with one_thread(), ranks.processes(torch_device(config)), ExitStack() as held:
+        return _train(config, given, run_dir, resume is not None, observers, held)
+
+
+def _train(
+    config: Config,
+    given: list[InitialConditions] | None,
+    run_dir: Path,
+    resume: bool,
+    observers: Sequence[Observer],
+    held: ExitStack,
+) -> TrainingOutcome:
+    if resume:
         ranks.by_first(lambda: taken_up(run_dir, held))
-    contents = None if resume is None else read_resume(run_dir / RESUME_FILE)
+    contents = read_resume(run_dir / RESUME_FILE) if resume else None
     if contents is not None:
         kept = config_of(contents)
         config = kept.replace(**{key: value for key, value in config.explicit().items() if key in RESUMABLE})
+        given = _begun_with(run_dir, config) if is_own(config) else None
     else:
         _check_texts(config)
-    state = build_training(config)
+    state = build_training(config, given)
     if config.wandb:
         require_wandb()  # before the run directory is made, which would be in the way of the next try
     if contents is None:
@@ -141,12 +151,17 @@ def _train(config: Config, resume: Path | None, observers: Sequence[Observer], h
     scope = scope_of(state.systems, config)
     for observer in observers:
         observer.begin(scope)
-    about = {"scope": scope, "ic": config.ic or f"{config.num_orbits} drawn systems", "seed": config.seed}
+    about = {"scope": scope, "ic": systems_in_words(config, len(state.systems)), "seed": config.seed}
     result = run_training(state, config, save_dir=run_dir, observers=watching, about=about)
     summary = {**result["final_metrics"], "total_time": result["total_time"]}
     summary["convergence_rate"] = result["convergence_rate"]
     return TrainingOutcome(
-        run_dir, run_dir / MODEL_FILE, result["epochs_completed"], bool(result["interrupted"]), summary
+        run_dir=run_dir,
+        model_path=run_dir / MODEL_FILE,
+        epochs_completed=result["epochs_completed"],
+        n_systems=len(state.systems),
+        interrupted=bool(result["interrupted"]),
+        summary=summary,
     )
 
 
@@ -164,102 +179,9 @@ def _check_texts(config: Config) -> None:
                 raise InputError(f"{key} = {value!r} is not in UTF-8, as the configuration of a training is") from None
 
 
-def build_training(config: Config) -> TrainingState:
-    """Systems, adapter, network and optimiser of a configuration, before the first epoch.
-
-    Raises:
-        InputError: the systems cannot be judged, or several processes cannot share this training.
-    """
-    build = _build_windows if config.output_scale == "calibrated" else _build_single_steps
-    return build(config, torch.Generator().manual_seed(config.seed))
-
-
-def _build_single_steps(config: Config, generator: torch.Generator) -> TrainingState:
-    _refuse_processes(config.ic is not None)
-    device = torch_device(config)
-    systems = drawn_systems(config)
-    particle = _batch_of_equals(systems, config, device)
-    adapter = ModelAdapter(config, device=device, dtype=particle.position.dtype)
-    learned = SingleSteps(config, adapter)
-    learned.check(particle)
-    # The features are built once here, so that their scales are those of the initial state.
-    model = build_network(config, adapter.build_feature_tensor(particle).shape[-1], generator).to(device)
-    if ranks.count() > 1:
-        learned.scales = ranks.gathered(learned.scales)[0] or NormScales()
-        ranks.share_weights(model)
-        if ranks.rank() > 0:
-            generator.manual_seed(int(np.random.SeedSequence(ranks.seed_of(config.seed)).generate_state(1)[0]))
-    state = _before_the_first_epoch(config, model, particle, learned, generator, systems)
-    state.history = adapter.history_buffer
-    return state
-
-
-def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
-    _refuse_processes(True)
-    learned = Windows(config, generator)
-    rng = np.random.default_rng([config.seed, 0])
-    learned.measure([mixed_system(rng) for _ in range(_MEASURED)])
-
-    def draw(epoch: int) -> list[InitialConditions]:
-        rng = np.random.default_rng([config.seed, epoch])
-        return [mixed_system(rng) for _ in range(config.num_orbits)]
-
-    systems = draw(1)
-    particle = batch_of(systems, MOST_BODIES, config)
-    state = _before_the_first_epoch(config, learned.network(), particle, learned, generator, systems)
-    state.redraw = lambda epoch: batch_of(draw(epoch), MOST_BODIES, config)
-    return state
-
-
-def _refuse_processes(condition: bool) -> None:
-    if condition and ranks.count() > 1:
-        raise InputError(
-            "several processes train on systems of their own, so they need drawn ones (no ic); and calibrated "
-            "weights are trained in one process, which uses all cores"
-        )
-
-
-def _before_the_first_epoch(
-    config: Config,
-    model: torch.nn.Module,
-    particle: ParticleTorch,
-    learned: Learned[Any],
-    generator: torch.Generator,
-    systems: list[InitialConditions],
-) -> TrainingState:
-    return TrainingState(
-        model=model,
-        optimizer=_optimiser(model, config),
-        initial=particle.clone_detached(),
-        particle=particle,
-        learned=learned,
-        generator=generator,
-        replay=ReplayMemory(config.replay_capacity),
-        systems=systems,
-    )
-
-
-def _optimiser(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
-    # Fused where torch can: for a small network the many small operations cost more than their arithmetic.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
-    kind: type[torch.optim.Optimizer] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}[config.optimizer]
-    settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
-    if kind is SGD:
-        settings["momentum"] = config.momentum
-    return kind(model.parameters(), **settings)
-
-
-def training_systems(config: Config, device: torch.device | None = None) -> ParticleTorch:
-    """The system that `ic` names, or a batch of drawn ones: orbits of two bodies, random systems of more."""
-    return _batch_of_equals(drawn_systems(config), config, device)
-
-
-def _batch_of_equals(systems: list[InitialConditions], config: Config, device: torch.device | None) -> ParticleTorch:
-    field = external_field(config)
-    if config.ic is not None:
-        config = config.replace(softening=systems[0].softening)
-    particles = [particle_of(system, config, field, device) for system in systems]
-    return particles[0] if config.ic is not None else stack_particles(particles)
+def _begun_with(run_dir: Path, config: Config) -> list[InitialConditions]:
+    """The systems that a training began with, whatever has become of the files that named them."""
+    return all_of_training(run_dir / SYSTEMS_FILE, G=config.G)
 
 
 def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> list[Observer]:
@@ -267,7 +189,8 @@ def _metrics_observers(run_dir: Path, config: Config, *, resumed_at: int) -> lis
     if config.log_steps:
         found.append(AcceptedSteps(run_dir / ACCEPTED_FILE, resumed_at=resumed_at))
     if config.tensorboard:
-        found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at))
+        settings = (run_dir / CONFIG_FILE).read_text(encoding="utf-8")
+        found.append(TensorBoard(run_dir / "tensorboard", config.log_every, resumed_at=resumed_at, settings=settings))
     if config.wandb:
         found.append(
             WeightsAndBiases(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -158,11 +159,20 @@ class Learned(ABC, Generic[K]):
     config: Config
     scales: tuple[float, ...] | None
 
+    @property
+    def most_iterations(self) -> float:
+        """Retrain iterations on one state after which it is given up; infinite for no limit."""
+        return float(self.config.max_retrain_iterations or math.inf)
+
     def check(self, particle: ParticleTorch) -> None:
         """Refuse systems that cannot be judged with an `InputError`."""
 
     def sight(self, state: ParticleTorch, history: HistoryBuffer | None) -> Sight | None:
         """What the engine has to look at to see the same features; None where it cannot."""
+        return None
+
+    def own_parts(self, model: nn.Module) -> str | None:
+        """Network and adapter in words, where the package cannot build them from a configuration; else None."""
         return None
 
     @abstractmethod

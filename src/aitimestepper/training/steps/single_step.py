@@ -16,6 +16,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.features.scales import NormScales
 from aitimestepper.model.adapter import ModelAdapter
 from aitimestepper.model.history_buffer import HistoryBuffer
+from aitimestepper.model.networks import FullyConnectedNN
 from aitimestepper.model.particle import ParticleTorch
 from aitimestepper.training.steps.compiled import Before, attempt_compiled
 from aitimestepper.training.steps.gate import advanced, attempt_in_torch, energy_error, lost_losses, passes
@@ -70,6 +71,12 @@ class SingleSteps(Learned[Before]):
             )
         if self.config.stop_at_period and not (particle.period > 0).all():
             raise InputError("stop_at_period needs systems with a period > 0, and this one has none")
+
+    def own_parts(self, model: nn.Module) -> str | None:
+        """The classes of network and adapter, if one of them is not that of the package."""
+        if type(model) is FullyConnectedNN and type(self.adapter) is ModelAdapter:
+            return None
+        return f"the network {type(model).__name__} with the features of {type(self.adapter).__name__}"
 
     def start(self, state: ParticleTorch, history: HistoryBuffer | None = None) -> Start[Before]:
         """A detached copy with its features and energies; `history` None for the adapter's own."""
@@ -145,6 +152,8 @@ class SingleSteps(Learned[Before]):
         """The range of each feature of the states."""
         if seen.history is None and self.adapter.history_enabled:
             return {}  # nothing has been accepted yet
+        if type(self.adapter) is not ModelAdapter:
+            return {}  # nothing is known of which features are of the current state
         with torch.no_grad():
             features = self.adapter.build_feature_tensor(seen.state, seen.history)
         current = features[:, -WIDTHS[CODES[self.config.feature_type]] :]

@@ -44,9 +44,7 @@ def padded(systems: list[InitialConditions], n_bodies: int | None = None) -> Sta
 def batch_of(systems: list[InitialConditions], n_bodies: int, config: Config) -> ParticleTorch:
     """A batch of systems of different sizes, each filled up with absent bodies to `n_bodies`."""
     mass, position, velocity = map(torch.from_numpy, padded(systems, n_bodies))
-    particle = ParticleTorch.from_tensors(mass, position, velocity)
-    particle.G = config.G
-    return particle
+    return ParticleTorch.from_tensors(mass, position, velocity, G=config.G)
 
 
 def arrays_of(state: ParticleTorch) -> States:

@@ -102,12 +102,10 @@ class Windows(Learned[Targets]):
 
     def is_hopeless(self, tried: Attempt, failed: Tensor, spent: Floats) -> bool:
         """No step can pass, or `max_retrain_iterations` are over."""
-        limit = self.config.max_retrain_iterations
         if not len(failed):
             return False
-        return bool((tried.losses[failed] == 0).all()) or (
-            limit is not None and spent[:, progress.ITERATIONS].max() >= limit
-        )
+        tired = spent[:, progress.ITERATIONS].max() >= self.most_iterations
+        return bool(tired or (tried.losses[failed] == 0).all())
 
     def replayed(self, memory: ReplayMemory) -> Start[Targets]:
         """What is asked is drawn anew each time."""
