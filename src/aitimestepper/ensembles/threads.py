@@ -18,10 +18,11 @@ from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Watch, never_begun
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
-from aitimestepper.simulation.driver import drive, frame_of, stop_sentence, summary_of
+from aitimestepper.simulation.driver import drive, frame_of, stop_sentence
 from aitimestepper.simulation.planning import PlannedRun, goal_of, own_criterion, planned
 from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.request import request_of
+from aitimestepper.simulation.summaries import summary_of
 from aitimestepper.systems.initial import check_apart
 
 _PAIRS_OF_A_CALL = 2**17

@@ -39,6 +39,11 @@ class Frames(NamedTuple):
         velocity: (S, N, D).
         energy: (S,), kinetic + potential, the external field included.
         angular_momentum: (S,) in 1-D (zero) and 2-D, (S, 3) in 3-D, about the origin.
+        dt_min, dt_max: (S,), the shortest and the longest step since the frame before, below 0 where the run goes
+            back; 0 for the initial state. A step that was shortened to meet an exact time counts where there was no
+            other.
+        error_max: (S,), largest relative energy error of all states since the frame before, kept or not, as
+            `Summary.energy_error_max` has it for the whole run.
     """
 
     time: Floats
@@ -47,6 +52,9 @@ class Frames(NamedTuple):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
 
     def turned(self, direction: float) -> Frames:
         """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
@@ -60,6 +68,9 @@ class Frames(NamedTuple):
             0.0 - self.velocity,
             self.energy,
             0.0 - self.angular_momentum,
+            0.0 - self.dt_min,
+            0.0 - self.dt_max,
+            self.error_max,
         )
 
     @classmethod
@@ -153,6 +164,7 @@ class Summary:
         angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
         wall_seconds: real time of the integration.
         outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        energy_error_max_time: time of the state with the largest energy error; that of the start where there was none.
         energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
         position_error_asked: what `position_error_max` was to stay below.
         position_error_max: largest local position error for each dynamical time, estimated from steps that were made
@@ -205,6 +217,7 @@ class Summary:
     confirm_outcome: str | None = None
     position_error_run: float | None = None
     longest_step: float | None = None
+    energy_error_max_time: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:

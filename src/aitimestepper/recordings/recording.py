@@ -34,6 +34,9 @@ class Recording:
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
     summary: Summary
     names: tuple[str, ...] = ()
     period: float = 0.0

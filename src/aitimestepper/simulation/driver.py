@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import AX, ROWS, VX, Books, X, vectors_of
+from aitimestepper.engine.layout import AX, BOOKS, N_BOOKS, ROWS, VX, X, vectors_of
 from aitimestepper.engine.physics.criteria import CALIBRATED
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
-from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import advance, note_sample, reach
@@ -31,9 +29,10 @@ from aitimestepper.engine.run.step import (
     TOO_SHORT,
     UNBOUNDED,
 )
-from aitimestepper.recordings.parts import Counts, Frames, StepHistory, Summary
+from aitimestepper.recordings.parts import Frames, StepHistory
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.summaries import ratios
 from aitimestepper.systems.conserved import angular_momentum
 
 FAILURES = {
@@ -174,12 +173,12 @@ def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
     rows = max(least, min(_MOST_FRAMES, _MOST_BYTES // (48 * n)))
     history = np.empty((_HISTORY_ROWS if goal.history else 0, 3))
     events = room_for_events(_EVENT_ROWS if goal.history and calibrated else 0)
-    return FrameArrays(np.empty((rows, 3)), np.empty((rows, 6 * n)), history, goal.every, goal.interval, events)
+    return FrameArrays(np.empty((rows, N_BOOKS)), np.empty((rows, 6 * n)), history, goal.every, goal.interval, events)
 
 
 def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
     mass = run.system[: len(run.system) // ROWS]
-    return _frames(arrays.scalars[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
+    return _frames(arrays.books[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
 
 
 def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
@@ -193,82 +192,27 @@ def _taken_events(arrays: FrameArrays) -> StepEvents:
 def frame_of(run: Run, n_dims: int) -> Frames:
     """The state of a run as one frame."""
     n = len(run.system) // ROWS
-    books = run.books[0]
-    scalars = np.array([[books.time, books.last_dt, books.kinetic_energy + books.potential_energy]])
-    return _frames(scalars, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
+    vector = run.books.view(np.float64)[None].copy()
+    return _frames(vector, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
 
 
-def _frames(scalars: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
+def _frames(vectors: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
+    """The frames of books (F, N_BOOKS) and of rows (F, 6 N)."""
+    books = vectors.view(BOOKS)[:, 0]
+    energy = books["kinetic_energy"] + books["potential_energy"]
+    errors = np.maximum(books["frame_energy_error"], np.abs(energy - books["initial_energy"]))
+    # Two exact times may lie in one step: then there is only the one that was shortened to the second of them.
+    stepped = books["frame_dt_max"] > 0.0
     shaped = rows.reshape(len(rows), 2, 3, len(mass))
     position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
     return Frames(
-        time=scalars[:, 0],
-        dt=scalars[:, 1],
+        time=books["time"].copy(),
+        dt=books["last_dt"].copy(),
         position=position,
         velocity=velocity,
-        energy=scalars[:, 2],
+        energy=energy,
         angular_momentum=angular_momentum(mass, position, velocity),
+        dt_min=np.where(stepped, books["frame_dt_min"], books["last_dt"]),
+        dt_max=np.where(stepped, books["frame_dt_max"], books["last_dt"]),
+        error_max=ratios(errors, float(books["energy_scale"][0]) if len(books) else 1.0),
     )
-
-
-def counts_of(books: Books, wall_seconds: float) -> Counts:
-    """Steps of a run and what they cost, from its books."""
-    return Counts(int(books.steps), int(books.force_evaluations), int(books.rejected_steps), wall_seconds)
-
-
-def summary_of(books: Books, wall_seconds: float, outcome: str, direction: float = 1.0) -> Summary:
-    """A run in numbers, as far as it has come, from its books; `direction` is that of its time."""
-    energy = float(books.kinetic_energy + books.potential_energy)
-    scale = float(books.energy_scale)
-    return Summary(
-        **counts_of(books, wall_seconds)._asdict(),
-        time=float(direction * books.time) + 0.0,  # no -0
-        energy_initial=float(books.initial_energy),
-        energy_final=energy,
-        energy_error_max=_ratio(float(books.max_energy_error), scale),
-        energy_error_final=_ratio(abs(energy - float(books.initial_energy)), scale),
-        momentum_residual=_ratio(math.sqrt(books.max_momentum_error_squared), float(books.momentum_scale)),
-        angular_momentum_residual=_ratio(
-            math.sqrt(books.max_angular_momentum_error_squared), float(books.angular_momentum_scale)
-        ),
-        outcome=_said(outcome, books),
-        **_promise(books),
-    )
-
-
-def _said(outcome: str, books: Books) -> str:
-    """The outcome, with the steps that exceeded what each was promised to stay below."""
-    if books.steps_above == 0.0:
-        return outcome
-    return (
-        f"{outcome}; {int(books.steps_above)} of {int(books.steps)} steps had an energy error above the "
-        f"{books.step_error_promised:.3g} of one step, the largest {books.max_step_error:.3g}"
-    )
-
-
-def _promise(books: Books) -> dict[str, Any]:
-    """What a run with learned steps was asked for, and what its steps were measured to do."""
-    # Bodies that move uniformly need no answer of the network.
-    measured = books.states_asked > 0.0 or (books.tolerance_promised > 0.0 and books.steps > 0.0)
-    found: dict[str, Any] = {}
-    if books.states_asked > 0.0:
-        found["outside_training"] = float(books.states_outside_training / books.states_asked)
-    if books.step_error_promised > 0.0:
-        found["step_error_asked"] = float(books.step_error_promised)
-        found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
-    elif measured:
-        found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
-        # A run that had to go back has met something: errors grew there, by more than the samples show.
-        if books.democratic == 0.0 and books.rejected_steps == 0.0:
-            found["position_error_run"] = float(books.run_position_error)
-        found["longest_step"] = float(books.longest_length)
-    if measured and books.tolerance_promised > 0.0:
-        asked = float(books.tolerance_promised)
-        found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
-    return found
-
-
-def _ratio(part: float, whole: float) -> float:
-    """`part / whole`, where nothing moved 0; beyond all numbers the largest: files have no infinity."""
-    most = sys.float_info.max
-    return min(min(part, most) / min(whole, most), most) if whole > 0 else 0.0

@@ -17,8 +17,9 @@ from aitimestepper.recordings.reading import StoredRun, read_kept, spread
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
-from aitimestepper.simulation.driver import Block, ending, initial_block, summary_of
+from aitimestepper.simulation.driver import Block, ending, initial_block
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.summaries import summary_of
 from aitimestepper.systems.archives import is_archive
 
 _SECONDS_OF_A_BLOCK = 1.0
