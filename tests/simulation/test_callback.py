@@ -25,7 +25,8 @@ def working_directory(tmp_path, monkeypatch):
 
 
 def config(kind: str, kept: str, **keys) -> Config:
-    return config_of(kind, **{"every": None, "duration": 3.0, **KEPT[kept], **keys})
+    duration = 20.0 if kind.startswith("calibrated") else 3.0
+    return config_of(kind, **{"every": None, "duration": duration, **KEPT[kept], **keys})
 
 
 @pytest.mark.parametrize("kept", KEPT)
@@ -67,10 +68,11 @@ def test_a_run_ends_with_the_state_at_which_it_is_told_to(kind, kept):
     assert summary.outcome == f"stopped by the callback at t = {end:.9g} after {summary.steps} steps"
     assert (summary.time, summary.energy_final) == (end, run.energy[-1])
     assert summary.energy_error_max == run.error_max.max()
-    made = whole.step_history.time <= end
+    count = summary.steps - (kept == "samples")  # the step of the copy that met it
     for mine, theirs in zip(run.step_history, whole.step_history, strict=True):
-        np.testing.assert_array_equal(mine, theirs[made])
-    assert summary.steps == made.sum() + (kept == "samples")
+        np.testing.assert_array_equal(mine, theirs[:count])
+    # Behind a sample a guard may refuse the step that passes it, and shorter ones end before it.
+    assert kind == "guarded" or (whole.step_history.time[count:] >= end).all()
     assert_same(Recording.load("run.h5"), run)
     assert_same(resume("run.h5"), whole)
     assert_same(Recording.load("run.h5"), whole)
@@ -83,8 +85,7 @@ def test_a_run_that_went_back_ends_with_its_events(tmp_path):
     )  # fmt: skip
     whole = simulate(config=asked.replace(output=None))
     assert whole.summary.rejected_steps > 0
-    row = len(whole.time) // 2
-    run = simulate(config=asked, callback=at_row(row))
+    run = simulate(config=asked, callback=at_row(3))
     count = len(run.step_events.time)
     assert 0 < count < len(whole.step_events.time)
     for mine, theirs in zip(run.step_events, whole.step_events, strict=True):
@@ -125,9 +126,12 @@ def test_a_run_back_in_time_shows_its_own_times():
     run = simulate("figure-eight", duration=-3.0, tolerance=1e-6, samples=3, callback=seen.append)
     assert [state.time for state in seen] == [-1.0, -2.0, -3.0]
     np.testing.assert_array_equal([state.velocity for state in seen], run.velocity[1:])
-    assert simulate(
-        "figure-eight", duration=-3.0, tolerance=1e-6, samples=3, callback=lambda state: state.time < -1.5
-    ).time[-1] == -2.0
+    assert (
+        simulate(
+            "figure-eight", duration=-3.0, tolerance=1e-6, samples=3, callback=lambda state: state.time < -1.5
+        ).time[-1]
+        == -2.0
+    )
 
 
 def test_to_end_a_run_at_its_end_is_no_stop():

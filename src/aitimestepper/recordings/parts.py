@@ -15,13 +15,16 @@ FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
 other outcome is a sentence that says why it did not."""
 
+STOPPED = "stopped by"
+"""How the outcome of a run begins that ended before its end, where it was asked to: by a callback, for instance."""
+
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
 """The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
 
 
 def has_finished(outcome: str) -> bool:
-    """Whether it is that of a run that reached its end."""
-    return outcome == FINISHED or is_above(outcome)
+    """Whether it is that of a run that reached its end, or ended where it was asked to."""
+    return outcome == FINISHED or is_above(outcome) or outcome.startswith(STOPPED)
 
 
 def is_above(outcome: str) -> bool:
@@ -163,7 +166,8 @@ class Summary:
         momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
         angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
         wall_seconds: real time of the integration.
-        outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        outcome: 'finished', or a sentence that says why the run stopped, and at what time; it begins with 'stopped by'
+            where it was asked to stop there.
         energy_error_max_time: time of the state with the largest energy error; that of the start where there was none.
         energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
         position_error_asked: what `position_error_max` was to stay below.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import AX, BOOKS, N_BOOKS, ROWS, VX, X, vectors_of
+from aitimestepper.engine.layout import BOOKS, N_BOOKS, ROWS, flat_system
 from aitimestepper.engine.physics.criteria import CALIBRATED
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
@@ -19,30 +18,13 @@ from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import advance, note_sample, reach
 from aitimestepper.engine.run.state import Frames as FrameArrays
 from aitimestepper.engine.run.state import Limits, Run, copy_of
-from aitimestepper.engine.run.step import (
-    AT_TARGET,
-    BAD_STEP,
-    FULL,
-    GUARDED,
-    NOT_FINITE,
-    RUNNING,
-    TOO_SHORT,
-    UNBOUNDED,
-)
+from aitimestepper.engine.run.step import AT_TARGET, FULL, RUNNING
 from aitimestepper.recordings.parts import Frames, StepHistory
 from aitimestepper.recordings.step_events import StepEvents
+from aitimestepper.simulation.blocks import BY_CALLBACK, Block, ending, frame_of, frames_in
+from aitimestepper.simulation.callback import Watch
 from aitimestepper.simulation.goal import Goal
-from aitimestepper.simulation.summaries import ratios
-from aitimestepper.systems.conserved import angular_momentum
-
-FAILURES = {
-    NOT_FINITE: "a step leads to a state that is not finite",
-    BAD_STEP: "the step wanted is not a number > 0",
-    UNBOUNDED: "nothing bounds the step, and there is no time at which to end",
-    TOO_SHORT: "the step wanted is too short to advance the time",
-    GUARDED: "the guard refuses every step that is long enough to advance the time",
-}
-"""What a status means to a person."""
+from aitimestepper.simulation.outcomes import FAILURES
 
 _SECONDS_OF_A_CALL = 0.05
 _MOST_FRAMES = 4096
@@ -50,36 +32,30 @@ _MOST_BYTES = 2**24
 _HISTORY_ROWS, _EVENT_ROWS = 65536, 4096
 
 
-class Block(NamedTuple):
-    """What has come together since the last one.
+class _Behind(NamedTuple):
+    """What it takes to end a run at a state of a block.
 
     Attributes:
-        frames: states to keep.
-        history: every step, if asked for.
-        events: what a calibrated run did to its steps, likewise.
-        run: where a run that is to go further starts from. Of the last block it is the state before all of its frames
-            and steps: what the run did to come to its end (a step that would have passed it, an anchor there) is not
-            part of a longer run.
-        reached: the state that the run has reached, of which the summary speaks.
-        failure: why the run cannot go on; None while it can, and at its end.
-        last: whether the run has come to its end, or stopped.
+        before: the run before the block.
+        books: (F, N_BOOKS), those at each of the states, but for one at an exact time, which is the last.
+        look: the run at that one.
     """
 
-    frames: Frames
-    history: StepHistory
-    events: StepEvents
-    run: Run
-    reached: Run
-    failure: str | None = None
-    last: bool = False
+    before: Run
+    books: Floats
+    look: Run
 
 
-def initial_block(run: Run, n_dims: int) -> Block:
-    """The frame of the initial state."""
-    return Block(frame_of(run, n_dims), StepHistory.none(), StepEvents.none(), run, run)
-
-
-def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, budget: int = 64) -> Iterator[Block]:
+def drive(
+    run: Run,
+    plan: Plan,
+    own: OwnCriterion,
+    goal: Goal,
+    n_dims: int,
+    *,
+    budget: int = 64,
+    watch: Watch | None = None,
+) -> Iterator[Block]:
     """Integrate to the goal, a block at a time: twenty times a second or more often.
 
     A time that is to be met exactly, the end or a sample, is met by a shortened step on a copy: the trajectory itself
@@ -92,7 +68,36 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
         goal: where it ends, and what is kept.
         n_dims: D of the frames.
         budget: steps of the first block; what a run does does not depend on it.
+        watch: may end it at a state that is kept.
     """
+    for block, behind in _blocks(run, plan, own, goal, n_dims, budget):
+        row = None if watch is None else watch(block.frames)
+        # The end of the run is its end, whoever else wants to end it there.
+        if row is None or (block.last and row == len(block.frames.time) - 1):
+            yield block
+            continue
+        yield _cut(block, row, behind)
+        return
+
+
+def _cut(block: Block, row: int, behind: _Behind) -> Block:
+    """The block up to one of its states, as the last one of its run."""
+    frames = Frames(*(array[: row + 1] for array in block.frames))
+    end, reached = frames.time[-1], behind.look
+    if row < len(behind.books):
+        mass = reached.system[: len(reached.system) // ROWS]
+        books = behind.books[row].copy().view(BOOKS)
+        books["democratic"] = 1.0  # what position errors add up to was last looked at before: it is left out
+        reached = reached._replace(system=flat_system(mass, frames.position[-1], frames.velocity[-1]), books=books)
+    history = StepHistory(*(array[block.history.time <= end] for array in block.history))
+    events = StepEvents(*(array[block.events.goes_on_at <= end] for array in block.events))
+    return Block(frames, history, events, behind.before, reached, last=True, stop=BY_CALLBACK)
+
+
+def _blocks(
+    run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, budget: int
+) -> Iterator[tuple[Block, _Behind]]:
+    """What `drive` gives, with the way back."""
     n = len(run.system) // ROWS
     arrays = _arrays(n, goal, plan)
     books = run.books[0]
@@ -103,20 +108,22 @@ def drive(run: Run, plan: Plan, own: OwnCriterion, goal: Goal, n_dims: int, *, b
         budget = _next_budget(budget, time.perf_counter() - began)
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
         block = Block(frames, history, _taken_events(arrays), run, run)
+        behind = _Behind(before, arrays.books[:n_frames], run)
         if status in (RUNNING, FULL):
-            yield block
+            yield block, behind
             continue
         if status == AT_TARGET:
             look = copy_of(run)
             status = reach(look, plan, target)
             if status == RUNNING and target == goal.end_time:
-                yield ending(block._replace(run=before, reached=look), n_dims, goal)
+                yield ending(block._replace(run=before, reached=look), n_dims, goal), behind
                 return
             if status == RUNNING:
                 note_sample(run, look)
-                yield block._replace(frames=Frames.joined([frames, frame_of(look, n_dims)]))
+                joined = Frames.joined([frames, frame_of(look, n_dims)])
+                yield block._replace(frames=joined), behind._replace(look=look)
                 continue
-        yield ending(block._replace(run=before, failure=FAILURES.get(status)), n_dims, goal)
+        yield ending(block._replace(run=before, failure=FAILURES.get(status)), n_dims, goal), behind
         return
 
 
@@ -132,41 +139,6 @@ def advance_run(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames:
     return advance(run, plan, own, limits, frames)
 
 
-def ending(block: Block, n_dims: int, goal: Goal) -> Block:
-    """The last block of a run, with the state that was reached: it is always kept, if any are."""
-    block = block._replace(last=True)
-    if not goal.keeps:
-        return block
-    last = frame_of(block.reached, n_dims)
-    if len(block.frames.time) and block.frames.time[-1] == last.time[0]:
-        return block
-    return block._replace(frames=Frames.joined([block.frames, last]))
-
-
-def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...], direction: float = 1.0) -> str:
-    """What stopped a run, when, and which bodies were closest to each other."""
-    books = block.reached.books[0]
-    text = f"the run stopped at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps: {block.failure}"
-    if len(mass) < 2:
-        return text
-    position = vectors_of(block.reached.system.reshape(ROWS, -1)[X:VX], 3)
-    first, second, distance = _closest_pair(position)
-    names = names or tuple(f"{body} (counting from 0)" for body in range(len(mass)))
-    return f"{text}; closest were bodies {names[first]} and {names[second]}, {distance:.3g} apart"
-
-
-def _closest_pair(position: Floats) -> tuple[int, int, float]:
-    """Two bodies and their distance; memory grows with the number of bodies, not of pairs."""
-    best = 0, 1, math.inf
-    for first in range(len(position) - 1):
-        with np.errstate(over="ignore"):
-            squared = ((position[first + 1 :] - position[first]) ** 2).sum(-1)
-        second = int(np.argmin(squared))
-        if squared[second] < best[2]:
-            best = first, first + 1 + second, float(squared[second])
-    return best[0], best[1], math.sqrt(best[2])
-
-
 def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
     calibrated = plan.rule.criterion == CALIBRATED
     least = LONGEST_STRETCH if calibrated else 1
@@ -178,7 +150,7 @@ def _arrays(n: int, goal: Goal, plan: Plan) -> FrameArrays:
 
 def _taken(arrays: FrameArrays, n_frames: int, n_dims: int, run: Run) -> Frames:
     mass = run.system[: len(run.system) // ROWS]
-    return _frames(arrays.books[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
+    return frames_in(arrays.books[:n_frames].copy(), arrays.rows[:n_frames], mass, n_dims)
 
 
 def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
@@ -187,32 +159,3 @@ def _taken_history(arrays: FrameArrays, n_history: int) -> StepHistory:
 
 def _taken_events(arrays: FrameArrays) -> StepEvents:
     return StepEvents.of(arrays.events.rows[: arrays.events.counts[0]])
-
-
-def frame_of(run: Run, n_dims: int) -> Frames:
-    """The state of a run as one frame."""
-    n = len(run.system) // ROWS
-    vector = run.books.view(np.float64)[None].copy()
-    return _frames(vector, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
-
-
-def _frames(vectors: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
-    """The frames of books (F, N_BOOKS) and of rows (F, 6 N)."""
-    books = vectors.view(BOOKS)[:, 0]
-    energy = books["kinetic_energy"] + books["potential_energy"]
-    errors = np.maximum(books["frame_energy_error"], np.abs(energy - books["initial_energy"]))
-    # Two exact times may lie in one step: then there is only the one that was shortened to the second of them.
-    stepped = books["frame_dt_max"] > 0.0
-    shaped = rows.reshape(len(rows), 2, 3, len(mass))
-    position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
-    return Frames(
-        time=books["time"].copy(),
-        dt=books["last_dt"].copy(),
-        position=position,
-        velocity=velocity,
-        energy=energy,
-        angular_momentum=angular_momentum(mass, position, velocity),
-        dt_min=np.where(stepped, books["frame_dt_min"], books["last_dt"]),
-        dt_max=np.where(stepped, books["frame_dt_max"], books["last_dt"]),
-        error_max=ratios(errors, float(books["energy_scale"][0]) if len(books) else 1.0),
-    )
