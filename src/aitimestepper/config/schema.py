@@ -39,6 +39,7 @@ class Config(  # the last base comes first in the help
     runs.CompareKeys,
     runs.IntegratorKeys,
     runs.StepKeys,
+    runs.StopKeys,
     runs.SimulationKeys,
     runs.SystemKeys,
 ):

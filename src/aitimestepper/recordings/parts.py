@@ -15,7 +15,7 @@ FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
 other outcome is a sentence that says why it did not."""
 
-STOPPED = "stopped by"
+STOPPED_BY = "stopped by"
 """How the outcome of a run begins that ended before its end, where it was asked to: by a callback, for instance."""
 
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
@@ -24,7 +24,7 @@ UNFINISHED = "unfinished: the run was ended from outside before it could say how
 
 def has_finished(outcome: str) -> bool:
     """Whether it is that of a run that reached its end, or ended where it was asked to."""
-    return outcome == FINISHED or is_above(outcome) or outcome.startswith(STOPPED)
+    return outcome == FINISHED or is_above(outcome) or outcome.startswith(STOPPED_BY)
 
 
 def is_above(outcome: str) -> bool:

@@ -21,9 +21,11 @@ class Stop(NamedTuple):
 
     Attributes:
         cause: in words.
+        bodies: that are concerned.
     """
 
     cause: str
+    bodies: tuple[int, ...] = ()
 
 
 BY_CALLBACK = Stop("the callback")

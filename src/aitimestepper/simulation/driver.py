@@ -12,19 +12,22 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import BOOKS, N_BOOKS, ROWS, flat_system
 from aitimestepper.engine.physics.criteria import CALIBRATED
 from aitimestepper.engine.run.events import room_for_events
+from aitimestepper.engine.run.exact_times import note_sample, reach
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan
-from aitimestepper.engine.run.rollout import advance, note_sample, reach
+from aitimestepper.engine.run.rollout import advance
 from aitimestepper.engine.run.state import Frames as FrameArrays
-from aitimestepper.engine.run.state import Limits, Run, copy_of
-from aitimestepper.engine.run.step import AT_TARGET, FULL, RUNNING
+from aitimestepper.engine.run.state import Limits, Run, Stops, copy_of
+from aitimestepper.engine.run.step import AT_TARGET, FULL, RUNNING, STOPPED
+from aitimestepper.engine.run.stops import is_stopped, keep, room_to_keep
 from aitimestepper.recordings.parts import Frames, StepHistory
 from aitimestepper.recordings.step_events import StepEvents
-from aitimestepper.simulation.blocks import BY_CALLBACK, Block, ending, frame_of, frames_in
+from aitimestepper.simulation.blocks import BY_CALLBACK, Block, Stop, ending, frame_of, frames_in
 from aitimestepper.simulation.callback import Watch
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.outcomes import FAILURES
+from aitimestepper.simulation.stopping import stop_in, stops_of
 
 _SECONDS_OF_A_CALL = 0.05
 _MOST_FRAMES = 4096
@@ -100,11 +103,12 @@ def _blocks(
     """What `drive` gives, with the way back."""
     n = len(run.system) // ROWS
     arrays = _arrays(n, goal, plan)
-    books = run.books[0]
+    books, stops = run.books[0], stops_of(goal)
     while True:
         target = goal.next_target(books)
+        limits = Limits(target, goal.last_step, budget, stops)
         before, began = copy_of(run), time.perf_counter()
-        status, n_frames, n_history = advance_run(run, plan, own, Limits(target, goal.last_step, budget), arrays)
+        status, n_frames, n_history = advance_run(run, plan, own, limits, arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
         frames, history = _taken(arrays, n_frames, n_dims, run), _taken_history(arrays, n_history)
         block = Block(frames, history, _taken_events(arrays), run, run)
@@ -112,11 +116,11 @@ def _blocks(
         if status in (RUNNING, FULL):
             yield block, behind
             continue
-        if status == AT_TARGET:
+        if status in (AT_TARGET, STOPPED):
             look = copy_of(run)
-            status = reach(look, plan, target)
-            if status == RUNNING and target == goal.end_time:
-                yield ending(block._replace(run=before, reached=look), n_dims, goal), behind
+            status, stop = _brought(look, plan, target, stops, stopped=status == STOPPED)
+            if status == RUNNING and (stop is not None or target == goal.end_time):
+                yield ending(block._replace(run=before, reached=look, stop=stop), n_dims, goal), behind
                 return
             if status == RUNNING:
                 note_sample(run, look)
@@ -125,6 +129,28 @@ def _blocks(
                 continue
         yield ending(block._replace(run=before, failure=FAILURES.get(status)), n_dims, goal), behind
         return
+
+
+def _brought(look: Run, plan: Plan, target: float, stops: Stops, *, stopped: bool) -> tuple[int, Stop | None]:
+    """Bring a copy to its next time: the target, unless it is stopped before.
+
+    Args:
+        look: the copy, which is less than a step before that time.
+        plan: how it is integrated.
+        target: a time.
+        stops: what else ends the run.
+        stopped: whether that has been found already.
+
+    Returns:
+        A status, and what has ended the run.
+    """
+    if not stopped:
+        kept = room_to_keep(look, stops)
+        keep(kept, look)
+        status = reach(look, plan, target)
+        if status != RUNNING or not is_stopped(look, kept, plan, stops):
+            return status, None
+    return reach(look, plan, float(stops.found[0])), stop_in(look, plan, stops)
 
 
 def _next_budget(budget: int, seconds: float) -> int:

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.layout import ROWS, VX, X, vectors_of
+from aitimestepper.engine.layout import MASS, ROWS, VX, X, vectors_of
+from aitimestepper.engine.run.state import Run
 from aitimestepper.engine.run.step import BAD_STEP, GUARDED, NOT_FINITE, TOO_SHORT, UNBOUNDED
-from aitimestepper.recordings.parts import FINISHED, STOPPED
-from aitimestepper.simulation.blocks import Block
+from aitimestepper.recordings.parts import FINISHED, STOPPED_BY
+from aitimestepper.simulation.blocks import Block, Stop
 
 FAILURES = {
     NOT_FINITE: "a step leads to a state that is not finite",
@@ -36,7 +37,22 @@ def outcome_of(block: Block, mass: Floats, names: tuple[str, ...], direction: fl
     if block.stop is None:
         return FINISHED
     books = block.reached.books[0]
-    return f"{STOPPED} {block.stop.cause} at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps"
+    text = f"{STOPPED_BY} {block.stop.cause} at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps"
+    return f"{text}: {event_sentence(block.reached, block.stop, names)}" if block.stop.bodies else text
+
+
+def event_sentence(run: Run, stop: Stop, names: tuple[str, ...]) -> str:
+    """What a state has that ends its run: which body is how far away, or which two are how close."""
+    rows = run.system.reshape(ROWS, -1)
+    named = [names[body] if names else f"{body} (counting from 0)" for body in stop.bodies]
+    position = rows[X:VX].T
+    if len(stop.bodies) == 2:
+        first, second = stop.bodies
+        distance = np.linalg.norm(position[first] - position[second])
+        return f"bodies {named[0]} and {named[1]} are {distance:.6g} apart"
+    mass = rows[MASS]
+    distance = np.linalg.norm(position[stop.bodies[0]] - mass @ position / mass.sum())
+    return f"body {named[0]} is unbound, {distance:.6g} from the centre of mass"
 
 
 def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...], direction: float = 1.0) -> str:

@@ -36,7 +36,8 @@ from aitimestepper.engine.run.rollout import is_frame, put_frame, put_step
 from aitimestepper.engine.run.sampling import sample
 from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS, drop_anchor, set_back
 from aitimestepper.engine.run.state import Events, Frames, Limits, Run
-from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
+from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, STOPPED, next_rate, one_step
+from aitimestepper.engine.run.stops import is_stopped, keep, room_to_keep
 
 BLOCK = 32
 """Steps between two looks at the errors: an anchor may follow each. With 16 evaluations x 0.97, error x 1.04; with 64
@@ -72,6 +73,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
     """Step until a limit is reached; arguments and result as for `rollout.advance`."""
     books, control = run.books[0], plan.control
     traits, layers, before = scratch(run, control)
+    kept = room_to_keep(run, limits.stops)
     n_frames = n_history = sure_frames = sure_history = done = 0
     frames.events.counts[:] = 0
     while True:
@@ -87,6 +89,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             _noted_anchor(run, plan, frames.events)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
+        keep(kept, run)
         status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
             _noted_anchor(run, plan, frames.events)
@@ -98,6 +101,9 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             continue
         if status != RUNNING:
             return status, n_frames, n_history
+        if is_stopped(run, kept, plan, limits.stops):
+            _noted_anchor(run, plan, frames.events)
+            return STOPPED, n_frames, n_history
         if books.wanted_factor > 1.0 and books.time > books.last_setback_time and is_quiet(books, control):
             _noted_lengthening(books, frames.events)
         if frames.history.shape[0] > 0:

@@ -19,7 +19,7 @@ from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method, leap
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
-RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, GUARDED = range(9)
+RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, GUARDED, STOPPED = range(10)
 """Why `advance` returned."""
 
 LAST_STEP_STRETCH = 1e-6
