@@ -163,6 +163,20 @@ class SimulationKeys(KeyGroup):
     steps: int | None = Field(None, ge=1, description="steps to simulate")
 
 
+class StopKeys(KeyGroup):
+    """What ends the run before its end"""
+
+    commands = _RUN
+    stop_distance: float | None = Field(
+        None,
+        gt=0,
+        description="end the run when a body is farther than this from the centre of mass and unbound, at that time",
+    )
+    stop_approach: float | None = Field(
+        None, gt=0, description="end the run when two bodies are nearer to each other than this, at that time"
+    )
+
+
 class OutputKeys(KeyGroup):
     """Output"""
 

@@ -42,6 +42,7 @@ class Config(  # the last base comes first in the help
     runs.CompareKeys,
     runs.IntegratorKeys,
     runs.StepKeys,
+    runs.StopKeys,
     runs.SimulationKeys,
     runs.SystemSetKeys,
     runs.SystemKeys,

@@ -25,6 +25,7 @@ from aitimestepper.simulation.compiling import tell_of_compiling
 from aitimestepper.simulation.fitting import law_for
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.request import Request, Settings
+from aitimestepper.simulation.stopping import check_start
 from aitimestepper.systems.initial import InitialConditions, text_of_units
 from aitimestepper.weights.compiled import control_of, learner_of
 
@@ -51,11 +52,13 @@ class PlannedRun(NamedTuple):
         """The run at its start.
 
         Raises:
-            InputError: the initial energy is not finite.
+            InputError: the initial energy is not finite, or what is to end the run is there already.
         """
         tell_of_compiling()
         system = self.request.system
-        return new_run(system if self.goal.direction > 0 else system.turned, self.plan)
+        run = new_run(system if self.goal.direction > 0 else system.turned, self.plan)
+        check_start(run, self.plan, self.goal, system)
+        return run
 
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
@@ -286,7 +289,8 @@ def goal_of(request: Request, direction: float | None = None) -> Goal:
     elif not every:
         interval = duration / DEFAULT_FRAMES
     last_step = math.inf if config.steps is None else float(config.steps)
-    return Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
+    goal = Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
+    return goal._replace(stop_distance=config.stop_distance or math.inf, stop_approach=config.stop_approach or 0.0)
 
 
 def _finite(number: float) -> float | None:
