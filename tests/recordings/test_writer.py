@@ -28,7 +28,7 @@ def counting_frames(start: int, count: int) -> Frames:
     """Frames in which every number is the number of the frame."""
     number = np.arange(start, start + count, dtype=float)
     vectors = np.broadcast_to(number[:, None, None], (count, 2, 2))
-    return Frames(number, number, vectors, vectors, number, number)
+    return Frames(number, number, vectors, vectors, *[number] * 5)
 
 
 def summary_of(frames: int, outcome: str = UNFINISHED) -> Summary:
@@ -302,7 +302,7 @@ def test_files_that_are_no_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 4"),
+        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 5"),
         (lambda file: file.__delitem__("velocity"), "damaged or incomplete"),
         (lambda file: file["time"].resize(3, axis=0), "fewer rows than the 13"),
         (lambda file: file["summary"].__setitem__((), b"{]"), "damaged or incomplete"),

@@ -37,7 +37,7 @@ TABLES = {"members": ("index", "seed", *COUNTS, *NUMBERS, *_LENGTHS), "bodies": 
 
 _NOT_KEPT = (
     *("energy_error_asked", "position_error_asked", "position_error_max", "position_error_run", "longest_step"),
-    "outside_training",
+    *("outside_training", "energy_error_max_time"),
 )
 """Of the summary of a member."""
 

@@ -15,7 +15,7 @@ from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
 
 FORMAT = "aitimestepper-recording"
-VERSION = 4
+VERSION = 5
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
 EVENT_DATASETS = tuple(f"events/{name}" for name in StepEvents._fields)
 TABLES = {"frames": Frames._fields, "history": STEP_DATASETS, "events": EVENT_DATASETS}

@@ -17,13 +17,16 @@ FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
 other outcome is a sentence that says why it did not."""
 
+STOPPED = "stopped by"
+"""How the outcome of a run begins that ended before its end, where it was asked to: by a callback, for instance."""
+
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
 """The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
 
 
 def has_finished(outcome: str) -> bool:
-    """Whether it is that of a run that reached its end."""
-    return outcome == FINISHED or is_above(outcome)
+    """Whether it is that of a run that reached its end, or ended where it was asked to."""
+    return outcome == FINISHED or is_above(outcome) or outcome.startswith(STOPPED)
 
 
 def is_above(outcome: str) -> bool:
@@ -41,6 +44,11 @@ class Frames(NamedTuple):
         velocity: (S, N, D).
         energy: (S,), kinetic + potential, the external field included.
         angular_momentum: (S,) in 1-D (zero) and 2-D, (S, 3) in 3-D, about the origin.
+        dt_min, dt_max: (S,), the shortest and the longest step since the frame before, below 0 where the run goes
+            back; 0 for the initial state. A step that was shortened to meet an exact time counts where there was no
+            other.
+        error_max: (S,), largest relative energy error of all states since the frame before, kept or not, as
+            `Summary.energy_error_max` has it for the whole run.
     """
 
     time: Floats
@@ -49,6 +57,9 @@ class Frames(NamedTuple):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
 
     def turned(self, direction: float) -> Frames:
         """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
@@ -62,6 +73,9 @@ class Frames(NamedTuple):
             0.0 - self.velocity,
             self.energy,
             0.0 - self.angular_momentum,
+            0.0 - self.dt_min,
+            0.0 - self.dt_max,
+            self.error_max,
         )
 
     @classmethod
@@ -157,7 +171,9 @@ class Summary(Shown):
         momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
         angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
         wall_seconds: real time of the integration.
-        outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        outcome: 'finished', or a sentence that says why the run stopped, and at what time; it begins with 'stopped by'
+            where it was asked to stop there.
+        energy_error_max_time: time of the state with the largest energy error; that of the start where there was none.
         energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
         position_error_asked: what `position_error_max` was to stay below.
         position_error_max: largest local position error for each dynamical time, estimated from steps that were made
@@ -210,6 +226,7 @@ class Summary(Shown):
     confirm_outcome: str | None = None
     position_error_run: float | None = None
     longest_step: float | None = None
+    energy_error_max_time: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:

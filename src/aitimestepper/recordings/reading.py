@@ -256,5 +256,6 @@ def _check_shapes(info: RunInfo, frames: Frames, n_frames: int) -> None:
     dims = frames.position.shape[-1] if frames.position.ndim == 3 else 0
     vectors, spin = (n_frames, n_bodies, dims), (n_frames, 3)[: 1 + (dims == 3)]
     shapes = [array.shape for array in frames]
-    if dims not in (1, 2, 3) or shapes != [(n_frames,), (n_frames,), vectors, vectors, (n_frames,), spin]:
+    row = (n_frames,)
+    if dims not in (1, 2, 3) or shapes != [row, row, vectors, vectors, row, spin, row, row, row]:
         raise ValueError(f"arrays of {shapes} do not fit {n_bodies} masses")

@@ -39,6 +39,9 @@ class Recording(Shown):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
     summary: Summary
     names: tuple[str, ...] = ()
     period: float = 0.0

@@ -22,6 +22,7 @@ from aitimestepper.recordings.archive import check_archive
 from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.simulation.callback import Callback
 from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
@@ -44,6 +45,7 @@ def simulate(
     *,
     times: ArrayLike | None = None,
     progress: Progress | bool | None = None,
+    callback: Callback | None = None,
     **keys: Any,
 ) -> Recording:
     """Simulate one system: `simulate("pythagorean", duration=70, tolerance=1e-9)`.
@@ -55,6 +57,8 @@ def simulate(
             or falling. Without a length the run ends with the last one.
         progress: called several times a second with the part of the run that is done, 0 to 1. By default a bar is shown
             in a terminal or a notebook; none with False.
+        callback: called with each state that is kept after the first, a `State`: those of `samples` or `times`, for
+            instance, in their order and not always at once. Where it returns True the run ends with that state.
         keys: settings, over those of `config`; times and lengths may be quantities of astropy where the bodies have
             units. `tolerance`, or `timestep` with its own parameter, and exactly one of
             `duration`, `periods` and `steps` are needed, the latter unless there are times. The recording is written to
@@ -72,7 +76,7 @@ def simulate(
     bodies, config = of_one(system, configured(config, bare))
     request = requested(config, bodies, times)
     with shown(progress, "simulating") as show:
-        return begin(request, show, keeps=True).recording()
+        return begin(request, show, keeps=True, callback=callback).recording()
 
 
 def bare_keys(system: InitialConditions | str | PathLike[str] | None, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +131,7 @@ def resume(
     periods: float | None = None,
     steps: int | None = None,
     progress: Progress | bool | None = None,
+    callback: Callback | None = None,
 ) -> Recording:
     """Go on with a run that was stopped, killed, or is to go further; the recording grows where it is.
 
@@ -135,7 +140,7 @@ def resume(
     Args:
         path: its HDF5 file.
         duration, periods, steps: another end, counted from the start of the run; one of them at most.
-        progress: as for `simulate`.
+        progress, callback: as for `simulate`.
 
     Raises:
         InputError: the file is no recording or cannot go on; another process is writing it; the model file is missing
@@ -144,11 +149,13 @@ def resume(
     """
     wishes = {"duration": duration, "periods": periods, "steps": steps}
     with shown(progress, "simulating") as show:
-        resume_in_output(path, {key: value for key, value in wishes.items() if value is not None}, show)
+        resume_in_output(path, {key: value for key, value in wishes.items() if value is not None}, show, callback)
     return Recording.load(path)
 
 
-def resume_in_output(path: Path | str, wishes: Mapping[str, Any], progress: Progress) -> tuple[RunInfo, Summary]:
+def resume_in_output(
+    path: Path | str, wishes: Mapping[str, Any], progress: Progress, callback: Callback | None = None
+) -> tuple[RunInfo, Summary]:
     """Go on as `resume` does, and read no states into memory: what the command does.
 
     Arguments and errors as for `resume`, the end as settings.
@@ -160,7 +167,7 @@ def resume_in_output(path: Path | str, wishes: Mapping[str, Any], progress: Prog
         stored = read_run(path)
         config = _changed(stored, wishes)
         request = request_of(settings_of(config), initial_conditions_of(stored), stored.origin["times"])
-        run = go_on(request, output, stored, progress)
+        run = go_on(request, output, stored, progress, callback)
     return run.info, run.summary
 
 

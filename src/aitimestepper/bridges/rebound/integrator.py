@@ -35,7 +35,7 @@ from aitimestepper.bridges.rebound.structures import (
     particles_of,
     simulation_at,
 )
-from aitimestepper.engine.layout import VX, VY, VZ, Books, X, Y, Z
+from aitimestepper.engine.layout import N_BOOKS, VX, VY, VZ, Books, X, Y, Z
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.governed_rollout import advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
@@ -158,7 +158,7 @@ def step(address: int, state_address: int) -> None:
     before, end = simulation.t, simulation.t + simulation.dt
     target = direction * end if exact else math.inf
     kept = vector.copy()
-    nothing = Frames(np.empty((1, 3)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
+    nothing = Frames(np.empty((1, N_BOOKS)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
     status, _, _ = advance_controlled(run, plan, Limits(target, math.inf, _LONGEST_CALL if last else 1), nothing)
     if status == AT_TARGET and last:
         seen = vector.copy()

@@ -26,6 +26,7 @@ from aitimestepper.engine.run.step import (
     GUARDED,
     NOT_FINITE,
     RUNNING,
+    begin_frame,
     judge,
     learned_rate,
     move,
@@ -63,8 +64,7 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
     method, law, rule, learner = plan.method, plan.law, plan.rule, plan.learner
     layers, row = _scratch(past, learner)
     n_frames = n_history = 0
-    n = n_bodies(system)
-    most_frames, most_history = frames.scalars.shape[0], frames.history.shape[0]
+    most_frames, most_history = frames.books.shape[0], frames.history.shape[0]
     for _ in range(limits.budget):
         if books.steps >= limits.last_step:
             return AT_STEPS, n_frames, n_history
@@ -87,11 +87,10 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
         if rule.criterion == LEARNED and learner.sight.history > 0:
             remember(system, past, row)
         if most_history > 0:
-            put_scalars(frames.history, n_history, books)
+            put_step(frames.history, n_history, books)
             n_history += 1
         if is_frame(books, before, frames.every, frames.interval):
-            put_scalars(frames.scalars, n_frames, books)
-            frames.rows[n_frames] = system[X * n : AX * n]
+            put_frame(frames, n_frames, run)
             n_frames += 1
     return RUNNING, n_frames, n_history
 
@@ -149,11 +148,12 @@ def reach(run: Run, plan: Plan, target: float) -> int:
 
 @compiled
 def note_sample(run: Run, look: Run) -> None:
-    """Enter a look at a copy into the books: what it cost and the errors that it saw."""
+    """Enter a look at a copy, which is kept as a frame, into the books: what it cost and the errors that it saw."""
     books, seen = run.books[0], look.books[0]
     books.samples += 1.0
     books.force_evaluations = seen.force_evaluations
-    books.max_energy_error = seen.max_energy_error
+    books.max_energy_error, books.max_energy_error_time = seen.max_energy_error, seen.max_energy_error_time
+    begin_frame(books)
     books.max_step_error, books.steps_above = seen.max_step_error, seen.steps_above
     books.max_momentum_error_squared = seen.max_momentum_error_squared
     books.max_angular_momentum_error_squared = seen.max_angular_momentum_error_squared
@@ -194,6 +194,15 @@ def is_frame(books: Books, before: float, every: int, interval: float) -> bool:
 
 
 @compiled
-def put_scalars(rows: Floats, row: int, books: Books) -> None:
+def put_frame(frames: Frames, row: int, run: Run) -> None:
+    """Keep the state reached, with the books as they are."""
+    n = n_bodies(run.system)
+    frames.books[row] = run.books.view(np.float64)
+    frames.rows[row] = run.system[X * n : AX * n]
+    begin_frame(run.books[0])
+
+
+@compiled
+def put_step(rows: Floats, row: int, books: Books) -> None:
     """Time, step and energy of the state reached."""
     rows[row, 0], rows[row, 1], rows[row, 2] = books.time, books.last_dt, books.kinetic_energy + books.potential_energy

@@ -66,7 +66,7 @@ class Frames(NamedTuple):
     """Where frames go, and which states become frames.
 
     Attributes:
-        scalars: (F, 3), time, step and energy of each frame.
+        books: (F, N_BOOKS), the books of the run at each frame.
         rows: (F, 6 N), positions and velocities: all x, all y, ...
         history: (H, 3), time, step and energy of every step; no rows for none.
         every: a frame after this many steps; 0 for none by steps.
@@ -74,7 +74,7 @@ class Frames(NamedTuple):
         events: of a calibrated run.
     """
 
-    scalars: Floats
+    books: Floats
     rows: Floats
     history: Floats
     every: int

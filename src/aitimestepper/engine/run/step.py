@@ -60,6 +60,7 @@ def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law
                 return TOO_SHORT if first_try else GUARDED
             books.last_rate = rate
             books.steps += 1.0
+            count_step(books)
             tally(books)
             judge(books, error)
             return RUNNING
@@ -217,11 +218,28 @@ def tally(books: Books) -> None:
     y = books.angular_momentum_y - books.initial_angular_momentum_y
     z = books.angular_momentum_z - books.initial_angular_momentum_z
     angular = x * x + y * y + z * z
-    books.max_energy_error = _larger(error, books.max_energy_error)
+    if error > books.max_energy_error:
+        books.max_energy_error, books.max_energy_error_time = error, books.time
+    books.frame_energy_error = _larger(error, books.frame_energy_error)
     books.max_momentum_error_squared = _larger(linear, books.max_momentum_error_squared)
     books.max_angular_momentum_error_squared = _larger(angular, books.max_angular_momentum_error_squared)
     books.momentum_scale = _larger(books.absolute_momentum, books.momentum_scale)
     books.angular_momentum_scale = _larger(books.absolute_angular_momentum, books.angular_momentum_scale)
+
+
+@inlined
+def count_step(books: Books) -> None:
+    """Take the step that was made into the shortest and the longest since the last state that was kept."""
+    dt = books.last_dt
+    if books.frame_dt_max == 0.0 or dt < books.frame_dt_min:
+        books.frame_dt_min = dt
+    books.frame_dt_max = _larger(dt, books.frame_dt_max)
+
+
+@inlined
+def begin_frame(books: Books) -> None:
+    """Forget the steps up to a state that is kept: the next one speaks of those behind it."""
+    books.frame_dt_min = books.frame_dt_max = books.frame_energy_error = 0.0
 
 
 @inlined
