@@ -12,6 +12,7 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.outputs import spelled
 from aitimestepper.recordings.shown import Rows, Shown
+from aitimestepper.recordings.verdicts import FALLING_SHORT, verdict
 
 FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
@@ -149,11 +150,6 @@ class Counts(NamedTuple):
     wall_seconds: float
 
 
-LONGEST_MEASURED = 1.0
-"""Longest step, see `Summary.longest_step`, of which two halves show the error. Chosen; runs shorten such steps at once
-(`engine.run.setbacks`), and keep them only where shorter ones did not help."""
-
-
 @dataclass(frozen=True, repr=False)
 class Summary(Shown):
     """A run in numbers, all finite.
@@ -231,24 +227,22 @@ class Summary(Shown):
     @property
     def energy_verdict(self) -> str | None:
         """Whether the run kept its energy as well as was asked."""
-        return _verdict(self.energy_error_max, self.energy_error_asked)
+        return verdict(self.energy_error_max, self.energy_error_asked)
 
     @property
     def position_verdict(self) -> str | None:
-        """The same of its positions."""
-        verdict = _verdict(self.position_error_max, self.position_error_asked)
-        unseen = self.longest_step is not None and self.longest_step > LONGEST_MEASURED
-        return "unknown" if verdict == "kept" and unseen else verdict
+        """The same of its local position errors."""
+        return verdict(self.position_error_max, self.position_error_asked, self.longest_step)
 
     @property
     def step_verdict(self) -> str | None:
         """The same of its single steps."""
-        return _verdict(self.step_error_max, self.step_error_asked)
+        return verdict(self.step_error_max, self.step_error_asked)
 
     @property
     def falls_short(self) -> bool:
         """Whether anything that was asked of the run was not kept, or cannot be known to be."""
-        return bool({"exceeded", "unknown"} & {self.energy_verdict, self.position_verdict, self.step_verdict})
+        return bool(FALLING_SHORT & {self.energy_verdict, self.position_verdict, self.step_verdict})
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The same as JSON has it, with the verdicts at the end."""
@@ -275,12 +269,6 @@ class Summary(Shown):
         kinds |= {"float | None": _optional(_finite), "int | None": _optional(int), "str | None": _optional(str)}
         there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
-
-
-def _verdict(achieved: float | None, asked: float | None) -> str | None:
-    if asked is None or achieved is None:
-        return None
-    return "kept" if achieved <= asked else "exceeded"
 
 
 def _optional(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
