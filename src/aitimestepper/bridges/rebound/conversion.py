@@ -13,8 +13,8 @@ from aitimestepper.systems.rebound_bodies import add_bodies, bodies_in, check_pl
 from aitimestepper.systems.units import Units
 
 _SAME_G, _LIKE_THEIRS = 1e-6, 1e-3
-"""Units give REBOUND's G in the seven digits of a measurement; a G that differs by more than the second part from that of
-the units was set by hand, and the names mean nothing."""
+"""Units give REBOUND's G in the seven digits of a measurement; a G that differs by more than the second part from that
+of the units was set by hand, and the names mean nothing."""
 
 _NAMES_THERE = {
     "yr/2pi": "yr2pi", "Msun": "msun", "Mearth": "mearth", "Mjup": "mjupiter", "Myr": "myr", "Gyr": "gyr", "d": "day",
