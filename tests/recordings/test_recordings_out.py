@@ -102,5 +102,6 @@ def test_a_run_shows_its_verdicts_and_no_arrays(orbit):
     assert "asked 1e-10: kept" in text
     assert "local position error" in text
     assert "array" not in text
+    assert repr(orbit.frames) == "<Frames: 9 states of 2 bodies>"
     assert "<td" in orbit._repr_html_()
     assert "energy verdict" in repr(orbit.summary)

@@ -62,6 +62,9 @@ class Frames(NamedTuple):
     dt_max: Floats
     error_max: Floats
 
+    def __repr__(self) -> str:
+        return f"<Frames: {len(self.time)} states of {self.position.shape[1]} bodies>"
+
     def turned(self, direction: float) -> Frames:
         """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
         if direction > 0:
