@@ -49,7 +49,7 @@ lint: .venv/.ready
 .venv-oldest/.ready: pyproject.toml constraints.txt constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
-	  -e '.[plot,solar,rebound]' pytest pytest-timeout hypothesis
+	  -e '.[train,plot,solar,rebound]' pytest pytest-timeout hypothesis
 	@touch .venv-oldest/.ready
 
 # Constraints pin what is asked for and nothing of an accelerator: those come with torch's own pins where they are.

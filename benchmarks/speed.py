@@ -27,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from aitimestepper import Config, load_stepper
+from aitimestepper.engine.layout import N_BOOKS
+from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.rollout import advance
 from aitimestepper.engine.run.state import Frames, Limits
 from aitimestepper.simulation.planning import planned
@@ -51,7 +53,9 @@ def contestant(config: Config, steps: int) -> Callable[[], float]:
     """A function that integrates `steps` steps and returns the seconds for one."""
     prepared = planned(requested(config.replace(steps=steps)))
     system = prepared.request.system
-    frames = Frames(np.empty((1, 3)), np.empty((1, 6 * system.n_bodies)), np.empty((0, 3)), 0, math.inf)
+    frames = Frames(
+        np.empty((1, N_BOOKS)), np.empty((1, 6 * system.n_bodies)), np.empty((0, 3)), 0, math.inf, room_for_events(0)
+    )
 
     def go() -> float:
         run = prepared.new_run()

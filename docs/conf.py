@@ -8,8 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # reference_pages.py, beside this file
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from reference_pages import write_reference
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 from aitimestepper import __version__
 
@@ -28,8 +31,10 @@ exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_ti
 html_theme = "furo"
 html_title = f"AITimeStepper {release}"
 html_show_sphinx = False
+html_math_renderer = "mathml"
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+smartquotes = False  # --flag stays what can be typed
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -57,8 +62,20 @@ write_reference(Path(__file__).parent / "reference")
 
 def setup(app: Sphinx) -> None:
     """Docstrings are plain text: bars are absolute values, and what `Attributes` says of a field is said once."""
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_display_math, None))
     app.connect("autodoc-process-docstring", _keep_bars, priority=100)
     app.connect("autodoc-skip-member", _skip_fields)
+
+
+def _inline_math(translator: HTML5Translator, node: nodes.math) -> None:
+    """A formula as MathML, which browsers draw by themselves, offline."""
+    translator.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _display_math(translator: HTML5Translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
 
 
 def _keep_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

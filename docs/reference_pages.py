@@ -16,7 +16,7 @@ from aitimestepper.config.schema import groups
 
 MODULES = {
     "Simulations": (
-        *("simulation.run", "simulation.stepper"),
+        *("simulation.run", "simulation.callback", "simulation.stepper"),
         *("recordings.recording", "recordings.parts", "recordings.step_events"),
     ),
     "Many runs": ("ensembles.ensemble", "ensembles.result", "comparison.compare", "comparison.result"),

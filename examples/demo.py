@@ -19,7 +19,7 @@ from aitimestepper import Config, Recording, read_config, simulate, train
 from aitimestepper.cli.progress import simulation_progress, training_progress
 from aitimestepper.views.plots import plot_comparison, plot_training
 
-CONFIG = Path(__file__).parent.parent / "configs" / "demo.toml"
+CONFIG = "demo"
 
 
 class Case(NamedTuple):

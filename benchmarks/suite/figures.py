@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from ratios import ias15_points
 
 from aitimestepper import Config, Recording, simulate
 
@@ -33,8 +34,43 @@ SYSTEM, TOLERANCE = "random:n=5,seed=20", 1e-4
 def main() -> None:
     """Draw both."""
     results = json.loads((BENCHMARKS / "results" / "suite.json").read_text(encoding="utf-8"))
+    _promise_and_cost(results)
     _asked_and_achieved(results["systems"])
     _one_run()
+
+
+def _promise_and_cost(results: dict[str, Any]) -> None:
+    """The first picture of README: achieved against asked, and evaluations over those of IAS15."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.9), constrained_layout=True)
+    spread = np.random.default_rng(0)
+    points = ias15_points(results)
+    for group, (label, colour, mark) in STYLES.items():
+        systems = [system for system in results["systems"].values() if system["group"] == group]
+        runs = [run for system in systems for run in system["promise"] if "failure" not in run]
+        runs = [run for run in runs if run["asked_order"] is None]
+        shaken = 10.0 ** spread.uniform(-0.25, 0.25, len(runs))
+        asked = np.array([run["tolerance"] for run in runs]) * shaken
+        achieved = np.array([max(run["energy_max"] or 0.0, 1e-14) for run in runs]) * shaken
+        left.plot(asked, achieved, mark, color=colour, ms=3.0, alpha=0.8, label=label)
+        own = [point for point in points if point.group == group and point.tolerance is not None]
+        shaken = 10.0 ** spread.uniform(-0.4, 0.4, len(own))
+        right.plot(
+            [point.tolerance for point in own] * shaken, [p.value for p in own], mark, color=colour, ms=3.5, alpha=0.8
+        )
+    line = np.array([1e-10, 1e-2])
+    left.plot(line, line, color="0.2", lw=1.0)
+    left.text(1e-5, 4e-5, "asked", fontsize=8)
+    left.set(xscale="log", yscale="log", xlim=(5e-3, 2e-10), ylim=(3e-15, 1e-2))
+    left.set(xlabel="energy error that was asked for", ylabel="largest that the run had")
+    left.set_title(f"{sum(len(s['promise']) for s in results['systems'].values())} runs, nothing tuned", fontsize=10)
+    left.legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 0.2), ncols=3, columnspacing=0.8)
+    right.axhline(1.0, color="0.2", lw=1.0)
+    right.text(3e-3, 1.08, "IAS15, best epsilon of a grid", fontsize=8)
+    right.set(xscale="log", yscale="log", xlim=(5e-3, 2e-10), ylim=(0.01, 10.0))
+    right.set(xlabel="energy error that was asked for", ylabel="force evaluations over IAS15's")
+    right.set_title("cost at the same achieved error", fontsize=10)
+    figure.savefig(DOCS / "figures" / "promise.png", dpi=130)
+    plt.close(figure)
 
 
 def _asked_and_achieved(systems: dict[str, Any]) -> None:

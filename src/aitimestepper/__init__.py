@@ -75,7 +75,15 @@ __all__ = ["__version__", *_MODULE_OF]
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'aitimestepper' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"aitimestepper.{_MODULE_OF[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"aitimestepper.{_MODULE_OF[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "tensorboard"):
+            raise
+        text = f"aitimestepper.{name} needs {error.name}: pip install 'aitimestepper[train]'"
+        raise ModuleNotFoundError(text, name=error.name) from None
+    if name == "Config":
+        value.model_rebuild()  # so that its signature has the keys before the first is built
     globals()[name] = value
     return value
 

@@ -231,7 +231,7 @@ def check_output(path: Path | str, overwrite: bool) -> None:
 
 
 def _exists(path: Path) -> OutputExistsError:
-    return OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
+    return OutputExistsError(f"{path} exists already: choose another name, or set overwrite to replace it")
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

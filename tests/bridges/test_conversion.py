@@ -139,3 +139,21 @@ def test_another_version_of_rebound_is_refused(monkeypatch):
     monkeypatch.setattr(rebound, "__version__", "4.4.3")
     with pytest.raises(InputError, match=r"rebound 4\.4\.3 is not a version"):
         to_simulation(initial_conditions("kepler"))
+
+
+def test_units_go_along_both_ways():
+    simulation = rebound.Simulation()
+    simulation.units = ("yr", "au", "msun")
+    simulation.add(m=1.0)
+    simulation.add(m=1e-3, a=5.2)
+    system, settings = from_simulation(simulation)
+    assert system.units.names == ("au", "yr", "Msun")
+    run = simulate(system, **settings, duration=1.0, tolerance=1e-6)
+    assert run.G == simulation.G
+    back = to_simulation(run)
+    assert back.units == simulation.units
+    assert back.G == simulation.G
+    other = InitialConditions(system.mass, system.position, system.velocity, units=("pc", "km/s", "Msun"))
+    assert to_simulation(other).G == other.units.G  # REBOUND has no name for such a unit of time
+    simulation.G = 1.0
+    assert from_simulation(simulation)[0].units is None

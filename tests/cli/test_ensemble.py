@@ -59,9 +59,8 @@ def test_a_failed_member_is_3_and_the_rest_is_printed_and_kept(call):
     assert "7 of 7 members failed:" in lines
     assert sum(line.startswith("  member ") for line in lines) == 5
     assert lines[-1] == "  and 2 more"
-    assert answer.err.splitlines()[-1].startswith(
-        "aitimestepper: error: 7 of 7 members failed; the first: member 0 (seed 0): the run stopped at t = "
-    )
+    assert answer.err.splitlines()[-1] == "aitimestepper: error: 7 of 7 members failed"
+    assert sum(line.startswith("  member 0 (seed 0): the run stopped at t = ") for line in lines) == 1
     assert not EnsembleResult.load("e.h5").finished.any()
 
 
@@ -112,7 +111,24 @@ def test_members_with_steps_above_the_threshold_have_finished_and_are_in_the_exi
     assert call("ensemble", *words).code == 0
     answer = call("ensemble", *words, "--guard", "off", "--output", "e.h5")
     assert (answer.code, answer.err.splitlines()[-1]) == (
-        4, "1 of 1 members had steps above the energy error that one may have"
+        4, "1 of 1 members did not keep what was asked, or cannot be known to have kept it"
     )  # fmt: skip
     result = EnsembleResult.load("e.h5")
-    assert (result.finished.tolist(), result.failures, result.n_above) == ([True], [], 1)
+    assert (result.finished.tolist(), result.failures, result.step_verdict.tolist()) == ([True], [], ["exceeded"])
+
+
+def test_members_that_do_not_keep_what_was_asked_are_counted_and_in_the_exit_code(call):
+    words = ["--ic", "random:n=3,virial=0", "--count", 4, "--duration", 10, "--tolerance", 1e-12]  # below rounding
+    answer = call("ensemble", *words, "--output", "e.h5")
+    result = EnsembleResult.load("e.h5")
+    kept = int((result.energy_verdict == "kept").sum())
+    assert (answer.code, kept) == (4, 4 - result.falls_short.sum())
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("energy error: "))
+    assert line.startswith(f"energy error: {kept} of 4 kept 1e-12; worst ")
+    assert answer.err.splitlines()[-1] == (
+        f"{4 - kept} of 4 members did not keep what was asked, or cannot be known to have kept it"
+    )
+    told = json.loads(call("ensemble", *words, "--json").out)
+    assert told["falling_short"] == 4 - kept
+    assert [promise["name"] for promise in told["promises"]] == ["energy error", "local position error"]
+    assert told["promises"][0]["verdict"] == "exceeded"

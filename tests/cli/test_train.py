@@ -14,6 +14,7 @@ import pytest
 from aitimestepper import RetrainWarning
 from aitimestepper.cli import progress
 from aitimestepper.cli.interrupt import Interrupt
+from aitimestepper.simulation.progress import tell
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.training.steps.records import EpochRecord, StepRecord
 from aitimestepper.weights.file import read_model
@@ -229,9 +230,19 @@ def test_the_time_that_is_left_is_short_to_read(monkeypatch, capsys, seconds, sa
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with progress.simulation_progress() as show:
-        now[0] = seconds
-        show(0.5)
-    assert capsys.readouterr().err == f"simulated 50 %   {said} left\n"
+        show(0.0)
+        now[0] = 1000.0  # what is compiled before the first part of a run is no part of it
+        show(0.2)
+        now[0] += seconds
+        show(0.6)
+    assert capsys.readouterr().err == f"simulated 60 %   {said} left\n"
+
+
+def test_compiling_is_said_where_progress_is_shown(capsys):
+    tell("compiling")
+    with progress.simulation_progress():
+        tell("compiling")
+    assert capsys.readouterr().err == "compiling\n"
 
 
 def test_a_long_retraining_is_watched_and_warned_of_in_one_line(monkeypatch, capsys):

@@ -364,3 +364,10 @@ def test_ctrl_c_still_reaches_python_after_rebound_has_run():
 def _interrupt_this_process() -> None:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(5)
+
+
+def test_a_comparison_shows_a_line_for_each_run():
+    text = repr(compare("figure-eight", duration=1, methods=("leapfrog:fixed", "ttl:fixed"), evaluations=(500,)))
+    assert text.splitlines()[0] == "Comparison of 2 runs on 1 systems"
+    assert len(text.splitlines()) == 3
+    assert "evaluations, energy error" in text

@@ -11,7 +11,7 @@ from aitimestepper import ParticleTorch, PointMassTidalField
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import AX, MASS, ROWS, VX, X_LOW, X, rows_of
 from aitimestepper.engine.physics import gravity
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights
 
 MAX_OMEGA = Weights(4.0, 1.0, 0.0, 0.0)

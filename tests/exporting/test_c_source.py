@@ -190,7 +190,7 @@ def test_what_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match="no name in C"):
         export_c(read_model(None), tmp_path, prefix="a-b")
     export_c(read_model(None), tmp_path)
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="set overwrite"):
         export_c(read_model(None), tmp_path)
     export_c(read_model(None), tmp_path, overwrite=True)
 

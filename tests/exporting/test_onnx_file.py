@@ -61,6 +61,6 @@ def test_calibrated_weights_and_what_the_file_says_of_itself(tmp_path):
 
 def test_a_file_is_not_replaced_unasked(tmp_path):
     export_onnx(read_model(None), tmp_path / "a.onnx")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="set overwrite"):
         export_onnx(read_model(None), tmp_path / "a.onnx")
     export_onnx(read_model(None), tmp_path / "a.onnx", overwrite=True)

@@ -23,7 +23,8 @@ def circling_pair(n_frames: int = 8, n_dims: int = 2) -> Frames:
     along = np.column_stack([-np.sin(phase), np.cos(phase), zeros])
     position, velocity = (np.stack([vector, -vector], axis=1) for vector in (outward, 0.5 * along))
     spin = angular_momentum(np.ones(2), position, velocity)
-    return Frames(phase, np.gradient(phase), position, velocity, np.full(n_frames, -0.25), spin)
+    dt, errors = np.gradient(phase), np.zeros(n_frames)
+    return Frames(phase, dt, position, velocity, np.full(n_frames, -0.25), spin, 0.5 * dt, 2.0 * dt, errors)
 
 
 SUMMARY = Summary(7, 8, 0, 6.25, -0.25, -0.25, 0.2, 0.04, 0.0, 1e-15, 0.5, "finished")

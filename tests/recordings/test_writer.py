@@ -28,7 +28,7 @@ def counting_frames(start: int, count: int) -> Frames:
     """Frames in which every number is the number of the frame."""
     number = np.arange(start, start + count, dtype=float)
     vectors = np.broadcast_to(number[:, None, None], (count, 2, 2))
-    return Frames(number, number, vectors, vectors, number, number)
+    return Frames(number, number, vectors, vectors, *[number] * 5)
 
 
 def summary_of(frames: int, outcome: str = UNFINISHED) -> Summary:
@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path, limit, kept)
 def test_an_existing_file_is_not_replaced(tmp_path):
     path = tmp_path / "run.h5"
     path.write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"run\.h5 exists already.*--overwrite"):
+    with pytest.raises(OutputExistsError, match=r"run\.h5 exists already.*set overwrite"):
         write(path)
     assert path.read_text() == "precious"
     write(path, overwrite=True)
@@ -302,7 +302,7 @@ def test_files_that_are_no_recordings(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 4"),
+        (lambda file: file.attrs.update({"version": 99}), "format version is 99, this package reads 5"),
         (lambda file: file.__delitem__("velocity"), "damaged or incomplete"),
         (lambda file: file["time"].resize(3, axis=0), "fewer rows than the 13"),
         (lambda file: file["summary"].__setitem__((), b"{]"), "damaged or incomplete"),

@@ -15,8 +15,9 @@ from tests.simulation.test_resume import assert_same, interrupted
 from aitimestepper import Config, InputError, Recording, SimulationError, resume, simulate, simulate_ensemble
 from aitimestepper.recordings.parts import UNFINISHED
 from aitimestepper.simulation import confirmation
+from aitimestepper.simulation.blocks import Block
 from aitimestepper.simulation.confirmation import differences_between
-from aitimestepper.simulation.driver import Block, drive
+from aitimestepper.simulation.driver import drive
 from aitimestepper.systems.initial import InitialConditions
 
 FIELDS = ("tolerance", "position_difference", "position_difference_relative", "force_evaluations", "outcome")

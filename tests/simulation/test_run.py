@@ -279,7 +279,7 @@ def test_a_recording_serves_as_initial_conditions(tmp_path):
 
 def test_an_existing_output_is_refused_before_the_run(tmp_path):
     (tmp_path / "run.h5").write_text("precious")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="set overwrite"):
         run(timestep="fixed", dt=1e-9, duration=1.0, output=str(tmp_path / "run.h5"))
     assert (tmp_path / "run.h5").read_text() == "precious"
 

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from aitimestepper import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.files import read_initial_conditions, write_initial_conditions
+from aitimestepper.systems.files import read_initial_conditions
+from aitimestepper.systems.files_out import write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
 
@@ -361,7 +362,7 @@ def pair():
 def test_an_existing_file_is_only_replaced_when_asked(tmp_path, pair):
     path = tmp_path / "pair.csv"
     path.write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"pair.csv exists already: .* --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"pair.csv exists already: .* set overwrite"):
         write_initial_conditions(path, pair)
     assert path.read_text() == "precious"
     write_initial_conditions(path, pair, overwrite=True)

@@ -36,7 +36,8 @@ def recorded(
     summary = Summary(**SUMMARY | {key: about.pop(key) for key in list(about) if key in Summary.__dataclass_fields__})
     energy = -1.0 + 1e-9 * np.arange(len(time))
     dt = np.diff(time, prepend=time[0])
-    frames = Frames(time, dt, position, velocity, energy, angular_momentum(mass, position, velocity))
+    spin, errors = angular_momentum(mass, position, velocity), np.abs(energy - energy[0])
+    frames = Frames(time, dt, position, velocity, energy, spin, dt_min=dt, dt_max=dt, error_max=errors)
     return Recording.of(RunInfo(mass, **about), frames, summary)
 
 

@@ -31,7 +31,7 @@ def straight(n_frames: int, end: float, n_dims: int = 2, n_bodies: int = 2) -> R
     time = np.linspace(0.0, 1.0, n_frames)
     position = np.multiply.outer(end * time, np.ones((n_bodies, n_dims)))
     energy = np.where(np.arange(n_frames) == n_frames // 3, -1.5, -1.0)
-    frames = Frames(time, np.full(n_frames, 1 / n_frames), position, position, energy, np.zeros(n_frames))
+    frames = Frames(time, np.full(n_frames, 1 / n_frames), position, position, energy, *[np.zeros(n_frames)] * 4)
     summary = Summary(n_frames - 1, n_frames, 0, 1.0, -1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 1.0, "finished")
     return Recording.of(RunInfo(np.ones(n_bodies)), frames, summary)
 

@@ -194,6 +194,18 @@ def test_every_kind_of_source_has_its_section(tmp_path, run, comparison, ensembl
     assert {trace["name"] for trace in curves["data"] if "name" in trace} == {"Part 1, while collecting"}
 
 
+def test_an_ensemble_says_how_many_kept_what_was_asked(tmp_path):
+    last = (np.ones(2), np.zeros((2, 2)), np.zeros((2, 2)))
+    errors = [1e-8, 1e-7, 3e-4]
+    summaries = [Summary(**SUMMARY | {"energy_error_max": e, "energy_error_asked": 1e-6}) for e in errors]
+    members = [MemberResult(k, 40 + k, "finished", summary, *last) for k, summary in enumerate(summaries)]
+    EnsembleResult.of(members, settings={"count": 3}).save(tmp_path / "many.h5")
+    page = page_of(tmp_path, tmp_path / "many.h5")
+    assert {"2 of 3", "0.0003, seed 42", "exceeded"} <= set(page.text)
+    (line,) = page.figures[0]["layout"]["shapes"]
+    assert line["x0"] == line["x1"] == -6
+
+
 def test_a_directory_is_shown_with_all_that_is_in_it(tmp_path, training, run, comparison):
     run.rename(training / "run.h5")
     comparison.rename(training / "work.json")

@@ -70,7 +70,7 @@ COMMANDS = {
         "write a page about runs, a training or a comparison, which opens in a browser", _some("overwrite")
     ),
     "export": Subcommand("write a model as C source or ONNX", _some("overwrite")),
-    "doctor": Subcommand("check the installation", _some("json")),
+    "doctor": Subcommand("check the installation", _some("json"), ("compile",)),
     "completion": Subcommand("write a script by which a shell completes commands and flags", {}),
 }
 
@@ -89,6 +89,7 @@ OWN_FLAGS = {
     "trials": OwnFlag("trials of the whole study, whoever carries them out", "N"),
     "timeout": OwnFlag("seconds after which this process begins no more trials", "X"),
     "output": OwnFlag("file to write, by suffix .csv, .txt, .npy or .h5 (default: a table on stdout)", "FILE"),
+    "compile": OwnFlag("compile all that runs and trainings need, so that the first of them need not wait"),
     "list": OwnFlag("list the systems that have a name, with their options"),
 }
 

@@ -25,6 +25,8 @@ MOST_FAILURES_SHOWN = 5
 _EXAMPLES = """\
 examples:
   aitimestepper ensemble --ic random:n=3 --count 1000 --duration 10 \\
+      --tolerance 1e-6
+  aitimestepper ensemble --ic random:n=3 --count 1000 --duration 10 \\
       --timestep free-fall --eta 0.01
   aitimestepper ensemble --ic plummer:n=16 --count 200 --seed 7 --steps 10000 \\
       --timestep learned --model runs/first --output many.h5
@@ -32,8 +34,9 @@ examples:
       --timestep fly-by --eta 0.02 --scheduler tcp://head:8786 --json
 
 The members are drawn with the seeds seed, seed + 1, ...; a member is bit for
-bit what `simulate` makes of its seed. The exit code is 3 if one of them fails;
-the others are kept. The workers of --scheduler need this package, no files.
+bit what `simulate` makes of its seed. The exit code is 3 if one of them fails,
+4 if one does not keep what was asked of it; the others are kept. The workers
+of --scheduler need this package, no files.
 Members are written as they end: --resume goes on after Ctrl-C or a kill.
 """
 
@@ -67,11 +70,11 @@ def run(words: Sequence[str]) -> int:
         note(f"ensemble in {output}")
     failures = result.failures
     if failures:
-        raise RunError(f"{len(failures)} of {len(result)} members failed; the first: {_line(failures[0])}")
-    if result.n_above:
-        note(f"{result.n_above} of {len(result)} members had steps above the energy error that one may have")
-        return EXCEEDED
-    return SUCCESS
+        raise RunError(f"{len(failures)} of {len(result)} members failed")
+    short = int(result.falls_short.sum())
+    if short:
+        note(f"{short} of {len(result)} members did not keep what was asked, or cannot be known to have kept it")
+    return EXCEEDED if short else SUCCESS
 
 
 def _simulated(config: Config) -> EnsembleResult:
@@ -101,6 +104,9 @@ def _watched(run: Callable[[Progress], EnsembleResult], output: str | None) -> E
 
 def _numbers(result: EnsembleResult) -> dict[str, Any]:
     """What JSON tells; quantiles are those of the members that finished, None without any."""
+    from aitimestepper.ensembles.promises import promises_of
+    from aitimestepper.ensembles.result import spread_of
+
     failures = result.failures
     return {
         "count": len(result),
@@ -110,28 +116,31 @@ def _numbers(result: EnsembleResult) -> dict[str, Any]:
         "total_steps": int(result.steps.sum()),
         "total_force_evaluations": int(result.force_evaluations.sum()),
         "total_rejected_steps": int(result.rejected_steps.sum()),
-        **_spread(result),
+        **spread_of(result),
+        "promises": [asdict(promise) | {"verdict": promise.verdict} for promise in promises_of(result)],
+        "falling_short": int(result.falls_short.sum()),
         "failures": [asdict(failure) for failure in failures],
     }
 
 
-def _spread(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
-    from aitimestepper.ensembles.result import SHOWN, quantiles
-
-    return {name: quantiles(getattr(result, name)[result.finished]) for name in SHOWN}
-
-
 def _print(result: EnsembleResult) -> None:
-    spread, failures, config = _spread(result), result.failures, Config(**result.settings)
+    from aitimestepper.ensembles.promises import largest_share, promises_of
+    from aitimestepper.ensembles.result import COLUMN_NAMES, spread_of
+
+    spread, failures, config = spread_of(result), result.failures, Config(**result.settings)
     integrator = f"{config.integrator} of order {config.order}"
-    remarks = [f"{len(failures)} of {len(result)} members failed:"] if failures else []
+    remarks = [*map(str, promises_of(result)), *filter(None, [largest_share(result)])]
+    remarks += [f"{len(failures)} of {len(result)} members failed:"] if failures else []
     remarks += ["  " + _line(failure) for failure in failures[:MOST_FAILURES_SHOWN]]
     if len(failures) > MOST_FAILURES_SHOWN:
         remarks.append(f"  and {len(failures) - MOST_FAILURES_SHOWN} more")
     print_table(
         f"{config.ic}: {len(result)} members, {integrator}, {config.timestep} steps, {result.wall_seconds:.3g} s",
         [
-            ("  " + name.replace("_", " "), *("-" if number is None else spelled(number) for number in row.values()))
+            (
+                "  " + COLUMN_NAMES.get(name, name.replace("_", " ")),
+                *("-" if number is None else spelled(number) for number in row.values()),
+            )
             for name, row in spread.items()
         ],
         head=("", *next(iter(spread.values()))),

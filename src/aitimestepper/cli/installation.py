@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aitimestepper._version import __version__
 from aitimestepper.config.schema import Config
@@ -22,7 +22,7 @@ from aitimestepper.cores import available_cores
 
 Verdict = Literal["ok", "note", "problem"]
 
-CORE = ("numpy", "torch", "numba", "pydantic", "h5py", "safetensors", "rich", "tensorboard")
+CORE = ("numpy", "numba", "pydantic", "h5py", "safetensors", "rich")
 """Packages without which something that the README names does not work; imported for a try."""
 
 TRIAL_TOLERANCE = 1e-6
@@ -53,6 +53,39 @@ def examine() -> Iterator[Finding]:
         yield _optional(extra, packages)
     for what, look in (("threads", _threads), ("cache", _cache), ("GPU", _gpu), ("weights", _weights), ("run", _run)):
         yield _guarded(what, look)
+
+
+def compiled_ahead() -> Iterator[tuple[str, float]]:
+    """Make short runs of every kind, so that all they need is compiled; yields what it was and the seconds it took."""
+    from aitimestepper.simulation.run import simulate
+
+    common: dict[str, Any] = {"ic": "figure-eight", "steps": 2, "progress": False}
+    kinds: list[tuple[str, Callable[[], Any]]] = [
+        ("calibrated steps", lambda: simulate(tolerance=1e-3, **common)),
+        ("leapfrog", lambda: simulate(tolerance=1e-3, integrator="leapfrog", **common)),
+        ("fixed steps", lambda: simulate(timestep="fixed", dt=0.01, **common)),
+        ("criteria", lambda: simulate(timestep="aarseth", eta=0.1, **common)),
+        ("many systems", _few_systems),
+    ]
+    if importlib.util.find_spec("torch") is not None:
+        kinds.append(("training", _short_training))
+    for what, run in kinds:
+        began = time.perf_counter()
+        run()
+        yield what, time.perf_counter() - began
+
+
+def _few_systems() -> None:
+    from aitimestepper.ensembles.ensemble import simulate_ensemble
+
+    simulate_ensemble("random:n=3", count=2, duration=0.1, tolerance=1e-3, progress=False)
+
+
+def _short_training() -> None:
+    from aitimestepper.training.session.session import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(runs_dir=folder, epochs=1, steps_per_epoch=2, num_orbits=2, tensorboard=False)
 
 
 def optional_packages() -> dict[str, tuple[str, ...]]:
@@ -101,17 +134,20 @@ def _optional(extra: str, packages: tuple[str, ...]) -> Finding:
 
 
 def _threads() -> Finding:
+    asked = os.environ.get("OMP_NUM_THREADS")
+    text = f"{available_cores()} cores for this process"
+    if importlib.util.find_spec("torch") is None:
+        return Finding("threads", "ok", text)
     import torch
 
-    asked = os.environ.get("OMP_NUM_THREADS")
-    text = f"{available_cores()} cores for this process; torch uses {torch.get_num_threads()} threads"
+    text += f"; torch uses {torch.get_num_threads()} threads"
     if asked is None and torch.get_num_threads() > 1:
         return Finding("threads", "note", f"{text}: for the small networks here OMP_NUM_THREADS=1 is the fastest")
     return Finding("threads", "ok", text)
 
 
 def _cache() -> Finding:
-    """Where compiled code is kept: without such a folder every process compiles for half a minute."""
+    """Where compiled code is kept: without such a folder every process compiles anew."""
     engine = importlib.util.find_spec("aitimestepper.engine.run.rollout")
     assert engine is not None
     assert engine.origin is not None
@@ -121,7 +157,9 @@ def _cache() -> Finding:
     for folder in (Path(named),) if named else (beside, home):
         if _writable(folder):
             files = sum(1 for _ in folder.rglob("*.nbc"))
-            state = f"{files} compiled functions" if files else "still empty: the first run compiles for half a minute"
+            state = (
+                f"{files} compiled functions" if files else "still empty: the first run compiles for one to two minutes"
+            )
             return Finding("cache", "ok" if files else "note", f"{folder}, {state}")
     where = named or f"{beside} and {home}"
     return Finding("cache", "problem", f"cannot write to {where}: set NUMBA_CACHE_DIR to a folder that can be written")
@@ -137,6 +175,8 @@ def _writable(folder: Path) -> bool:
 
 
 def _gpu() -> Finding:
+    if importlib.util.find_spec("torch") is None:
+        return Finding("GPU", "ok", "not looked for without torch; simulations run on the CPU anyway")
     import torch
 
     if not torch.cuda.is_available():

@@ -25,6 +25,9 @@ _SURROUNDINGS = {
 }
 """Errors of the system that are a matter of the path that a user named, not of this program."""
 
+_OF_TRAINING = ("torch", "tensorboard")
+"""Packages that only those need who train."""
+
 _LONGEST_LINE = 2000
 """Characters of a message: what is wrong in a file may have as many as the file."""
 
@@ -49,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, BAD_INPUT)
     except RunError as error:
         return _complain(error, RUN_FAILED)
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_TRAINING:
+            raise
+        return _complain(f"this needs {error.name}: pip install 'aitimestepper[train]'", BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted", heard.exit_code())
     except OSError as error:

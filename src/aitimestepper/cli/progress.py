@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aitimestepper.cli.interrupt import Interrupt
 from aitimestepper.cli.output import is_first_process, note
 from aitimestepper.errors import TrainingWarning
-from aitimestepper.simulation.progress import Progress, fraction_bar, new_bar
+from aitimestepper.simulation.progress import Progress, fraction_bar, listening, new_bar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -191,13 +191,14 @@ def _fraction_lines(done: str) -> Iterator[Progress]:
         nonlocal shown, began
         now = time.monotonic()
         if began is None and fraction > 0:  # what was done before, compiling mostly, is not part of the run
-            began = now, fraction
+            began, shown = (now, fraction), now
         elif began is not None and now - shown >= SECONDS_BETWEEN_LINES and fraction > began[1]:
             shown = now
             left = (now - began[0]) * (1.0 - fraction) / (fraction - began[1])
             note(f"{done} {100 * fraction:.0f} %   {_duration(left)} left")
 
-    yield show
+    with listening(note):
+        yield show
 
 
 def _duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.outputs import spelled
+from aitimestepper.recordings.shown import method_of
 from aitimestepper.systems.archives import is_archive
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  aitimestepper simulate --ic pythagorean --duration 60 --tolerance 1e-6
+  aitimestepper simulate --ic pythagorean --duration 70 --tolerance 1e-10
   aitimestepper simulate --ic kepler:e=0.9 --periods 100 \\
       --timestep free-fall --eta 0.01
   aitimestepper simulate --ic bodies.csv --duration 50 \\
@@ -111,8 +112,10 @@ def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: boo
     else:
         known = {name: value for name, value in numbers.items() if value is not None}
         rows = [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()]
-        print_table(_title(info), rows, remarks=_confirmation(summary))
+        print_table(_title(info), rows, remarks=[*_confirmation(summary), *_units(info)])
     _say_where(output)
+    if output is None and not in_json:
+        note("no states kept: --output run.h5 keeps them")
     if summary.step_error_asked is not None and summary.outside_training:
         note(
             f"aitimestepper: warning: {100 * summary.outside_training:.3g} % of the states have a feature outside the "
@@ -130,6 +133,15 @@ def _confirmation(summary: Summary) -> Iterator[str]:
     yield f"positions differ by up to {difference:.2g}{of} from a run at tolerance {summary.confirm_tolerance:g}"
 
 
+def _units(info: RunInfo) -> Iterator[str]:
+    """What the numbers are in, where their source says it."""
+    from aitimestepper.systems.units import Units
+
+    units = Units.from_text(info.units)
+    if units is not None:
+        yield str(units)
+
+
 def _say_where(output: str | None) -> None:
     if output is not None:
         note(f"trajectory in {output}")
@@ -137,9 +149,5 @@ def _say_where(output: str | None) -> None:
 
 def _title(info: RunInfo) -> str:
     """System, integrator and steps in a line."""
-    config = Config(**info.settings)
-    keys = ("dt", "h", "eta", "tolerance", "model")
-    parameters = [f"{key} = {getattr(config, key)}" for key in keys if getattr(config, key) is not None]
-    integrator = f"{config.integrator} of order {config.order}"
-    system = config.ic or "bodies"
-    return f"{system}: {len(info.mass)} bodies, {integrator}, {config.timestep} steps ({', '.join(parameters)})"
+    system = info.settings.get("ic", "bodies")
+    return f"{system}: {len(info.mass)} bodies, {method_of(info.settings)}"

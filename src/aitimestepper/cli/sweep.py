@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  aitimestepper sweep --config configs/sweep.toml
+  aitimestepper sweep --config sweep
   aitimestepper sweep --config my.toml --trials 100 --timeout 3600
   aitimestepper sweep --config my.toml --save-name second --epochs 50 --json
 

@@ -13,8 +13,9 @@ from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
+from aitimestepper.simulation.fitting import check_field, fitted_to
 from aitimestepper.simulation.progress import Progress, shown
-from aitimestepper.simulation.request import bodies_of, check_end, check_field, duration_of, with_softening
+from aitimestepper.simulation.request import bodies_of, check_end, duration_of
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.file import ModelFile, read_model
 
@@ -146,6 +147,4 @@ def _systems(
         bodies = {f"system {k}": bodies_of(base, system) for k, system in enumerate(given)}
     for system in bodies.values():
         check_field(base, system)
-    return [
-        (name, with_softening(base, system), system, duration_of(config, system)) for name, system in bodies.items()
-    ]
+    return [(name, fitted_to(base, system), system, duration_of(config, system)) for name, system in bodies.items()]

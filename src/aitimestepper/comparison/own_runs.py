@@ -10,10 +10,13 @@ from aitimestepper.comparison.runs import LEAST_FRACTION, Case, Outcome, Runs, T
 from aitimestepper.engine.run.step import TOO_SHORT
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.parts import FINISHED
-from aitimestepper.simulation.driver import FAILURES, Block, drive, frame_of, summary_of
+from aitimestepper.simulation.blocks import Block, frame_of
+from aitimestepper.simulation.driver import drive
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.outcomes import FAILURES
 from aitimestepper.simulation.planning import PlannedRun, planned
 from aitimestepper.simulation.request import request_of, settings_of
+from aitimestepper.simulation.summaries import summary_of
 
 MOST_BUDGETS = 4
 """A run is cut off when it has cost this many budgets: the search then knows that the steps are too short by about that

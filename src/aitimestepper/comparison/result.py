@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from aitimestepper.outputs import finite
+from aitimestepper.recordings.shown import Rows, Shown
 
 NEAR_ENOUGH = 0.05
 """A run whose force evaluations are within this part of the budget has met it."""
@@ -99,8 +100,8 @@ class SystemComparison:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """All systems of a comparison, in the order in which they were asked for."""
 
     systems: tuple[SystemComparison, ...]
@@ -119,6 +120,11 @@ class Comparison:
         """All rows of all systems."""
         return [row for system in self.systems for row in system.rows]
 
+    def _shown(self) -> tuple[str, Rows]:
+        return f"Comparison of {len(self.rows)} runs on {len(self.systems)} systems", [
+            (f"{row.system}, {row.method}", _in_short(row)) for row in self.rows
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON has it; a number that is not finite is None in it."""
         tree = finite(asdict(self))
@@ -126,6 +132,18 @@ class Comparison:
             if system.reference is not None:
                 entry["reference"]["uncertainty"] = finite(system.reference.uncertainty)
         return dict(tree)
+
+
+def _in_short(row: Row) -> str:
+    """What a run cost and how well it did."""
+    if row.force_evaluations is None:
+        return f"no run of {row.budget:,} evaluations{': ' * bool(row.note)}{row.note}"
+    errors = [
+        f"{name} {value:.2g}"
+        for name, value in (("energy error", row.energy_error_max), ("position error", row.position_error))
+        if value is not None
+    ]
+    return ", ".join([f"{row.force_evaluations:,} evaluations", *errors])
 
 
 def _system(entry: Mapping[str, Any]) -> SystemComparison:

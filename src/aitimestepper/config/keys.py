@@ -43,6 +43,21 @@ class PhysicsKeys(KeyGroup):
     )
 
 
+class ForceKeys(KeyGroup):
+    """Further forces of the heaviest body"""
+
+    commands = _RUN
+    relativity: bool = Field(
+        False, description="general relativity to first order, as a potential that turns pericentres at the right rate"
+    )
+    light_speed: float | None = Field(
+        None, gt=0, description="speed of light in the units of the run (default: from the units of the bodies)"
+    )
+    J2: float | None = Field(None, description="oblateness, the second zonal harmonic")
+    J2_radius: float | None = Field(None, gt=0, description="equatorial radius that J2 belongs to")
+    J2_pole: tuple[float, ...] = Field((0.0, 0.0, 1.0), description="direction of the pole, three numbers")
+
+
 class SystemKeys(KeyGroup):
     """Initial conditions"""
 
@@ -146,6 +161,20 @@ class SimulationKeys(KeyGroup):
     duration: float | None = Field(None, description="time to simulate, not 0; below 0 the run goes back in time")
     periods: float | None = Field(None, description="orbital periods to simulate, likewise")
     steps: int | None = Field(None, ge=1, description="steps to simulate")
+
+
+class StopKeys(KeyGroup):
+    """What ends the run before its end"""
+
+    commands = _RUN
+    stop_distance: float | None = Field(
+        None,
+        gt=0,
+        description="end the run when a body is farther than this from the centre of mass and unbound, at that time",
+    )
+    stop_approach: float | None = Field(
+        None, gt=0, description="end the run when two bodies are nearer to each other than this, at that time"
+    )
 
 
 class OutputKeys(KeyGroup):

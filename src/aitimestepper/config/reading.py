@@ -15,7 +15,7 @@ from aitimestepper.names import COMMANDS, Command, nearest
 
 SWEEP_TABLE = "sweep"
 
-SHIPPED = ("specification",)
+SHIPPED = ("calibrated", "demo", "solar-system", "specification", "sweep")
 """Configurations that come with the package, by the name that stands for a path."""
 
 _MOST_PARTS = 20

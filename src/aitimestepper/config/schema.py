@@ -6,7 +6,8 @@ of `Config`, which stand in groups in `keys` and `training_keys`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
 from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError, model_validator
@@ -22,6 +23,7 @@ from aitimestepper.names import COMMANDS, TIMESTEPS, Command, nearest
 
 
 class Config(  # the last base comes first in the help
+    runs.ForceKeys,
     runs.PhysicsKeys,
     runs.RuntimeKeys,
     trainings.PrecisionKeys,
@@ -40,6 +42,7 @@ class Config(  # the last base comes first in the help
     runs.CompareKeys,
     runs.IntegratorKeys,
     runs.StepKeys,
+    runs.StopKeys,
     runs.SimulationKeys,
     runs.SystemSetKeys,
     runs.SystemKeys,
@@ -56,8 +59,9 @@ class Config(  # the last base comes first in the help
     commands: ClassVar[tuple[Command, ...]] = COMMANDS
 
     def __init__(self, **keys: Any) -> None:
+        texts = {name: fspath(value) if isinstance(value, PathLike) else value for name, value in keys.items()}
         try:
-            super().__init__(**keys)
+            super().__init__(**texts)
         except ValidationError as error:
             raise ConfigError("; ".join(sentences(error, all_keys()))) from None
 
@@ -70,6 +74,10 @@ class Config(  # the last base comes first in the help
     def replace(self, **changes: Any) -> Config:
         """A validated copy with some keys changed."""
         return Config(**{**self.explicit(), **changes})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As `replace`: pydantic's own would take any key and any value."""
+        return type(self)(**{**self.explicit(), **(update or {})})
 
     def given(self, key: str) -> Any:
         """The value of a key, or None where it was not set and has its default."""
@@ -109,6 +117,14 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "output_scale = calibrated and draw = mixed go together"
     if config.optimizer != "sgd" and config.momentum != trainings.OptimiserKeys.model_fields["momentum"].default:
         yield f"momentum = {config.momentum:g} does nothing with optimizer = {config.optimizer}: it is of sgd"
+    if (config.J2 is None) != (config.J2_radius is None):
+        yield "J2 and J2_radius must be set together"
+    if len(config.J2_pole) != 3 or not any(config.J2_pole):
+        yield f"J2_pole must be three numbers, not all 0, got {list(config.J2_pole)}"
+    if "J2_pole" in config.model_fields_set and config.J2 is None:
+        yield "J2_pole does nothing without J2"
+    if config.light_speed is not None and not config.relativity:
+        yield "light_speed does nothing without relativity"
     if config.external_field_position is not None and not any(config.external_field_position):
         yield "external_field_position must not be the origin"
     yield from _normalisation_conflicts(config)

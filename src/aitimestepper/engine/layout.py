@@ -124,6 +124,10 @@ _FIELDS = (
     "longest_length",  # of calibrated runs: longest step over the time of the fastest pair that Omega does not show
     "democratic",  # of calibrated runs: 1 after three bodies were seen about equally near to each other
     "run_position_error",  # of calibrated runs: what the lags make of positions now, over the distances of pairs
+    "max_energy_error_time",  # when the energy error was largest
+    "frame_dt_min",  # since the last state that was kept: the shortest step, 0 before there is one ...
+    "frame_dt_max",  # ... the longest ...
+    "frame_energy_error",  # ... and the largest energy error, absolute
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 

@@ -17,8 +17,9 @@ from aitimestepper.ensembles.result import EnsembleResult, result_of
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_hdf5_name, check_output
 from aitimestepper.recordings.parts import FINISHED
+from aitimestepper.simulation.fitting import fitted_to
 from aitimestepper.simulation.progress import Progress, shown
-from aitimestepper.simulation.request import request_of, settings_of, with_softening
+from aitimestepper.simulation.request import request_of, settings_of
 from aitimestepper.systems.catalogue import DRAWING, seeded
 from aitimestepper.systems.initial import InitialConditions
 
@@ -127,7 +128,9 @@ def _request(config: Config, systems: Sequence[InitialConditions] | None) -> tup
             raise InputError("an ensemble needs at least one system, and none were passed")
         if len({system.softening for system in systems}) > 1:
             raise InputError("the systems were made with different softenings: simulate those of one at a time")
-        settings = settings._replace(config=with_softening(settings.config, systems[0]))
+        if len({system.units for system in systems}) > 1:
+            raise InputError("the systems have different units: convert them to the same")
+        settings = settings._replace(config=fitted_to(settings.config, systems[0]))
         return EnsembleRequest(settings, None), [Member(index, NO_SEED, system) for index, system in enumerate(systems)]
     spec, first = _drawn(config)
     request = EnsembleRequest(settings, spec)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aitimestepper._version import __version__
 from aitimestepper.arrays import Floats
-from aitimestepper.ensembles.members import COUNTS, NUMBERS, MemberResult
+from aitimestepper.ensembles.members import COUNTS, NUMBERS, PROMISES, MemberResult
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import Content
 from aitimestepper.outputs import Reservation
@@ -25,21 +25,19 @@ from aitimestepper.recordings.reading import read_file
 from aitimestepper.recordings.tables import Rows, extent_in
 
 FORMAT = "aitimestepper-ensemble"
-VERSION = 2
+VERSION = 3
 
 INTERRUPTED = "interrupted"
 """How the outcome of a member that was stopped half-way begins, and that of an ensemble which Ctrl-C ended."""
 
 _LENGTHS = ("n_dims", "n_bodies", "n_characters")
 _BODIES = ("mass", "position", "velocity")
-TABLES = {"members": ("index", "seed", *COUNTS, *NUMBERS, *_LENGTHS), "bodies": _BODIES, "text": ("outcome",)}
+TABLES = {
+    "members": ("index", "seed", *COUNTS, *NUMBERS, *PROMISES, *_LENGTHS),
+    "bodies": _BODIES,
+    "text": ("outcome",),
+}
 """What grows: a row for each member that has ended, for each of its bodies, and for each byte of its outcome."""
-
-_NOT_KEPT = (
-    *("energy_error_asked", "position_error_asked", "position_error_max", "position_error_run", "longest_step"),
-    "outside_training",
-)
-"""Of the summary of a member."""
 
 _CHUNK_BYTES = 2**12
 _DIMS = 3
@@ -148,7 +146,7 @@ def rows_of(members: Sequence[MemberResult]) -> Rows:
     texts = [member.outcome.encode() for member in members]
     numbers = [
         np.array([empty if s is None else getattr(s, name) for s in summaries], dtype=dtype)
-        for names, empty, dtype in ((COUNTS, 0, np.int64), (NUMBERS, np.nan, np.float64))
+        for names, empty, dtype in ((COUNTS, 0, np.int64), ((*NUMBERS, *PROMISES), np.nan, np.float64))
         for name in names
     ]
     lengths = [[m.position.shape[1] for m in members], [len(m.mass) for m in members], [len(text) for text in texts]]
@@ -232,7 +230,8 @@ def summary_in(columns: Mapping[str, NDArray[Any]], row: int, outcome: str) -> S
     if np.isnan(columns["time"][row]):
         return None
     values = {name: columns[name][row] for name in (*COUNTS, *NUMBERS)}
-    return Summary.from_dict(dict.fromkeys(_NOT_KEPT) | values | {"wall_seconds": 0.0, "outcome": outcome})
+    promises = {name: columns[name][row] for name in PROMISES if not np.isnan(columns[name][row])}
+    return Summary.from_dict(values | promises | {"wall_seconds": 0.0, "outcome": outcome})
 
 
 def check_resumable(path: Path | str, stored: StoredEnsemble) -> None:

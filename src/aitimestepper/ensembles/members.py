@@ -15,6 +15,11 @@ NUMBERS = (
     *("time", "energy_initial", "energy_final", "energy_error_max", "energy_error_final"),
     *("momentum_residual", "angular_momentum_residual"),
 )
+PROMISES = (
+    *("energy_error_asked", "position_error_asked", "position_error_max", "longest_step"),
+    *("step_error_asked", "step_error_max"),
+)
+"""Numbers of a summary that not every run has: NaN where there are none."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,12 @@ from aitimestepper.ensembles.file import (
     read_ensemble,
     summary_in,
 )
-from aitimestepper.ensembles.members import COUNTS, NO_SEED, NUMBERS, MemberResult
+from aitimestepper.ensembles.members import COUNTS, NO_SEED, NUMBERS, PROMISES, MemberResult
+from aitimestepper.ensembles.promises import largest_share, promises_of
 from aitimestepper.outputs import Reservation
-from aitimestepper.recordings.parts import has_finished, is_above
+from aitimestepper.recordings.parts import has_finished
+from aitimestepper.recordings.shown import Rows, Shown, method_of
+from aitimestepper.recordings.verdicts import FALLING_SHORT, verdict
 
 NOT_ON_FILE = "unfinished: the ensemble was ended from outside before the result of this member was on file"
 """The outcome of a member that is missing in the file of an ensemble which goes on, or was killed."""
@@ -39,9 +42,11 @@ class Failure:
     outcome: str
 
 
-@dataclass(frozen=True, eq=False)
-class EnsembleResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class EnsembleResult(Shown):
     """M runs in numbers; those of `Summary`, as arrays (M,), NaN or 0 for a member that never began.
+
+    What was asked of the members, and the errors that are measured for it, are NaN where nothing was asked or measured.
 
     Attributes:
         seed: that a member was drawn with; NO_SEED if it was not drawn.
@@ -67,6 +72,12 @@ class EnsembleResult:
     energy_error_final: Floats
     momentum_residual: Floats
     angular_momentum_residual: Floats
+    energy_error_asked: Floats
+    position_error_asked: Floats
+    position_error_max: Floats
+    longest_step: Floats
+    step_error_asked: Floats
+    step_error_max: Floats
     mass: tuple[Floats, ...]
     position: tuple[Floats, ...]
     velocity: tuple[Floats, ...]
@@ -82,7 +93,7 @@ class EnsembleResult:
         summaries = [member.summary for member in ordered]
         columns: dict[str, Any] = {
             name: np.array([empty if s is None else getattr(s, name) for s in summaries], dtype=dtype)
-            for names, empty, dtype in ((COUNTS, 0, np.int64), (NUMBERS, np.nan, np.float64))
+            for names, empty, dtype in ((COUNTS, 0, np.int64), ((*NUMBERS, *PROMISES), np.nan, np.float64))
             for name in names
         }
         return cls(
@@ -104,9 +115,25 @@ class EnsembleResult:
         return np.array([has_finished(outcome) for outcome in self.outcome], dtype=bool)
 
     @property
-    def n_above(self) -> int:
-        """Members that reached their end by steps with a larger energy error than was promised of each."""
-        return sum(is_above(outcome) for outcome in self.outcome)
+    def energy_verdict(self) -> NDArray[np.object_]:
+        """(M,): 'kept' or 'exceeded', None for a member of which nothing was asked, as `Summary.energy_verdict`."""
+        return _verdicts(self.energy_error_max, self.energy_error_asked)
+
+    @property
+    def position_verdict(self) -> NDArray[np.object_]:
+        """(M,): the same of local position errors, 'unknown' too, as `Summary.position_verdict`."""
+        return _verdicts(self.position_error_max, self.position_error_asked, self.longest_step)
+
+    @property
+    def step_verdict(self) -> NDArray[np.object_]:
+        """(M,): the same of the energy errors of single steps, as `Summary.step_verdict`."""
+        return _verdicts(self.step_error_max, self.step_error_asked)
+
+    @property
+    def falls_short(self) -> NDArray[np.bool_]:
+        """(M,): members of which something was asked that they did not keep, or cannot be known to have kept."""
+        verdicts = zip(self.energy_verdict, self.position_verdict, self.step_verdict, strict=True)
+        return np.array([bool(FALLING_SHORT & set(three)) for three in verdicts], dtype=bool)
 
     @property
     def failures(self) -> list[Failure]:
@@ -118,6 +145,15 @@ class EnsembleResult:
     def n_ended(self) -> int:
         """Members that have finished or failed: all, unless the ensemble itself goes on or was stopped."""
         return sum(not outcome.startswith((INTERRUPTED, NOT_ON_FILE)) for outcome in self.outcome)
+
+    def _shown(self) -> tuple[str, Rows]:
+        finished = int(self.finished.sum())
+        unlike = [("cost", text) for text in [largest_share(self)] if text]
+        return f"Ensemble of {len(self):,} members, {method_of(self.settings)}", [
+            ("finished", f"{finished:,} of {len(self):,}"),
+            *((promise.name, str(promise).partition(": ")[2]) for promise in promises_of(self)),
+            *unlike,
+        ]
 
     def save(self, path: Path | str, overwrite: bool = False) -> None:
         """Write an HDF5 file, whole or not at all.
@@ -148,6 +184,12 @@ class EnsembleResult:
         return result_of(read_ensemble(path))
 
 
+def _verdicts(achieved: Floats, asked: Floats, longest_step: Floats | None = None) -> NDArray[np.object_]:
+    columns = [achieved, asked] if longest_step is None else [achieved, asked, longest_step]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return np.array([verdict(*(None if np.isnan(number) else number for number in row)) for row in rows], dtype=object)
+
+
 def result_of(stored: StoredEnsemble) -> EnsembleResult:
     """What is in a file; of members that are not, an outcome that says so."""
     there = {member.index for member in stored.members}
@@ -164,12 +206,21 @@ def result_of(stored: StoredEnsemble) -> EnsembleResult:
     )
 
 
-SHOWN = ("steps", "force_evaluations", "energy_error_max", "energy_error_final")
-"""Columns whose spread over the members is reported."""
+_SHOWN = ("steps", "force_evaluations", "energy_error_max", "energy_error_final", "position_error_max")
+
+COLUMN_NAMES = {"position_error_max": "local position error"}
+"""Names of columns for people, where they are others than those of the attributes."""
 
 _QUANTILES = {"min": 0.0, "median": 0.5, "p90": 0.9, "max": 1.0}
 
 
-def quantiles(values: NDArray[Any]) -> dict[str, float | None]:
+def spread_of(result: EnsembleResult) -> dict[str, dict[str, float | None]]:
+    """How some columns spread over the members that finished; local position errors where they are measured."""
+    columns = {name: getattr(result, name)[result.finished] for name in _SHOWN}
+    known = {name: values[~np.isnan(values)] for name, values in columns.items()}
+    return {name: _quantiles(values) for name, values in known.items() if len(values) or name != "position_error_max"}
+
+
+def _quantiles(values: NDArray[Any]) -> dict[str, float | None]:
     """Smallest, median, 90 % and largest of some numbers, or None where there are none."""
     return {name: float(np.quantile(values, part)) if len(values) else None for name, part in _QUANTILES.items()}

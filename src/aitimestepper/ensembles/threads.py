@@ -18,10 +18,13 @@ from aitimestepper.ensembles.members import MemberResult
 from aitimestepper.ensembles.request import EnsembleRequest, Member, Watch, never_begun
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
-from aitimestepper.simulation.driver import drive, frame_of, stop_sentence, summary_of
+from aitimestepper.simulation.blocks import frame_of
+from aitimestepper.simulation.driver import drive
+from aitimestepper.simulation.outcomes import outcome_of
 from aitimestepper.simulation.planning import PlannedRun, goal_of, own_criterion, planned
 from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.request import request_of
+from aitimestepper.simulation.summaries import summary_of
 from aitimestepper.systems.initial import check_apart
 
 _PAIRS_OF_A_CALL = 2**17
@@ -84,9 +87,9 @@ def _integrate(run: Run, plan: PlannedRun, watch: Watch) -> tuple[Run, str]:
     reached, outcome = run, FINISHED
     for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims, budget=budget):
         reached = block.reached
-        if block.failure is not None:
-            outcome = stop_sentence(block, system.mass, system.names, plan.goal.direction)
-        elif watch.stopped and not block.last:
+        if block.last:
+            outcome = outcome_of(block, system.mass, system.names, plan.goal.direction)
+        elif watch.stopped:
             time_seen = plan.goal.direction * run.books[0].time
             outcome = f"{INTERRUPTED} at t = {time_seen:.9g} after {int(run.books[0].steps)} steps"
             break

@@ -55,7 +55,7 @@ def export_c(
     paths = tuple(folder / f"{prefix}_timestep{suffix}" for suffix in (".h", ".c"))
     for path in paths:
         if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} exists already: choose another directory, or replace it with --overwrite")
+            raise OutputExistsError(f"{path} exists already: choose another directory, or set overwrite to replace it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -38,7 +38,7 @@ def export_onnx(model: ModelFile, path: Path | str, *, overwrite: bool = False) 
     onnx = _required("onnx")
     target = Path(path)
     if target.exists() and not overwrite:
-        raise OutputExistsError(f"{target} exists already: choose another name, or replace it with --overwrite")
+        raise OutputExistsError(f"{target} exists already: choose another name, or set overwrite to replace it")
     graph = onnx.helper.make_model(
         _graph(onnx, model),
         producer_name="aitimestepper",
@@ -56,7 +56,7 @@ def _required(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InputError(f"--format onnx needs {name}: pip install 'aitimestepper[export]'") from None
+        raise InputError(f"ONNX needs {name}: pip install 'aitimestepper[export]'") from None
 
 
 def _graph(onnx: Any, model: ModelFile) -> Any:

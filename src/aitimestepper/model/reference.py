@@ -120,11 +120,15 @@ def _frames(states: list[ParticleTorch], steps: list[float]) -> Frames:
         torch.stack([getattr(state, name) for state in states]).cpu().double().numpy()
         for name in ("position", "velocity")
     )
+    energy = np.array([float(state.total_energy()) for state in states])
     return Frames(
         time=np.array([float(state.current_time) for state in states]),
         dt=np.array(steps),
         position=position,
         velocity=velocity,
-        energy=np.array([float(state.total_energy()) for state in states]),
+        energy=energy,
         angular_momentum=angular_momentum(states[0].mass.cpu().double().numpy(), position, velocity),
+        dt_min=np.array(steps),
+        dt_max=np.array(steps),
+        error_max=np.abs(energy - energy[0]) / (abs(energy[0]) or 1.0),
     )

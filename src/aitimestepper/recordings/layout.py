@@ -15,7 +15,7 @@ from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
 
 FORMAT = "aitimestepper-recording"
-VERSION = 4
+VERSION = 5
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
 EVENT_DATASETS = tuple(f"events/{name}" for name in StepEvents._fields)
 TABLES = {"frames": Frames._fields, "history": STEP_DATASETS, "events": EVENT_DATASETS}
@@ -29,7 +29,7 @@ _LONGEST_OUTCOME = 1000
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
 
-INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note")
+INFO_ATTRIBUTES = ("period", "G", "softening", "energy_scale", "note", "units")
 
 
 def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: int, state_layout: str) -> None:

@@ -10,18 +10,24 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from aitimestepper.arrays import Floats
+from aitimestepper.outputs import spelled
+from aitimestepper.recordings.shown import Rows, Shown
+from aitimestepper.recordings.verdicts import FALLING_SHORT, verdict
 
 FINISHED = "finished"
 """The outcome of a run that reached its end; words on steps above what each was promised follow behind a semicolon. Any
 other outcome is a sentence that says why it did not."""
+
+STOPPED_BY = "stopped by"
+"""How the outcome of a run begins that ended before its end, where it was asked to: by a callback, for instance."""
 
 UNFINISHED = "unfinished: the run was ended from outside before it could say how"
 """The outcome that a recording bears while its run goes on, and that a killed run leaves behind."""
 
 
 def has_finished(outcome: str) -> bool:
-    """Whether it is that of a run that reached its end."""
-    return outcome == FINISHED or is_above(outcome)
+    """Whether it is that of a run that reached its end, or ended where it was asked to."""
+    return outcome == FINISHED or is_above(outcome) or outcome.startswith(STOPPED_BY)
 
 
 def is_above(outcome: str) -> bool:
@@ -39,6 +45,11 @@ class Frames(NamedTuple):
         velocity: (S, N, D).
         energy: (S,), kinetic + potential, the external field included.
         angular_momentum: (S,) in 1-D (zero) and 2-D, (S, 3) in 3-D, about the origin.
+        dt_min, dt_max: (S,), the shortest and the longest step since the frame before, below 0 where the run goes
+            back; 0 for the initial state. A step that was shortened to meet an exact time counts where there was no
+            other.
+        error_max: (S,), largest relative energy error of all states since the frame before, kept or not, as
+            `Summary.energy_error_max` has it for the whole run.
     """
 
     time: Floats
@@ -47,6 +58,12 @@ class Frames(NamedTuple):
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
+
+    def __repr__(self) -> str:
+        return f"<Frames: {len(self.time)} states of {self.position.shape[1]} bodies>"
 
     def turned(self, direction: float) -> Frames:
         """The states as they are seen, from those of a run whose own time goes in this direction, 1 or -1."""
@@ -60,6 +77,9 @@ class Frames(NamedTuple):
             0.0 - self.velocity,
             self.energy,
             0.0 - self.angular_momentum,
+            0.0 - self.dt_min,
+            0.0 - self.dt_max,
+            self.error_max,
         )
 
     @classmethod
@@ -107,7 +127,9 @@ class RunInfo:
         G: gravitational constant.
         softening: Plummer length.
         energy_scale: what energy errors are relative to, see `engine.physics.conserved.energy_scale`.
-        note: units and source of the initial conditions, one line.
+        note: source of the initial conditions, one line.
+        units: names of the units of length, of time or velocity, and of mass, as `au, yr, Msun`; empty where nobody
+            said.
         settings: the configuration that was asked for, as JSON has it.
     """
 
@@ -118,6 +140,7 @@ class RunInfo:
     softening: float = 0.0
     energy_scale: float = 1.0
     note: str = ""
+    units: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -130,13 +153,8 @@ class Counts(NamedTuple):
     wall_seconds: float
 
 
-LONGEST_MEASURED = 1.0
-"""Longest step, see `Summary.longest_step`, of which two halves show the error. Chosen; runs shorten such steps at once
-(`engine.run.setbacks`), and keep them only where shorter ones did not help."""
-
-
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Shown):
     """A run in numbers, all finite.
 
     Attributes:
@@ -152,7 +170,9 @@ class Summary:
         momentum_residual: largest |P - P_initial| over the largest sum m |v|, both over every step.
         angular_momentum_residual: largest |L - L_initial| over the largest sum m |x| |v|, both over every step.
         wall_seconds: real time of the integration.
-        outcome: 'finished', or a sentence that says why the run stopped, and at what time.
+        outcome: 'finished', or a sentence that says why the run stopped, and at what time; it begins with 'stopped by'
+            where it was asked to stop there.
+        energy_error_max_time: time of the state with the largest energy error; that of the start where there was none.
         energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
         position_error_asked: what `position_error_max` was to stay below.
         position_error_max: largest local position error for each dynamical time, estimated from steps that were made
@@ -205,28 +225,27 @@ class Summary:
     confirm_outcome: str | None = None
     position_error_run: float | None = None
     longest_step: float | None = None
+    energy_error_max_time: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:
         """Whether the run kept its energy as well as was asked."""
-        return _verdict(self.energy_error_max, self.energy_error_asked)
+        return verdict(self.energy_error_max, self.energy_error_asked)
 
     @property
     def position_verdict(self) -> str | None:
-        """The same of its positions."""
-        verdict = _verdict(self.position_error_max, self.position_error_asked)
-        unseen = self.longest_step is not None and self.longest_step > LONGEST_MEASURED
-        return "unknown" if verdict == "kept" and unseen else verdict
+        """The same of its local position errors."""
+        return verdict(self.position_error_max, self.position_error_asked, self.longest_step)
 
     @property
     def step_verdict(self) -> str | None:
         """The same of its single steps."""
-        return _verdict(self.step_error_max, self.step_error_asked)
+        return verdict(self.step_error_max, self.step_error_asked)
 
     @property
     def falls_short(self) -> bool:
         """Whether anything that was asked of the run was not kept, or cannot be known to be."""
-        return bool({"exceeded", "unknown"} & {self.energy_verdict, self.position_verdict, self.step_verdict})
+        return bool(FALLING_SHORT & {self.energy_verdict, self.position_verdict, self.step_verdict})
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The same as JSON has it, with the verdicts at the end."""
@@ -236,6 +255,10 @@ class Summary:
             "position_verdict": self.position_verdict,
             "step_verdict": self.step_verdict,
         }
+
+    def _shown(self) -> tuple[str, Rows]:
+        rows = [(name.replace("_", " "), spelled(value)) for name, value in self.as_dict().items() if value is not None]
+        return f"Summary: {self.outcome}", [row for row in rows if row[0] != "outcome"]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -249,12 +272,6 @@ class Summary:
         kinds |= {"float | None": _optional(_finite), "int | None": _optional(int), "str | None": _optional(str)}
         there = [entry for entry in fields(cls) if entry.default is MISSING or entry.name in values]
         return cls(**{entry.name: kinds[str(entry.type)](values[entry.name]) for entry in there})
-
-
-def _verdict(achieved: float | None, asked: float | None) -> str | None:
-    if asked is None or achieved is None:
-        return None
-    return "kept" if achieved <= asked else "exceeded"
 
 
 def _optional(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:

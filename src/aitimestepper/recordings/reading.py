@@ -32,6 +32,7 @@ from aitimestepper.recordings.layout import (
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS
+from aitimestepper.systems.units import Units
 
 T = TypeVar("T")
 
@@ -225,7 +226,8 @@ def _info_in(path: Path, file: Content) -> tuple[RunInfo, dict[str, Any]]:
         names=file.texts("names"),
         settings=settings,
         note=str(file.attrs["note"]),
-        **{name: float(file.attrs[name]) for name in INFO_ATTRIBUTES if name != "note"},
+        units=str(file.attrs["units"]),
+        **{name: float(file.attrs[name]) for name in INFO_ATTRIBUTES if name not in ("note", "units")},
     )
     _check_info(info)
     return info, json.loads(file["summary"][()])
@@ -235,6 +237,7 @@ def _check_info(info: RunInfo) -> None:
     if not np.isfinite(info.mass).all():
         raise ValueError("a mass that is not finite")
     positive = {"G": info.G, "energy_scale": info.energy_scale}
+    Units.from_text(info.units)
     for name, number in (positive | {"softening": info.softening, "period": info.period}).items():
         if not (0.0 <= number < math.inf) or (name in positive and number == 0.0):
             raise ValueError(f"{name} = {number}")
@@ -253,5 +256,6 @@ def _check_shapes(info: RunInfo, frames: Frames, n_frames: int) -> None:
     dims = frames.position.shape[-1] if frames.position.ndim == 3 else 0
     vectors, spin = (n_frames, n_bodies, dims), (n_frames, 3)[: 1 + (dims == 3)]
     shapes = [array.shape for array in frames]
-    if dims not in (1, 2, 3) or shapes != [(n_frames,), (n_frames,), vectors, vectors, (n_frames,), spin]:
+    row = (n_frames,)
+    if dims not in (1, 2, 3) or shapes != [row, row, vectors, vectors, row, spin, row, row, row]:
         raise ValueError(f"arrays of {shapes} do not fit {n_bodies} masses")

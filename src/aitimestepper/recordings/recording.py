@@ -10,15 +10,20 @@ from typing import Any, Self
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.errors import RunError
+from aitimestepper.errors import InputError, RunError
+from aitimestepper.names import nearest
+from aitimestepper.recordings.bodies import Bodies
+from aitimestepper.recordings.elements import OrbitalElements, elements_of
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.reading import read_parts
+from aitimestepper.recordings.shown import Rows, Shown, cost_row, method_of, promise_rows
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
+from aitimestepper.systems.units import DIMENSIONS, Units
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording(Shown):
     """One run: S frames of N bodies in D dimensions, and its summary.
 
     Attributes: those of `RunInfo` and of `Frames`, one by one, and
@@ -34,6 +39,9 @@ class Recording:
     velocity: Floats
     energy: Floats
     angular_momentum: Floats
+    dt_min: Floats
+    dt_max: Floats
+    error_max: Floats
     summary: Summary
     names: tuple[str, ...] = ()
     period: float = 0.0
@@ -41,6 +49,7 @@ class Recording:
     softening: float = 0.0
     energy_scale: float = 1.0
     note: str = ""
+    units: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     step_history: StepHistory = field(default_factory=StepHistory.none)
     step_events: StepEvents = field(default_factory=StepEvents.none)
@@ -98,6 +107,101 @@ class Recording:
     def energy_error(self) -> Floats:
         """(S,): |E - E_initial| over the energy scale."""
         return np.abs(self.energy - self.summary.energy_initial) / self.energy_scale
+
+    @property
+    def bodies(self) -> Bodies:
+        """The bodies one by one: `run.bodies["Earth"].position`, (S, D)."""
+        return Bodies(self.names, self.mass, self.position, self.velocity)
+
+    def elements(self, primary: int | str | None = None) -> OrbitalElements:
+        """Osculating orbital elements of every body at every state, each (S, N); angles in degrees.
+
+        Args:
+            primary: name or number of the body about which the others move; None for Jacobi coordinates, in which each
+                body moves about the centre of mass of those before it.
+
+        Raises:
+            InputError: there is no such body.
+        """
+        about = None if primary is None else self.bodies.index(primary)
+        return elements_of(self.mass, self.position, self.velocity, self.G, about)
+
+    def quantity(self, name: str, unit: str | None = None) -> Any:
+        """An array of the run as a quantity of astropy: `run.quantity("velocity", "km/s")`.
+
+        Args:
+            name: time, dt, position, velocity, energy, angular_momentum, mass, period or softening.
+            unit: a unit of astropy to convert to; None for that of the run.
+
+        Raises:
+            InputError: the run has no units, or astropy is not installed.
+        """
+        units = Units.from_text(self.units)
+        if units is None:
+            raise InputError("the run has no units: give its bodies some, InitialConditions(..., units=(...))")
+        if name not in DIMENSIONS:
+            raise InputError(f"{name!r} has no unit{nearest(name, DIMENSIONS)}: one of {', '.join(DIMENSIONS)} has")
+        quantity = units.quantity(getattr(self, name), DIMENSIONS[name])
+        return quantity if unit is None else quantity.to(unit)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row for each body at each state, indexed by time and body.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("to_pandas needs pandas: pip install pandas") from None
+        axes = "xyz"[: self.position.shape[2]]
+        index = pandas.MultiIndex.from_product([self.time, self._labels], names=("time", "body"))
+        columns: dict[str, Any] = {"mass": np.tile(self.mass, len(self.time))}
+        columns |= {axis: self.position[..., k].ravel() for k, axis in enumerate(axes)}
+        columns |= {f"v{axis}": self.velocity[..., k].ravel() for k, axis in enumerate(axes)}
+        return pandas.DataFrame(columns, index=index)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the dimensions time, body and axis.
+
+        Raises:
+            InputError: xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise InputError("to_xarray needs xarray: pip install xarray") from None
+        vectors = ("time", "body", "axis")
+        return xarray.Dataset(
+            {
+                "position": (vectors, self.position),
+                "velocity": (vectors, self.velocity),
+                "mass": ("body", self.mass),
+                "dt": ("time", self.dt),
+                "energy": ("time", self.energy),
+                "energy_error": ("time", self.energy_error),
+            },
+            coords={"time": self.time, "body": self._labels, "axis": list("xyz"[: self.position.shape[2]])},
+            attrs={"G": self.G, "softening": self.softening, "units": self.units, "note": self.note},
+        )
+
+    @property
+    def _labels(self) -> list[str] | list[int]:
+        """Names of the bodies, or their numbers."""
+        return list(self.names) or list(range(len(self.mass)))
+
+    def _shown(self) -> tuple[str, Rows]:
+        bodies = f"{len(self.mass)} {'body' if len(self.mass) == 1 else 'bodies'}"
+        numbers = self.summary.as_dict()
+        unit = Units.from_text(self.units)
+        return f"Recording of {bodies}, {method_of(self.settings)}", [
+            ("time", f"{self.time[0]:.9g} to {self.time[-1]:.9g}{'' if unit is None else ' ' + unit.time}"),
+            ("states", f"{len(self.time):,}"),
+            *promise_rows(numbers),
+            cost_row(numbers),
+            *([] if unit is None else [("units", str(unit))]),
+            ("outcome", self.summary.outcome),
+        ]
 
 
 class _Reached(BaseException):

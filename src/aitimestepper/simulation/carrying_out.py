@@ -9,11 +9,14 @@ from typing import NamedTuple
 from aitimestepper.engine.run.state import Run, unpack
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation
-from aitimestepper.recordings.parts import FINISHED, RunInfo, Summary
+from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun
 from aitimestepper.recordings.recording import Interrupted, Recording, SimulationError
+from aitimestepper.simulation.blocks import Block
+from aitimestepper.simulation.callback import Callback, Watch, watch_of
 from aitimestepper.simulation.confirmation import confirmed, share_of_first
-from aitimestepper.simulation.driver import Block, drive, stop_sentence
+from aitimestepper.simulation.driver import drive
+from aitimestepper.simulation.outcomes import outcome_of
 from aitimestepper.simulation.planning import PlannedRun, planned, taken_up
 from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.recorder import Recorder
@@ -32,13 +35,14 @@ class CompletedRun(NamedTuple):
         return self.recorder.recording(self.summary)
 
 
-def begin(request: Request, progress: Progress, *, keeps: bool) -> CompletedRun:
+def begin(request: Request, progress: Progress, *, keeps: bool, callback: Callback | None = None) -> CompletedRun:
     """Carry out a run from its start.
 
     Args:
         request: what was asked for.
         progress: called several times a second with the part that is done, 0 to 1.
         keeps: whether the states will be asked for.
+        callback: shown the states that are kept; may end the run.
 
     Raises:
         InputError: it cannot begin.
@@ -49,10 +53,12 @@ def begin(request: Request, progress: Progress, *, keeps: bool) -> CompletedRun:
     recorder = _recorder(plan, run, keeps=keeps)
     if config.output is not None:
         recorder.create(Path(config.output), plan.origin, overwrite=config.overwrite)
-    return _carry_out(plan, run, recorder, progress)
+    return _carry_out(plan, run, recorder, progress, callback)
 
 
-def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Progress) -> CompletedRun:
+def go_on(
+    request: Request, output: Reservation, stored: StoredRun, progress: Progress, callback: Callback | None = None
+) -> CompletedRun:
     """Carry on a run from where its file says that it stands.
 
     Raises:
@@ -70,7 +76,7 @@ def go_on(request: Request, output: Reservation, stored: StoredRun, progress: Pr
         raise InputError(f"the run has reached t = {time:.9g} after {steps} steps already: ask for a later end")
     recorder = _recorder(plan, run, keeps=True)
     recorder.reopen(output, stored)
-    return _carry_out(plan, run, recorder, progress)
+    return _carry_out(plan, run, recorder, progress, callback)
 
 
 def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
@@ -79,11 +85,14 @@ def _recorder(plan: PlannedRun, run: Run, *, keeps: bool) -> Recorder:
     return Recorder(info, run, plan.request.system.n_dims, keeps=keeps, direction=plan.goal.direction)
 
 
-def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) -> CompletedRun:
+def _carry_out(
+    plan: PlannedRun, run: Run, recorder: Recorder, show: Progress, callback: Callback | None
+) -> CompletedRun:
     confirms = plan.request.settings.config.confirm
     share = share_of_first(plan) if confirms else 1.0
+    watch = None if callback is None else watch_of(callback, plan.request.system, plan.goal.direction)
     try:
-        last, summary = _to_its_end(plan, run, recorder, lambda fraction: show(share * fraction))
+        last, summary = _to_its_end(plan, run, recorder, lambda fraction: show(share * fraction), watch)
         if confirms and last.failure is None:
             summary = confirmed(plan, recorder, summary, lambda fraction: show(share + (1.0 - share) * fraction))
             recorder.amend(summary)
@@ -95,18 +104,18 @@ def _carry_out(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) -
     return CompletedRun(recorder.info, summary, recorder)
 
 
-def _to_its_end(plan: PlannedRun, run: Run, recorder: Recorder, show: Progress) -> tuple[Block, Summary]:
+def _to_its_end(
+    plan: PlannedRun, run: Run, recorder: Recorder, show: Progress, watch: Watch | None
+) -> tuple[Block, Summary]:
     """The last block, and the summary, which is on file."""
     system = plan.request.system
     try:
         show(plan.fraction(run))
-        for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims):
+        for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims, watch=watch):
             recorder.add(block)
             if not block.last:
                 show(plan.fraction(block.reached))
-        failed = block.failure is not None
-        sentence = stop_sentence(block, system.mass, system.names, plan.goal.direction) if failed else FINISHED
-        return block, recorder.finish(sentence)
+        return block, recorder.finish(outcome_of(block, system.mass, system.names, plan.goal.direction))
     except KeyboardInterrupt:
         summary = recorder.interrupt()
         raise Interrupted(summary, recorder.info, lambda: recorder.recording(summary)) from None

@@ -11,8 +11,9 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.recordings.parts import Summary
-from aitimestepper.simulation.driver import drive, stop_sentence
+from aitimestepper.simulation.driver import drive
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.outcomes import stop_sentence
 from aitimestepper.simulation.planning import PlannedRun, planned
 from aitimestepper.simulation.recorder import Recorder
 from aitimestepper.weights.calibrated import TOLERANCES

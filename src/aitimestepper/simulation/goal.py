@@ -27,6 +27,8 @@ class Goal(NamedTuple):
         sample_times: keep a state at exactly each of these times, (T,); none where that is said otherwise.
         direction: what a time of the run itself is multiplied by to give the time that is seen, 1 or -1.
         keeps: whether any state is kept at all.
+        stop_distance: end the run with an unbound body farther than this from the centre of mass; infinite for none.
+        stop_approach: end it with two bodies nearer to each other than this; 0 for none.
     """
 
     end_time: float = math.inf
@@ -38,6 +40,8 @@ class Goal(NamedTuple):
     sample_times: Floats | None = None
     direction: float = 1.0
     keeps: bool = True
+    stop_distance: float = math.inf
+    stop_approach: float = 0.0
 
     def next_target(self, books: Books) -> float:
         """The time that is to be met exactly next: that of a sample, or the end."""

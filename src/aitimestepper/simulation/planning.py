@@ -13,7 +13,6 @@ from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law, law_of
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
@@ -22,9 +21,12 @@ from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.recordings.parts import RunInfo
+from aitimestepper.simulation.compiling import tell_of_compiling
+from aitimestepper.simulation.fitting import law_for
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.request import Request, Settings
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.simulation.stopping import check_start
+from aitimestepper.systems.initial import InitialConditions, text_of_units
 from aitimestepper.weights.compiled import control_of, learner_of
 
 DEFAULT_FRAMES = 1000
@@ -50,10 +52,13 @@ class PlannedRun(NamedTuple):
         """The run at its start.
 
         Raises:
-            InputError: the initial energy is not finite.
+            InputError: the initial energy is not finite, or what is to end the run is there already.
         """
+        tell_of_compiling()
         system = self.request.system
-        return new_run(system if self.goal.direction > 0 else system.turned, self.plan)
+        run = new_run(system if self.goal.direction > 0 else system.turned, self.plan)
+        check_start(run, self.plan, self.goal, system)
+        return run
 
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
@@ -72,6 +77,7 @@ class PlannedRun(NamedTuple):
             G=config.G,
             softening=config.softening,
             note=system.note,
+            units=text_of_units(system),
             settings=config.explicit(),
         )
 
@@ -145,7 +151,7 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         return _free_plan(settings)
     if settings.calibrated:
         return calibrated_plan(settings)
-    law = _law(config)
+    law = law_for(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
 
@@ -167,7 +173,7 @@ def _free_plan(settings: Settings) -> Plan:
     rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
     method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
     control = control_of(model, config) if settings.calibrated and model is not None else None
-    return plan_of(method, _law(config), rule, control=control)
+    return plan_of(method, law_for(config), rule, control=control)
 
 
 def calibrated_plan(settings: Settings) -> Plan:
@@ -178,11 +184,7 @@ def calibrated_plan(settings: Settings) -> Plan:
     """
     config, model = settings
     assert model is not None
-    return plan_of(_method(config), _law(config), _rule(settings), control=control_of(model, config))
-
-
-def _law(config: Config) -> Law:
-    return law_of(config.G, config.softening, config.external_field_mass, config.external_field_position or ())
+    return plan_of(_method(config), law_for(config), _rule(settings), control=control_of(model, config))
 
 
 def _method(config: Config) -> Method:
@@ -287,7 +289,8 @@ def goal_of(request: Request, direction: float | None = None) -> Goal:
     elif not every:
         interval = duration / DEFAULT_FRAMES
     last_step = math.inf if config.steps is None else float(config.steps)
-    return Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
+    goal = Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
+    return goal._replace(stop_distance=config.stop_distance or math.inf, stop_approach=config.stop_approach or 0.0)
 
 
 def _finite(number: float) -> float | None:

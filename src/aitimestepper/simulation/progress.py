@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 """Takes the part that is done, 0 to 1; called several times a second."""
 
+_LISTENING: list[Callable[[str], None]] = []
+
 _SECONDS_UNSEEN = 1.0
 """What takes less shows nothing."""
 
@@ -44,14 +46,37 @@ def _is_watched() -> bool:
 
 
 @contextlib.contextmanager
+def listening(hear: Callable[[str], None]) -> Iterator[None]:
+    """While this lasts, what `tell` says goes to a function."""
+    _LISTENING.append(hear)
+    try:
+        yield
+    finally:
+        _LISTENING.remove(hear)
+
+
+def tell(text: str) -> None:
+    """Say something that takes long to whoever shows progress now, if anybody does."""
+    for hear in _LISTENING[-1:]:
+        hear(text)
+
+
+@contextlib.contextmanager
 def fraction_bar(doing: str) -> Iterator[Progress]:
     """A bar that goes away at its end; of what is over at once nothing is seen.
 
     What is done before the first part of the run, compiling mostly, does not count for the time that is left.
     """
-    bar = new_bar(doing + " {task.percentage:.0f} %", transient=True)
-    task = bar.add_task("", total=1.0, start=False)
+    bar = new_bar("{task.description}", transient=True)
+    task = bar.add_task(doing, total=1.0, start=False)
     began, started = time.monotonic(), False
+
+    def hear(text: str) -> None:
+        nonlocal started
+        bar.update(task, description=text)
+        if not started:
+            bar.start()
+            started = True
 
     def show(fraction: float) -> None:
         nonlocal started
@@ -60,10 +85,12 @@ def fraction_bar(doing: str) -> Iterator[Progress]:
             started = True
         if fraction > 0.0 and bar.tasks[0].start_time is None:
             bar.start_task(task)
-        bar.update(task, completed=fraction)
+        if fraction > 0.0:
+            bar.update(task, completed=fraction, description=f"{doing} {100 * fraction:.0f} %")
 
     try:
-        yield show
+        with listening(hear):
+            yield show
     finally:
         if started:
             bar.stop()

@@ -9,7 +9,7 @@ from typing import Any
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import LAYOUT
-from aitimestepper.engine.run.state import Run, packed
+from aitimestepper.engine.run.state import Run, copy_of, packed, unpack
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.archive import ArchiveWriter
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary, has_finished
@@ -17,8 +17,9 @@ from aitimestepper.recordings.reading import StoredRun, read_kept, spread
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
-from aitimestepper.simulation.driver import Block, ending, initial_block, summary_of
+from aitimestepper.simulation.blocks import Block, ending, initial_block
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.summaries import summary_of
 from aitimestepper.systems.archives import is_archive
 
 _SECONDS_OF_A_BLOCK = 1.0
@@ -180,7 +181,10 @@ class Recorder:
     def interrupt(self) -> Summary:
         """End a run that the user ended, with its last state, and its file."""
         if self._last_time != self._direction * self._reached[0].time and self._block.run is self._block.reached:
-            nothing = self._block._replace(frames=self._none, history=StepHistory.none(), events=StepEvents.none())
+            # The run itself has gone on since, perhaps: what is on record is the state of the last block.
+            there = copy_of(self._block.run)
+            unpack(self._state, LAYOUT, there)
+            nothing = Block(self._none, StepHistory.none(), StepEvents.none(), there, there)
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")
         return self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")

@@ -15,6 +15,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
+from aitimestepper.simulation.fitting import check_field, fitted_to
 from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
@@ -113,7 +114,7 @@ def checked(config: Config, *, calibrated: bool) -> Config:
 
 
 def request_of(settings: Settings, system: InitialConditions, times: ArrayLike | None = None) -> Request:
-    """A run of these bodies, with the softening that belongs to them unless another is set.
+    """A run of these bodies, with the softening and the G that belong to them unless others are set.
 
     Args:
         settings: how.
@@ -123,33 +124,12 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     Raises:
         InputError: the settings do not fit the bodies.
     """
-    settings = settings._replace(config=with_softening(settings.config, system))
+    settings = settings._replace(config=fitted_to(settings.config, system))
     check_field(settings.config, system)
     if times is None and settings.config.times is not None:
         times = read_times(settings.config.times)
     kept = None if times is None else checked_times(times, system.time)
     return Request(settings, system, _end_time(settings.config, system, kept), kept)
-
-
-def with_softening(config: Config, system: InitialConditions) -> Config:
-    """The configuration with the softening of the bodies, if they have one.
-
-    Raises:
-        InitialConditionsError: it is set to another one.
-    """
-    agreed = agreed_softening(system, config.given("softening"))
-    return config if agreed == config.softening else config.replace(softening=agreed)
-
-
-def check_field(config: Config, system: InitialConditions) -> None:
-    """Refuse an external field of other dimensions than the bodies'.
-
-    Raises:
-        InputError: says so.
-    """
-    position = config.external_field_position
-    if position is not None and len(position) != system.n_dims:
-        raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(position)}")
 
 
 def bodies_of(config: Config, system: InitialConditions | None = None) -> InitialConditions:

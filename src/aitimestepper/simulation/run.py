@@ -6,7 +6,7 @@ Everything that a user may have got wrong is found before the first step, and be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,22 @@ from aitimestepper.recordings.archive import check_archive
 from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.simulation.callback import Callback
 from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.catalogue import initial_conditions
+from aitimestepper.systems.initial import InitialConditions, units_of
+from aitimestepper.systems.quantities import is_quantity
+from aitimestepper.systems.units import Units
+
+_QUANTITIES = (
+    dict.fromkeys(("duration", "dt", "dt_min", "dt_max", "times"), "time")
+    | dict.fromkeys(("softening", "stop_distance", "stop_approach", "J2_radius"), "length")
+    | {"light_speed": "speed"}
+)
+"""Settings that may be quantities, and what they are."""
 
 RESUMABLE = ENDS
 """Settings that may be given anew to a run that goes on."""
@@ -39,6 +50,7 @@ def simulate(
     *,
     times: ArrayLike | None = None,
     progress: Progress | bool | None = None,
+    callback: Callback | None = None,
     **keys: Any,
 ) -> Recording:
     """Simulate one system: `simulate("pythagorean", duration=70, tolerance=1e-9)`.
@@ -50,7 +62,10 @@ def simulate(
             or falling. Without a length the run ends with the last one.
         progress: called several times a second with the part of the run that is done, 0 to 1. By default a bar is shown
             in a terminal or a notebook; none with False.
-        keys: settings, over those of `config`. `tolerance`, or `timestep` with its own parameter, and exactly one of
+        callback: called with each state that is kept after the first, a `State`: those of `samples` or `times`, for
+            instance, in their order and not always at once. Where it returns True the run ends with that state.
+        keys: settings, over those of `config`; times and lengths may be quantities of astropy where the bodies have
+            units. `tolerance`, or `timestep` with its own parameter, and exactly one of
             `duration`, `periods` and `steps` are needed, the latter unless there are times. The recording is written to
             `output`, if given, while the run goes on, and read from there at the end.
 
@@ -61,10 +76,31 @@ def simulate(
     """
     from aitimestepper.simulation.carrying_out import begin
 
-    bodies, config = of_one(system, configured(config, keys))
+    bare = bare_keys(system, {**keys, "times": times})
+    times = bare.pop("times")
+    bodies, config = of_one(system, configured(config, bare))
     request = requested(config, bodies, times)
     with shown(progress, "simulating") as show:
-        return begin(request, show, keeps=True).recording()
+        return begin(request, show, keeps=True, callback=callback).recording()
+
+
+def bare_keys(system: InitialConditions | str | PathLike[str] | None, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with quantities of astropy made numbers in the units of the bodies.
+
+    Raises:
+        InputError: the bodies have no units, or a quantity is of another dimension.
+    """
+    quantities = {name: value for name, value in keys.items() if is_quantity(value)}
+    if not quantities:
+        return dict(keys)
+    named = system if isinstance(system, InitialConditions) else initial_conditions(fspath(system or keys["ic"]))
+    units = units_of(named)
+    if units is None:
+        raise InputError(f"{', '.join(quantities)} has a unit, but the system has no units of its own")
+    for name in quantities:
+        if name not in _QUANTITIES:
+            raise InputError(f"{name} is a bare number, and has a unit")
+    return {**keys, **{name: units.number(name, q, _QUANTITIES[name]) for name, q in quantities.items()}}
 
 
 def of_one(
@@ -100,6 +136,7 @@ def resume(
     periods: float | None = None,
     steps: int | None = None,
     progress: Progress | bool | None = None,
+    callback: Callback | None = None,
 ) -> Recording:
     """Go on with a run that was stopped, killed, or is to go further; the recording grows where it is.
 
@@ -108,7 +145,7 @@ def resume(
     Args:
         path: its HDF5 file.
         duration, periods, steps: another end, counted from the start of the run; one of them at most.
-        progress: as for `simulate`.
+        progress, callback: as for `simulate`.
 
     Raises:
         InputError: the file is no recording or cannot go on; another process is writing it; the model file is missing
@@ -117,11 +154,13 @@ def resume(
     """
     wishes = {"duration": duration, "periods": periods, "steps": steps}
     with shown(progress, "simulating") as show:
-        resume_in_output(path, {key: value for key, value in wishes.items() if value is not None}, show)
+        resume_in_output(path, {key: value for key, value in wishes.items() if value is not None}, show, callback)
     return Recording.load(path)
 
 
-def resume_in_output(path: Path | str, wishes: Mapping[str, Any], progress: Progress) -> tuple[RunInfo, Summary]:
+def resume_in_output(
+    path: Path | str, wishes: Mapping[str, Any], progress: Progress, callback: Callback | None = None
+) -> tuple[RunInfo, Summary]:
     """Go on as `resume` does, and read no states into memory: what the command does.
 
     Arguments and errors as for `resume`, the end as settings.
@@ -133,7 +172,7 @@ def resume_in_output(path: Path | str, wishes: Mapping[str, Any], progress: Prog
         stored = read_run(path)
         config = _changed(stored, wishes)
         request = request_of(settings_of(config), initial_conditions_of(stored), stored.origin["times"])
-        run = go_on(request, output, stored, progress)
+        run = go_on(request, output, stored, progress, callback)
     return run.info, run.summary
 
 
@@ -159,6 +198,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         names=info.names,
         note=info.note,
         softening=info.softening,
+        units=Units.from_text(info.units),
     )
 
 

@@ -21,6 +21,7 @@ from aitimestepper.names import Integrator
 from aitimestepper.simulation.planning import calibrated_plan, new_run
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.quantities import is_quantity
 from aitimestepper.weights.calibrated import HEADS, check_tolerance
 from aitimestepper.weights.file import ModelFile, read_model
 
@@ -45,6 +46,9 @@ class CalibratedStepper:
             raise CheckpointError("these weights are not calibrated: they choose single steps, see load_stepper")
         self._model = model
         self.about: dict[str, Any] = {**model.about, "config": model.config.explicit()}
+
+    def __repr__(self) -> str:
+        return f"<CalibratedStepper of commit {str(self.about.get('commit', 'unknown'))[:12]}>"
 
     @classmethod
     def load_default(cls) -> Self:
@@ -127,6 +131,9 @@ class CalibratedStepper:
         softening: float,
     ) -> tuple[float, bool]:
         plan = self.plan(tolerance, integrator, order, G=G, softening=softening)
+        for name, value in (("mass", mass), ("position", position), ("velocity", velocity)):
+            if is_quantity(value):
+                raise InputError(f"{name} has a unit: pass bare numbers, and the G of their units")
         system = InitialConditions(np.asarray(mass), np.asarray(position), np.asarray(velocity))
         if system.is_free:
             raise InputError("a step needs two bodies that attract each other")

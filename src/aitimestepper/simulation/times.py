@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError, InputError
 from aitimestepper.systems.files import array_in, text_in
+from aitimestepper.systems.quantities import is_quantity
 from aitimestepper.systems.tables import numbers_in
 
 GIVEN = "(an array)"
@@ -41,6 +42,8 @@ def checked_times(times: ArrayLike, start: float) -> Floats:
     Raises:
         InputError: not such times.
     """
+    if is_quantity(times):
+        raise InputError("times have a unit, but the system has no units of its own")
     array = np.asarray(times)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise InputError(f"times must be a list of numbers, got an array of shape {array.shape}, type {array.dtype}")

@@ -101,7 +101,7 @@ def _written(
 def _directory(config: Config) -> Path:
     directory = Path(config.runs_dir) / config.save_name
     if directory.exists() and not (directory / JOURNAL).exists() and any(directory.iterdir()):
-        raise OutputExistsError(f"{directory} exists already and holds no sweep: choose another --save-name")
+        raise OutputExistsError(f"{directory} exists already and holds no sweep: choose another save_name")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

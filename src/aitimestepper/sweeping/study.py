@@ -238,5 +238,5 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
         if before.get(key) != now.get(key):
             raise InputError(
                 f"the study was begun with {key} = {before.get(key)!r}, and now it is {now.get(key)!r}: trials could "
-                "not be compared; choose another --save-name"
+                "not be compared; choose another save_name"
             )

@@ -12,7 +12,7 @@ from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
 from aitimestepper.outputs import spelled
 from aitimestepper.systems.files import read_initial_conditions
-from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
+from aitimestepper.systems.initial import InitialConditions, agreed_gravity, agreed_softening, check_apart
 from aitimestepper.systems.orbits import osculating_period
 from aitimestepper.systems.sources import CHOICE, SOURCES, Option
 
@@ -78,7 +78,7 @@ def prepared(system: InitialConditions, *, G: float = 1.0, softening: float | No
     """
     system = replace(system, softening=agreed_softening(system, softening))
     check_apart(system, system.softening)
-    return _with_period(system, G)
+    return _with_period(system, agreed_gravity(system, None) or G)
 
 
 def describe_systems() -> str:

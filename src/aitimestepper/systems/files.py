@@ -5,10 +5,8 @@ What is written is read back to the last bit.
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import os
 import tokenize
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from aitimestepper.errors import InitialConditionsError, OutputError, OutputExistsError
+from aitimestepper.errors import InitialConditionsError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.inputs import ARRAY, TABLE, check_size, content_of
 from aitimestepper.names import SYSTEMS_FILE
-from aitimestepper.outputs import write_atomically
 from aitimestepper.systems.archives import SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions, agreed_softening
-from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
+from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text
 from aitimestepper.systems.trainings import read_training_system
+from aitimestepper.systems.units import Units
 
 
 def read_initial_conditions(
@@ -64,30 +62,6 @@ def read_initial_conditions(
     except OSError as error:
         reason = error.strerror or error
         raise InitialConditionsError(f"cannot read the initial conditions {path}: {reason}") from None
-
-
-def write_initial_conditions(
-    path: Path | str, system: InitialConditions, overwrite: bool = False, *, G: float | None = None
-) -> None:
-    """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
-
-    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names either.
-
-    Raises:
-        OutputExistsError: the file exists and `overwrite` is False.
-        OutputError: the suffix is of no known kind, or the path cannot be written to.
-    """
-    path = Path(path)
-    encode = _ENCODERS.get(path.suffix.lower())
-    if encode is None:
-        raise OutputError(
-            f"cannot write initial conditions to {path}: its suffix must be one of {', '.join(_ENCODERS)}"
-        )
-    if os.path.lexists(path) and not overwrite:
-        raise OutputExistsError(f"{path} exists already: choose another name, or --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: there is no directory {path.parent}")
-    write_atomically(path, encode(system, G))
 
 
 # --- readers: (path, G) -> bodies -------------------------------------------------------------------------------
@@ -136,7 +110,9 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
     try:
         with opened(path) as file:
             _check_shapes(file)
-            check_gravity(_scalar(file, "G", G), G)
+            units = Units.from_text(" ".join(_texts(file, "units")))
+            if units is None or not math.isclose(_scalar(file, "G", G), units.G, rel_tol=1e-9):
+                check_gravity(_scalar(file, "G", G), G)
             return InitialConditions(
                 mass=_last_frame(file, "mass", rank=1),
                 position=_last_frame(file, "position", rank=2),
@@ -146,6 +122,7 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
                 names=_texts(file, "names"),
                 note=" ".join(_texts(file, "note")),
                 softening=_scalar(file, "softening", 0.0),
+                units=units,
             )
     except InitialConditionsError:
         raise
@@ -258,42 +235,3 @@ def _reader_of(path: Path) -> Reader:
             f"its kind is not known; the suffix must be one of {', '.join((*_READERS, TRAINING_SUFFIX))}"
         )
     return reader
-
-
-# --- writers: (bodies, G) -> content ----------------------------------------------------------------------------
-
-
-def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_bodies(system, ",").encode()
-
-
-def _encode_txt(system: InitialConditions, G: float | None) -> bytes:
-    return text_from_bodies(system, " ", header_mark="# ").encode()
-
-
-def _encode_npy(system: InitialConditions, G: float | None) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, rows_from_bodies(system), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _encode_hdf5(system: InitialConditions, G: float | None) -> bytes:
-    import h5py
-
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file["mass"], file["position"], file["velocity"] = system.mass, system.position, system.velocity
-        file.attrs.update({name: getattr(system, name) for name in ("period", "time", "note", "softening")})
-        if system.names:
-            file["names"] = list(system.names)
-        if G is not None:
-            file.attrs["G"] = G
-    return buffer.getvalue()
-
-
-_ENCODERS: dict[str, Callable[[InitialConditions, float | None], bytes]] = {
-    ".npy": _encode_npy,
-    ".txt": _encode_txt,
-    ".csv": _encode_csv,
-    ".h5": _encode_hdf5,
-}

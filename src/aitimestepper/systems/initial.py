@@ -11,9 +11,17 @@ from numpy.typing import ArrayLike
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
+from aitimestepper.systems.quantities import without_units
+from aitimestepper.systems.units import Units
 
 LARGEST = 1e100
 """Larger numbers are refused: their cubes, and with them every force, would overflow."""
+
+_ARRAYS = ("mass", "position", "velocity")
+
+_G_MEASURED = 1e-3
+"""Part by which values of G in the same units differ from source to source, with a margin: the constant is known to
+2e-5, the Gaussian year is 2e-5 longer than 365.25 days."""
 
 FRAME_TOLERANCE = 1e-14
 """A system whose total momentum is below this part of sum |p| is in the centre-of-mass frame (likewise positions)."""
@@ -22,6 +30,10 @@ FRAME_TOLERANCE = 1e-14
 @dataclass(frozen=True, eq=False)
 class InitialConditions:
     """N bodies at one time, validated and at rest in the centre-of-mass frame as soon as they are built.
+
+    `InitialConditions(mass, position, velocity, units=("pc", "km/s", "Msun"))` says what the numbers are in; a run then
+    has the G of these units. Quantities of astropy are taken too, all of them or none; they become numbers in `units`,
+    or in the units that they have.
 
     Positions and velocities are shifted so that the total momentum is zero to round-off and the centre of mass is the
     origin; a system that is there already keeps every bit, and so does one without any mass. The arrays are read-only
@@ -36,6 +48,7 @@ class InitialConditions:
         names: one for each body, no two alike, or empty.
         note: units and source, one line.
         softening: Plummer length that their source says belongs to them; 0 if it says none.
+        units: what the numbers are in, or None where nobody said; see `systems.units`.
 
     Raises:
         InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass.
@@ -49,9 +62,14 @@ class InitialConditions:
     names: tuple[str, ...] = ()
     note: str = ""
     softening: float = 0.0
+    units: Units | tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
-        arrays = {name: _floats(name, getattr(self, name)) for name in ("mass", "position", "velocity")}
+        given = {name: getattr(self, name) for name in (*_ARRAYS, "period", "time", "softening")}
+        units, bare = without_units(given, self.units)
+        for name, value in {**bare, "units": units}.items():
+            object.__setattr__(self, name, value)
+        arrays = {name: _floats(name, getattr(self, name)) for name in _ARRAYS}
         _check_shapes(**arrays, names=self.names)
         for name, array in arrays.items():
             _check_finite(name, array)
@@ -103,6 +121,7 @@ class InitialConditions:
             period=self.period / speed_up,
             time=self.time / speed_up,
             note=f"{self.note}; velocities and times for G = {G:g}".removeprefix("; "),
+            units=None,
         )
 
 
@@ -124,6 +143,32 @@ def about_centre_of_mass(mass: Floats, vectors: Floats) -> Floats:
             break
         vectors = vectors - moment / math.fsum(weight)
     return vectors
+
+
+def units_of(system: InitialConditions) -> Units | None:
+    """What the numbers of bodies are in, None where nobody said."""
+    assert system.units is None or isinstance(system.units, Units)
+    return system.units
+
+
+def text_of_units(system: InitialConditions) -> str:
+    """The same in a line, as files have it; empty where nobody said."""
+    units = units_of(system)
+    return "" if units is None else units.text
+
+
+def agreed_gravity(system: InitialConditions, asked: float | None) -> float | None:
+    """The G of a run of these bodies: what was asked for, or that of their units; None where nothing is said.
+
+    Raises:
+        InitialConditionsError: both are there, and differ by more than constants of nature are measured to.
+    """
+    units = units_of(system)
+    if units is None or asked is None:
+        return asked if units is None else units.G
+    if not math.isclose(units.G, asked, rel_tol=_G_MEASURED):
+        raise InitialConditionsError(f"its units have G = {units.G!r}, not {asked!r}: leave G out")
+    return asked
 
 
 def agreed_softening(system: InitialConditions, asked: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -155,13 +156,14 @@ def halley(mean_anomaly: float = APOCENTRE) -> InitialConditions:
     Lengths in au, masses in solar masses, times in yr/2pi; axes of the ecliptic of J2000.
     """
     elements = Elements(0.96714, 17.834, mean_anomaly, inclination=162.26, node=58.42, pericentre=111.33)
-    return two_body(
+    system = two_body(
         (1.0, COMET_MASS),
         elements,
         dim=3,
         names=("Sun", "1P/Halley"),
         note="au, solar masses, yr/2pi; elements of the 1986 return, ecliptic J2000, no planets",
     )
+    return replace(system, units=("au", "yr/2pi", "Msun"))
 
 
 def hierarchical_triple(masses: tuple[float, float, float], inner: Elements, outer: Elements) -> InitialConditions:

@@ -62,6 +62,7 @@ def solar_system(date: datetime.date) -> InitialConditions:
         names=NAMES,
         note=f"{date} 0 h TDB, approximate ephemeris (to about 0.02 au in ten years); au, solar masses, yr/2pi, "
         "ecliptic J2000; the period is Mercury's",
+        units=("au", "yr/2pi", "Msun"),
     )
 
 

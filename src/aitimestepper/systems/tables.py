@@ -12,7 +12,7 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.initial import InitialConditions, units_of
 
 HEADERS = {
     3: ("m", "x", "vx"),
@@ -35,6 +35,9 @@ _QUOTED = re.compile(r'"[^"]*"')
 _UNQUOTED = re.compile(r'(?:[^"#]|"[^"]*"?)*')
 """What stands before a comment."""
 
+_WITH_UNIT = re.compile(r"([^\[(]+)[\[(]([^\])]+)[\])]")
+"""A column with its unit behind it."""
+
 _COMMENT_MARK = re.compile(r"^[\s#]*(\w+:)?")
 
 
@@ -45,7 +48,9 @@ class Line(NamedTuple):
     cells: list[str]
 
 
-def bodies_from_rows(rows: np.ndarray[Any, Any], names: Sequence[str] = (), note: str = "") -> InitialConditions:
+def bodies_from_rows(
+    rows: np.ndarray[Any, Any], names: Sequence[str] = (), note: str = "", units: tuple[str, str, str] | None = None
+) -> InitialConditions:
     """Bodies from an array (N, 1 + 2 D) of rows `[m, x..., v...]`.
 
     Raises:
@@ -56,7 +61,9 @@ def bodies_from_rows(rows: np.ndarray[Any, Any], names: Sequence[str] = (), note
             f"an array of bodies has shape (N, 3), (N, 5) or (N, 7), rows {EXPECTED}; got {rows.shape}"
         )
     dims = rows.shape[1] // 2
-    return InitialConditions(rows[:, 0], rows[:, 1 : 1 + dims], rows[:, 1 + dims :], names=tuple(names), note=note)
+    return InitialConditions(
+        rows[:, 0], rows[:, 1 : 1 + dims], rows[:, 1 + dims :], names=tuple(names), note=note, units=units
+    )
 
 
 def rows_from_bodies(system: InitialConditions) -> Floats:
@@ -67,19 +74,25 @@ def rows_from_bodies(system: InitialConditions) -> Floats:
 def bodies_from_text(text: str) -> InitialConditions:
     """Bodies from a table: a line for each, with commas, blanks or tabs between the columns.
 
-    A first line, also one behind `#`, may name the columns in any order. Without one they are `m, x..., v...`, perhaps
-    behind a column of names, or of the numbers 0, 1, 2, ... or 1, 2, 3, ...; the note says so. A line with the number
-    of bodies may come before all others; lines of whole numbers alone may then follow the bodies (trees of groups).
+    A first line, also one behind `#`, may name the columns in any order, with their units behind each but that of
+    names, as in `name, m [Msun], x [pc], ..., vx [km/s]`; the header of an ECSV file is read too. Without one they are
+    `m, x..., v...`, perhaps behind a column of names, or of the numbers 0, 1, 2, ... or 1, 2, 3, ...; the note says so.
+    A line with the number of bodies may come before all others; lines of whole numbers alone may then follow the bodies
+    (trees of groups).
 
     Raises:
         InitialConditionsError: names the line that is wrong, or says what could be read in two ways.
     """
     header, lines = _lines_in(text)
+    units = _units_in_yaml(text)
     count = int(lines[0].cells[0]) if lines and len(lines[0].cells) == 1 and lines[0].cells[0].isdecimal() else None
     begin = 0 if count is None else 1
     if len(lines) > begin and not any(map(_is_number, lines[begin].cells)):
         header, begin = lines[begin], begin + 1
     bodies = lines[begin:] if count is None else _counted(lines[begin:], count, lines[0].number)
+    if header is not None:
+        header, in_header = _without_units(header)
+        units = units or in_header
     columns = () if header is None else _named(header)
     if not bodies:
         raise InitialConditionsError(f"no body in it: there must be one line for each body, {EXPECTED}")
@@ -94,7 +107,7 @@ def bodies_from_text(text: str) -> InitialConditions:
     rows = np.array([[_number(line, line.cells[column]) for column in wanted] for line in bodies])
     names = [line.cells[columns.index(_NAME)] for line in bodies] if _NAME in columns else []
     note = "" if header is not None else f"no header: columns read as {', '.join(columns)}"
-    return bodies_from_rows(rows, names, note)
+    return bodies_from_rows(rows, names, note, _units_of(units, columns))
 
 
 def numbers_in(text: str) -> Floats:
@@ -114,7 +127,15 @@ def text_from_bodies(system: InitialConditions, separator: str, header_mark: str
     """A header and one line for each body, every number with as many digits as bring back all its bits."""
     rows = rows_from_bodies(system)
     names = [_quoted(name) for name in system.names]
-    lines = [header_mark + separator.join([_NAME] * bool(names) + [*HEADERS[rows.shape[1]]])]
+    units = units_of(system)
+    header = [*HEADERS[rows.shape[1]]]
+    if units is not None:
+        dims = len(header) // 2
+        header = [
+            f"{column}[{unit}]"
+            for column, unit in zip(header, [units.mass, *[units.length] * dims, *[units.velocity] * dims], strict=True)
+        ]
+    lines = [header_mark + separator.join([_NAME] * bool(names) + header)]
     for body, row in enumerate(rows):
         lines.append(separator.join([*names[body : body + 1], *(repr(float(value)) for value in row)]))
     return "\n".join(lines) + "\n"
@@ -128,8 +149,8 @@ def _lines_in(text: str) -> tuple[Line | None, list[Line]]:
         if cells:
             lines.append(Line(number, cells))
         elif not lines and line.lstrip().startswith("#"):
-            comment = _cells(_COMMENT_MARK.sub("", line))
-            if {_KNOWN.get(cell.lower()) for cell in comment} >= {*HEADERS[3]}:
+            comment = _joined(_cells(_COMMENT_MARK.sub("", line)))
+            if {_KNOWN.get(re.split(r"[\[(]", cell)[0].strip().lower()) for cell in comment} >= {*HEADERS[3]}:
                 header = Line(number, comment)
     return header, lines
 
@@ -141,6 +162,59 @@ def _cells(content: str) -> list[str]:
     separator = "," if "," in _QUOTED.sub("", content) else " "
     row = next(csv.reader([content.replace("\t", " ")], delimiter=separator, skipinitialspace=True))
     return [cell.strip() for cell in row]
+
+
+def _joined(cells: list[str]) -> list[str]:
+    """Cells of a header, with units that a blank has parted from their column."""
+    joined: list[str] = []
+    for cell in cells:
+        if cell.startswith(("[", "(")) and joined:
+            joined[-1] += cell
+        else:
+            joined.append(cell)
+    return joined
+
+
+def _without_units(header: Line) -> tuple[Line, dict[str, str]]:
+    """A header without the units that stand in brackets, and these by column."""
+    cells, units = [], {}
+    for cell in _joined(header.cells):
+        match = _WITH_UNIT.fullmatch(cell)
+        if match is not None and match[1].strip().lower() in _KNOWN:
+            units[_KNOWN[match[1].strip().lower()]] = match[2].strip()
+            cell = match[1].strip()
+        cells.append(cell)
+    return header._replace(cells=cells), units
+
+
+def _units_in_yaml(text: str) -> dict[str, str]:
+    """Units of columns in the header of an ECSV file."""
+    if not text.startswith("# %ECSV"):
+        return {}
+    return {
+        _KNOWN.get(name.lower(), name): unit.strip()
+        for name, unit in re.findall(r"^# - \{name: (\w+), unit: ([^,}]+)", text, re.MULTILINE)
+    }
+
+
+def _units_of(units: dict[str, str], columns: Sequence[str]) -> tuple[str, str, str] | None:
+    """Units of length, velocity and mass, from those of the columns.
+
+    Raises:
+        InitialConditionsError: some columns have units and others have none, or they differ.
+    """
+    if not units:
+        return None
+    found = []
+    for kind in ("xyz", ("vx", "vy", "vz"), "m"):
+        there = {units.get(column, "") for column in columns if column in kind}
+        if len(there) > 1 or "" in there:
+            raise InitialConditionsError(
+                f"columns {', '.join(c for c in columns if c in kind)} need one unit, got "
+                + ", ".join(repr(units.get(c, "none")) for c in columns if c in kind)
+            )
+        found.append(there.pop())
+    return (found[0], found[1], found[2])
 
 
 def _counted(lines: list[Line], count: int, number: int) -> list[Line]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from aitimestepper._version import __version__
 from aitimestepper.comparison.result import Comparison, SystemComparison
-from aitimestepper.ensembles.result import SHOWN, EnsembleResult, quantiles
+from aitimestepper.ensembles.promises import largest_share, promises_of
+from aitimestepper.ensembles.result import COLUMN_NAMES, EnsembleResult, spread_of
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_output, spelled
 from aitimestepper.recordings.parts import Summary
@@ -173,7 +174,7 @@ def _verdict(summary: Summary) -> Table:
     lines = (
         ("energy error of the run", summary.energy_error_asked, summary.energy_error_max, summary.energy_verdict),
         (
-            "position error for each dynamical time",
+            "local position error",
             *(summary.position_error_asked, summary.position_error_max, summary.position_verdict),
         ),
         ("position error at the end, estimated", None, summary.position_error_run, None),
@@ -194,10 +195,14 @@ def _of_ensemble(name: str, result: EnsembleResult) -> Section:
         "G": result.G,
         "softening": result.softening,
         "wall seconds": result.wall_seconds,
+        "cost": largest_share(result),
     }
-    spread = {column: quantiles(getattr(result, column)[result.finished]) for column in SHOWN}
+    spread = spread_of(result)
     heads = tuple(next(iter(spread.values())))
-    rows = [(column.replace("_", " "), *map(_cell, values.values())) for column, values in spread.items()]
+    rows = [
+        (COLUMN_NAMES.get(column, column.replace("_", " ")), *map(_cell, values.values()))
+        for column, values in spread.items()
+    ]
     tables = {"Ensemble": _facts(about), "Members that finished": Table(("", *heads), rows)}
     failures = result.failures
     if failures:
@@ -205,7 +210,15 @@ def _of_ensemble(name: str, result: EnsembleResult) -> Section:
         heading = f"Members that failed: {len(failures)}" + ", the first" * (len(failures) > len(shown))
         tables[heading] = Table(("member", "seed", "outcome"), shown)
     tables["Settings"] = _facts(result.settings)
-    return Section(name, f"An ensemble of {len(result)} systems", tables, None, [ensemble_figure(result)], {})
+    return Section(name, f"An ensemble of {len(result)} systems", tables, _kept(result), [ensemble_figure(result)], {})
+
+
+def _kept(result: EnsembleResult) -> Table | None:
+    rows = [
+        (p.name, _cell(p.asked), f"{p.kept:,} of {p.count:,}", f"{_cell(p.worst, digits=3)}, {p.who}", p.verdict)
+        for p in promises_of(result)
+    ]
+    return Table(("", "asked", "kept by", "worst", "verdict"), rows) if rows else None
 
 
 _ROW = (

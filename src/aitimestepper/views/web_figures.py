@@ -201,5 +201,10 @@ def ensemble_figure(result: EnsembleResult) -> WebFigure:
         "marker": {"color": COLOURS[0]},
     }
     label = "log<sub>10</sub> of the largest |E − E<sub>0</sub>| / |E<sub>0</sub>| of a member"
-    layout = {"xaxis": {"title": {"text": label}}, "yaxis": {"title": {"text": "members"}}, "bargap": 0}
-    return WebFigure("Energy errors of the members.", [bars], layout, 400)
+    layout: dict[str, Any] = {"xaxis": {"title": {"text": label}}, "yaxis": {"title": {"text": "members"}}, "bargap": 0}
+    asked = result.energy_error_asked[~np.isnan(result.energy_error_asked)]
+    if not len(asked):
+        return WebFigure("Energy errors of the members.", [bars], layout, 400)
+    where = {"x0": math.log10(asked.min()), "x1": math.log10(asked.min()), "y0": 0, "y1": 1, "yref": "paper"}
+    layout["shapes"] = [{"type": "line", **where, "line": {"color": INK, "dash": "dash", "width": 1.5}}]
+    return WebFigure("Energy errors of the members; dashed: what was asked.", [bars], layout, 400)

@@ -14,7 +14,7 @@ from aitimestepper.engine.features.scales import scales_of
 from aitimestepper.engine.features.summary import CODES as FEATURES
 from aitimestepper.engine.features.summary import WIDTHS, Sight
 from aitimestepper.engine.networks import Network
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.run.plan import Control, Learner
 from aitimestepper.errors import CheckpointError
 from aitimestepper.systems.initial import InitialConditions

@@ -9,7 +9,7 @@ import pytest
 
 from aitimestepper import Config, Recording
 from aitimestepper.constants import TRAITS
-from aitimestepper.engine.layout import BOOKS
+from aitimestepper.engine.layout import BOOKS, N_BOOKS
 from aitimestepper.engine.networks import Network, network_of
 from aitimestepper.engine.run import governed_rollout as controlled
 from aitimestepper.engine.run import governor as rules
@@ -70,7 +70,12 @@ def prepared(**keys) -> PlannedRun:
 
 def arrays(n: int, *, room: int = 4000, every: int = 1, events: int = 0) -> Frames:
     return Frames(
-        np.empty((room, 3)), np.empty((room, 6 * n)), np.empty((room, 3)), every, math.inf, room_for_events(events)
+        np.empty((room, N_BOOKS)),
+        np.empty((room, 6 * n)),
+        np.empty((room, 3)),
+        every,
+        math.inf,
+        room_for_events(events),
     )
 
 

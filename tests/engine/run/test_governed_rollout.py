@@ -57,7 +57,7 @@ def driven(plan: PlannedRun, budget: int, room: int):
         status, n_frames, n_history = advance_run(
             run, plan.plan, plan.own, Limits(math.inf, plan.goal.last_step, budget), frames
         )
-        kept.append(np.hstack([frames.scalars[:n_frames], frames.rows[:n_frames]]))
+        kept.append(np.hstack([frames.books[:n_frames], frames.rows[:n_frames]]))
         history.append(frames.history[:n_history].copy())
         calls += 1
         if status == 2:
@@ -174,7 +174,9 @@ def test_the_recursion_begins_anew_where_the_step_changes(tmp_path):
     x, v = np.moveaxis(frames.rows[0].reshape(2, 3, 3), -1, 1)
     i, j = np.triu_indices(3, 1)
     r, speed = (np.linalg.norm(vectors[i] - vectors[j], axis=-1) for vectors in (x, v))
-    assert frames.scalars[1, 1] == pytest.approx(0.5 * 0.01 / np.sqrt((speed**2 + 2.0 / r) / r**2).max(), rel=1e-9)
+    assert books_in(frames.books[1]).last_dt == pytest.approx(
+        0.5 * 0.01 / np.sqrt((speed**2 + 2.0 / r) / r**2).max(), rel=1e-9
+    )
 
 
 def test_a_setback_restores_all_but_what_was_spent(tmp_path):

@@ -18,7 +18,7 @@ from aitimestepper import (
     register_criterion,
     simulate,
 )
-from aitimestepper.engine.layout import AX, ROWS, VX, X
+from aitimestepper.engine.layout import AX, N_BOOKS, ROWS, VX, X
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan
@@ -118,7 +118,12 @@ def reversed_run(run: Run, plan: Plan, own: OwnCriterion) -> Run:
     """
     back, ahead = copy_of(run), copy_of(run)
     none = Frames(
-        np.empty((1, 3)), np.empty((1, len(run.system) // ROWS * 6)), np.empty((0, 3)), 0, math.inf, room_for_events(0)
+        np.empty((1, N_BOOKS)),
+        np.empty((1, len(run.system) // ROWS * 6)),
+        np.empty((0, 3)),
+        0,
+        math.inf,
+        room_for_events(0),
     )
     advance(ahead, plan, own, Limits(math.inf, math.inf, 1), none)
     n = len(run.system) // ROWS

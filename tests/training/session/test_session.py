@@ -253,7 +253,7 @@ def test_a_missing_wandb_is_said_before_anything_is_made(monkeypatch):
 def test_an_existing_run_is_kept_unless_told_otherwise():
     train(config=Config(epochs=1, save_name="run", **SMALL))
     kept = weights("runs/run")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="set overwrite"):
         train(config=Config(epochs=1, save_name="run", seed=5, **SMALL))
     assert all(np.array_equal(kept[name], array) for name, array in weights("runs/run").items())
     train(config=Config(epochs=1, save_name="run", seed=5, overwrite=True, **SMALL))

@@ -15,7 +15,7 @@ from llvmlite import binding
 from numba import types
 
 from aitimestepper.errors import AITimeStepperError, RunError
-from aitimestepper.simulation.driver import FAILURES
+from aitimestepper.simulation.outcomes import FAILURES
 
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from typing import Any
 
-from aitimestepper.errors import InputError
+from aitimestepper.errors import InitialConditionsError, InputError
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.initial import InitialConditions, units_of
 from aitimestepper.systems.rebound_bodies import add_bodies, bodies_in, check_plain, require_rebound, set_state
+from aitimestepper.systems.units import Units
 
-_SAME_G = 1e-6
-"""Units give REBOUND's G in the seven digits of a measurement."""
+_SAME_G, _LIKE_THEIRS = 1e-6, 1e-3
+"""Units give REBOUND's G in the seven digits of a measurement; a G that differs by more than the second part from that
+of the units was set by hand, and the names mean nothing."""
+
+_NAMES_THERE = {
+    "yr/2pi": "yr2pi", "Msun": "msun", "Mearth": "mearth", "Mjup": "mjupiter", "Myr": "myr", "Gyr": "gyr", "d": "day",
+    "h": "hr",
+}  # fmt: skip
+"""Units that REBOUND calls otherwise."""
 
 
 def to_simulation(
@@ -29,7 +39,7 @@ def to_simulation(
         G: gravitational constant; left out, 1 for initial conditions, that of a recording, or that of `units`.
         softening: Plummer length; left out, that of the bodies.
         units: names of the units of the numbers as REBOUND knows them, ('yr', 'au', 'msun') for instance. They set G,
-            and nothing is converted.
+            and nothing is converted; left out, those of the bodies are named, where REBOUND knows them.
 
     Raises:
         InputError: rebound is not installed; the units are not known to it or contradict G; there is no such frame.
@@ -44,11 +54,22 @@ def to_simulation(
         position, velocity, time = bodies.position, bodies.velocity, bodies.time
     simulation = rebound.Simulation()
     softening = bodies.softening if softening is None else softening
+    own = Units.from_text(bodies.units) if isinstance(bodies, Recording) else units_of(bodies)
+    if units is None and own is not None:
+        G = own.G if G is None else G
+        _name_units(simulation, own)
     _set_constants(simulation, G, softening, units)
     simulation.t = float(time)
     add_bodies(simulation, bodies.mass, bodies.names)
     set_state(simulation, position, velocity)
     return simulation
+
+
+def _name_units(simulation: Any, own: Units) -> None:
+    """Tell REBOUND what the numbers are in, if it has names for that."""
+    names = [_NAMES_THERE.get(name, name) for name in (own.pace, own.length, own.mass)]
+    with contextlib.suppress(Exception):  # REBOUND raises the bare class for a name that it does not know
+        simulation.units = names
 
 
 def _set_constants(simulation: Any, G: float | None, softening: float, units: tuple[str, str, str] | None) -> None:
@@ -96,5 +117,18 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
         names=bodies.names,
         note="; ".join(["from a REBOUND simulation", *bodies.remarks, *filter(None, [units])]),
         softening=bodies.softening,
+        units=_own_units(simulation),
     )
     return system, {"G": bodies.G, "softening": bodies.softening}
+
+
+def _own_units(simulation: Any) -> Units | None:
+    """The units of a simulation, if it has all three, their names are known here, and its G is theirs."""
+    names = [simulation.units[what] for what in ("length", "time", "mass")]
+    if not all(names):
+        return None
+    try:
+        units = Units.of([str(name) for name in names])
+    except InitialConditionsError:
+        return None
+    return units if math.isclose(units.G, simulation.G, rel_tol=_LIKE_THEIRS) else None

@@ -35,12 +35,12 @@ from aitimestepper.bridges.rebound.structures import (
     particles_of,
     simulation_at,
 )
-from aitimestepper.engine.layout import VX, VY, VZ, Books, X, Y, Z
+from aitimestepper.engine.layout import N_BOOKS, VX, VY, VZ, Books, X, Y, Z
 from aitimestepper.engine.run.events import room_for_events
+from aitimestepper.engine.run.exact_times import note_sample, reach
 from aitimestepper.engine.run.governed_rollout import advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
-from aitimestepper.engine.run.rollout import note_sample, reach
-from aitimestepper.engine.run.state import Frames, Limits
+from aitimestepper.engine.run.state import Frames, Limits, no_stops
 from aitimestepper.engine.run.step import AT_TARGET, RUNNING
 
 _BLOCKS_AHEAD, _STEPS_AHEAD = 8.0, 64.0
@@ -158,8 +158,9 @@ def step(address: int, state_address: int) -> None:
     before, end = simulation.t, simulation.t + simulation.dt
     target = direction * end if exact else math.inf
     kept = vector.copy()
-    nothing = Frames(np.empty((1, 3)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
-    status, _, _ = advance_controlled(run, plan, Limits(target, math.inf, _LONGEST_CALL if last else 1), nothing)
+    nothing = Frames(np.empty((1, N_BOOKS)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
+    limits = Limits(target, math.inf, _LONGEST_CALL if last else 1, no_stops())
+    status, _, _ = advance_controlled(run, plan, limits, nothing)
     if status == AT_TARGET and last:
         seen = vector.copy()
         look = run_in(seen)

@@ -15,8 +15,8 @@ from aitimestepper.engine.features.summary import Sight
 from aitimestepper.engine.layout import record
 from aitimestepper.engine.networks import Network
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import Method
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.plan import Control, Learner, Plan
 
@@ -56,7 +56,9 @@ def scalars_of(vector: Floats) -> Any:
 def law_from(vector: Floats) -> Law:
     """The law alone: what is looked at after every step, where a whole plan takes longer to unfold than it is used."""
     p = scalars_of(vector)
-    return Law(p.G, p.squared_softening, p.tide_mass, p.tide_x, p.tide_y, p.tide_z)
+    tide = (p.tide_mass, p.tide_x, p.tide_y, p.tide_z)
+    more = (p.has_central_forces, p.relativity, p.oblateness, p.pole_x, p.pole_y, p.pole_z)
+    return Law(p.G, p.squared_softening, *tide, *more)
 
 
 @compiled

@@ -21,7 +21,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
 from aitimestepper.engine.features.invariant import invariant
 from aitimestepper.engine.layout import HOST, LIGHT, MASS, REACH, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies, row_of
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 
 INVARIANTS = 10
 """The first numbers of a description are those of `features.invariant`; twelve more are this module's."""

@@ -9,7 +9,7 @@ from aitimestepper.constants import ECCENTRICITY_FLOOR, RADIAL_FLOOR, VIRIAL_FLO
 from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.features.averages import centre
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies, row_of
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 
 _SAFE_LOW, _SAFE_HIGH = 1e-60, 1e60
 """Range of sums of q^2 whose squares, with some room, are numbers still."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import AX, ROWS, X_LOW, flat_system
-from aitimestepper.engine.physics.gravity import Law, forces
+from aitimestepper.engine.physics.gravity import forces
+from aitimestepper.engine.physics.law import Law
 
 
 def scales_of(mass: Floats, position: Floats, velocity: Floats, law: Law) -> tuple[float, float, float, float]:

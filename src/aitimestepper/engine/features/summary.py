@@ -10,7 +10,7 @@ from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, f
 from aitimestepper.engine.features.averages import centre, lengths, pair_distances
 from aitimestepper.engine.features.invariant import invariant
 from aitimestepper.engine.layout import AX, EARLIER, MASS, VX, VZ, X, n_bodies, row_of
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 
 BASIC, RICH, DELTA_MAG, INVARIANT = range(4)
 CODES = {"basic": BASIC, "rich": RICH, "delta_mag": DELTA_MAG, "invariant": INVARIANT}

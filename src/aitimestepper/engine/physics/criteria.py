@@ -14,7 +14,7 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X_LOW, X, Y, Z, n_attracting, n_bodies
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 
 FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED = range(9)
 CODES = {

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import bits_of, compiled, compiled_sums, float_of, inlined
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, NEAREST, REACH, X, Y, Z, n_attracting, n_bodies, row_of
+from aitimestepper.engine.physics.central_forces import central_forces
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.low_parts import FARTHEST, add_to_depth, add_to_pull, is_close
-
-
-class Law(NamedTuple):
-    """What moves the bodies: their own gravity and, perhaps, the tide of a distant point mass.
-
-    Attributes:
-        G: gravitational constant.
-        squared_softening: Plummer length, squared.
-        tide_mass: mass of the distant body; 0 for none.
-        tide_x, tide_y, tide_z: its position.
-    """
-
-    G: float
-    squared_softening: float
-    tide_mass: float
-    tide_x: float
-    tide_y: float
-    tide_z: float
-
-
-def law_of(G: float, softening: float, tide_mass: float | None = None, tide_position: Iterable[float] = ()) -> Law:
-    """The law with a Plummer length and, perhaps, the tide of a mass at a position (D,), D <= 3."""
-    x, y, z = ([float(part) for part in tide_position] + [0.0] * 3)[:3]
-    return Law(G, softening**2, float(tide_mass or 0.0), x, y, z)
 
 
 @compiled_sums
@@ -100,6 +76,8 @@ def forces(system: Floats, law: Law) -> tuple[float, float]:
         scale_acceleration(system, law.G)
     if law.tide_mass > 0.0:
         potential += tide(system, law, True)
+    if law.has_central_forces > 0.0:
+        potential += central_forces(system, law, True)
     return potential, law.G * fastest
 
 
@@ -167,6 +145,8 @@ def potential_energy(system: Floats, law: Law) -> float:
     potential = -law.G * depth
     if law.tide_mass > 0.0:
         potential += tide(system, law, False)
+    if law.has_central_forces > 0.0:
+        potential += central_forces(system, law, False)
     return potential
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined, lost, plus
 from aitimestepper.engine.layout import AX, GX, LOW, VX, X, n_bodies
-from aitimestepper.engine.physics.gravity import Law, forces
+from aitimestepper.engine.physics.gravity import forces
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
 LEAPFROG, TTL = 0, 1

@@ -17,7 +17,7 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.layout import HOST, LIGHT, MASS, VX, VY, VZ, X, Y, Z, n_attracting, n_bodies, row_of
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 
 _LIGHT = 0.25
 """Part of the mass of the pairs that make Omega up to which a pair is light. Chosen: pairs of like mass show by M."""

@@ -27,7 +27,9 @@ from aitimestepper.engine.layout import (
     n_bodies,
     row_of,
 )
-from aitimestepper.engine.physics.gravity import Law, scale_acceleration, tide
+from aitimestepper.engine.physics.central_forces import central_forces
+from aitimestepper.engine.physics.gravity import scale_acceleration, tide
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.low_parts import FARTHEST, close_to, is_close, separation, separations
 
 
@@ -159,6 +161,8 @@ def forces_with_omega(system: Floats, law: Law, weights: Weights) -> tuple[float
         scale_acceleration(system, law.G)
     if law.tide_mass > 0.0:
         tide(system, law, True)
+    if law.has_central_forces > 0.0:
+        central_forces(system, law, True)
     omega = _root(total, weights.q)
     return omega, omega / total
 

@@ -14,10 +14,10 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.constants import EXCUSED, LONGER, NETWORK, SETBACK
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import AX, EARLIER, GX, SAVED, Books, X, books_in, n_bodies
+from aitimestepper.engine.layout import EARLIER, GX, SAVED, Books, X, books_in, n_bodies
 from aitimestepper.engine.physics.criteria import fly_by_rate
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.light_pairs import hidden_rate, weigh
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
 from aitimestepper.engine.run.events import has_room, note, note_anchor, note_setback
@@ -32,11 +32,12 @@ from aitimestepper.engine.run.governor import (
     settled,
 )
 from aitimestepper.engine.run.plan import Control, Plan
-from aitimestepper.engine.run.rollout import is_frame, put_scalars
+from aitimestepper.engine.run.rollout import is_frame, put_frame, put_step
 from aitimestepper.engine.run.sampling import sample
 from aitimestepper.engine.run.setbacks import MOST_VAIN_SETBACKS, drop_anchor, set_back
 from aitimestepper.engine.run.state import Events, Frames, Limits, Run
-from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, next_rate, one_step
+from aitimestepper.engine.run.step import AT_STEPS, AT_TARGET, FULL, NOT_FINITE, RUNNING, STOPPED, next_rate, one_step
+from aitimestepper.engine.run.stops import is_stopped, keep, room_to_keep
 
 BLOCK = 32
 """Steps between two looks at the errors: an anchor may follow each. With 16 evaluations x 0.97, error x 1.04; with 64
@@ -70,8 +71,9 @@ _FORGOTTEN = 0.5
 @compiled
 def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> tuple[int, int, int]:
     """Step until a limit is reached; arguments and result as for `rollout.advance`."""
-    system, books, control = run.system, run.books[0], plan.control
+    books, control = run.books[0], plan.control
     traits, layers, before = scratch(run, control)
+    kept = room_to_keep(run, limits.stops)
     n_frames = n_history = sure_frames = sure_history = done = 0
     frames.events.counts[:] = 0
     while True:
@@ -87,6 +89,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             _noted_anchor(run, plan, frames.events)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
+        keep(kept, run)
         status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
             _noted_anchor(run, plan, frames.events)
@@ -98,21 +101,23 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             continue
         if status != RUNNING:
             return status, n_frames, n_history
+        if is_stopped(run, kept, plan, limits.stops):
+            _noted_anchor(run, plan, frames.events)
+            return STOPPED, n_frames, n_history
         if books.wanted_factor > 1.0 and books.time > books.last_setback_time and is_quiet(books, control):
             _noted_lengthening(books, frames.events)
         if frames.history.shape[0] > 0:
-            put_scalars(frames.history, n_history, books)
+            put_step(frames.history, n_history, books)
             n_history += 1
         if is_frame(books, time, frames.every, frames.interval):
-            put_scalars(frames.scalars, n_frames, books)
-            frames.rows[n_frames] = system[X * n_bodies(system) : AX * n_bodies(system)]
+            put_frame(frames, n_frames, run)
             n_frames += 1
 
 
 @compiled
 def _has_room(frames: Frames, n_frames: int, n_history: int) -> bool:
     """Whether all frames up to the next anchor fit."""
-    for_frames, for_history = frames.scalars.shape[0] - n_frames, frames.history.shape[0] - n_history
+    for_frames, for_history = frames.books.shape[0] - n_frames, frames.history.shape[0] - n_history
     keeps_frames = frames.every > 0 or frames.interval < math.inf
     keeps_history = frames.history.shape[0] > 0
     fits = (for_frames >= LONGEST_STRETCH or not keeps_frames) and (for_history >= LONGEST_STRETCH or not keeps_history)

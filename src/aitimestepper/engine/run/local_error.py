@@ -7,8 +7,8 @@ import math
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import apart, compiled, inlined
 from aitimestepper.engine.layout import AX, LAG, LOW, MASS, VX, X, n_attracting, n_bodies, row_of
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import LEAPFROG, Method, leapfrog_step, ttl_step
+from aitimestepper.engine.physics.law import Law
 
 _NOT_FINITE_ERROR = 1e30
 """Stands for an error that is no number: above anything that is allowed, and finite in sums."""

@@ -10,8 +10,8 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.features.summary import BASIC, Sight
 from aitimestepper.engine.networks import TANH, Network
 from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import Method
+from aitimestepper.engine.physics.law import Law
 
 
 class Learner(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, books_in
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import TTL
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import EPSILON, MODEST, ROUNDINGS, settled, shorten
 from aitimestepper.engine.run.local_error import run_position_error

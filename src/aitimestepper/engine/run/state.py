@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
-from aitimestepper.engine.compilation import compiled
+from aitimestepper.engine.compilation import compiled, plain
 from aitimestepper.engine.features.summary import DELTA_MAG, WIDTHS, Sight, fill_features
 from aitimestepper.engine.layout import BOOKS, GX, LAYOUT, MASS, N_BOOKS, flat_system, n_bodies, row_of
 from aitimestepper.engine.physics.conserved import motion
@@ -36,6 +37,26 @@ class Run(NamedTuple):
     anchor: Floats
 
 
+class Stops(NamedTuple):
+    """What ends a run before its end.
+
+    Attributes:
+        distance: from the centre of mass, beyond which a body that is unbound ends it; infinite for none.
+        approach: distance of two bodies below which they end it; 0 for none.
+        found: (1,), takes the time at which one of these was found.
+    """
+
+    distance: float
+    approach: float
+    found: Floats
+
+
+@plain
+def no_stops() -> Stops:
+    """Nothing ends the run before its end."""
+    return Stops(math.inf, 0.0, np.zeros(1))
+
+
 class Limits(NamedTuple):
     """Where a call of `advance` stops.
 
@@ -43,11 +64,13 @@ class Limits(NamedTuple):
         target: a time that no step may reach or pass; infinite for none.
         last_step: number of steps since the start of the run; infinite for none.
         budget: steps of this call.
+        stops: what else ends the run.
     """
 
     target: float
     last_step: float
     budget: int
+    stops: Stops = no_stops()
 
 
 class Events(NamedTuple):
@@ -66,7 +89,7 @@ class Frames(NamedTuple):
     """Where frames go, and which states become frames.
 
     Attributes:
-        scalars: (F, 3), time, step and energy of each frame.
+        books: (F, N_BOOKS), the books of the run at each frame.
         rows: (F, 6 N), positions and velocities: all x, all y, ...
         history: (H, 3), time, step and energy of every step; no rows for none.
         every: a frame after this many steps; 0 for none by steps.
@@ -74,7 +97,7 @@ class Frames(NamedTuple):
         events: of a calibrated run.
     """
 
-    scalars: Floats
+    books: Floats
     rows: Floats
     history: Floats
     every: int

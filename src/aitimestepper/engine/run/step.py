@@ -14,12 +14,13 @@ from aitimestepper.engine.networks import first_output
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, FLY_BY, Rule
 from aitimestepper.engine.physics.criteria import FREE_FALL as BY_FREE_FALL
-from aitimestepper.engine.physics.gravity import Law, fastest_free_fall, forces, potential_energy
+from aitimestepper.engine.physics.gravity import fastest_free_fall, forces, potential_energy
 from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method, leapfrog_step, ttl_step
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 
-RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, GUARDED = range(9)
+RUNNING, AT_TARGET, AT_STEPS, FULL, NOT_FINITE, BAD_STEP, UNBOUNDED, TOO_SHORT, GUARDED, STOPPED = range(10)
 """Why `advance` returned."""
 
 LAST_STEP_STRETCH = 1e-6
@@ -60,6 +61,7 @@ def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law
                 return TOO_SHORT if first_try else GUARDED
             books.last_rate = rate
             books.steps += 1.0
+            count_step(books)
             tally(books)
             judge(books, error)
             return RUNNING
@@ -217,11 +219,28 @@ def tally(books: Books) -> None:
     y = books.angular_momentum_y - books.initial_angular_momentum_y
     z = books.angular_momentum_z - books.initial_angular_momentum_z
     angular = x * x + y * y + z * z
-    books.max_energy_error = _larger(error, books.max_energy_error)
+    if error > books.max_energy_error:
+        books.max_energy_error, books.max_energy_error_time = error, books.time
+    books.frame_energy_error = _larger(error, books.frame_energy_error)
     books.max_momentum_error_squared = _larger(linear, books.max_momentum_error_squared)
     books.max_angular_momentum_error_squared = _larger(angular, books.max_angular_momentum_error_squared)
     books.momentum_scale = _larger(books.absolute_momentum, books.momentum_scale)
     books.angular_momentum_scale = _larger(books.absolute_angular_momentum, books.angular_momentum_scale)
+
+
+@inlined
+def count_step(books: Books) -> None:
+    """Take the step that was made into the shortest and the longest since the last state that was kept."""
+    dt = books.last_dt
+    if books.frame_dt_max == 0.0 or dt < books.frame_dt_min:
+        books.frame_dt_min = dt
+    books.frame_dt_max = _larger(dt, books.frame_dt_max)
+
+
+@inlined
+def begin_frame(books: Books) -> None:
+    """Forget the steps up to a state that is kept: the next one speaks of those behind it."""
+    books.frame_dt_min = books.frame_dt_max = books.frame_energy_error = 0.0
 
 
 @inlined

@@ -22,8 +22,8 @@ from aitimestepper.constants import (
 )
 from aitimestepper.engine.compilation import compiled, compiled_sums, inlined
 from aitimestepper.engine.layout import AX, GX, ROWS, SAVED, VX, VY, VZ, X_LOW, X, Y, Z
-from aitimestepper.engine.physics.gravity import Law
 from aitimestepper.engine.physics.integrators import leapfrog_step
+from aitimestepper.engine.physics.law import Law
 
 ENERGY, FREE_FALL, STEP, ERROR, LOSS, SLOPE, HEAD_SLOPE, PASSED = range(8)
 """A verdict: energy and squared free-fall rate of the state reached; the step; its relative energy error, infinite

@@ -11,7 +11,8 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.features.summary import Sight, fill_features
 from aitimestepper.engine.networks import Network, fourier
-from aitimestepper.engine.physics.gravity import Law, fastest_free_fall
+from aitimestepper.engine.physics.gravity import fastest_free_fall
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.training.gate import Gate
 
 ITERATIONS, LOSS_SUM, LOSS_MAX, LOSS_LAST, ERROR_SUM, ERROR_MAX, ERROR_LAST, STEP_LAST, ERROR_LEAST = range(9)

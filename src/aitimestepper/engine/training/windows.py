@@ -19,8 +19,9 @@ from aitimestepper.engine.features.description import describe
 from aitimestepper.engine.layout import BOOKS, MASS, ROWS, VX, X, n_bodies
 from aitimestepper.engine.physics.conserved import energy_scale, motion
 from aitimestepper.engine.physics.criteria import CALIBRATED, fly_by_rate
-from aitimestepper.engine.physics.gravity import Law, forces
+from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.integrators import LEAPFROG, TTL, Method
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.light_pairs import weigh
 from aitimestepper.engine.physics.omega import PAIR_NORM, omega_of
 from aitimestepper.engine.run.governor import POSITION_SHARE

@@ -9,7 +9,7 @@ enum { @UPPER@_LEAPFROG = 0, @UPPER@_TTL = 1 };
  * without softening, a number that is not finite, a tolerance out of range, no memory (above 256 bodies).
  *
  * A step that follows every state is not reversible, and its energy drifts. Ask every few dozen steps, keep the step
- * between, and take a longer one only when it was wanted for long; or make it reversible (docs/c.md shows both).
+ * between, and take a longer one only when it was wanted for long: examples/c/leapfrog.c does that.
  */
 double @PREFIX@_timestep(int n, const double *mass, const double *x, const double *v, double tolerance, double G,
                          double softening);

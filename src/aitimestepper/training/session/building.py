@@ -110,7 +110,7 @@ def _build_windows(config: Config, generator: torch.Generator) -> TrainingState:
 def _refuse_processes(condition: bool) -> None:
     if condition and ranks.count() > 1:
         raise InputError(
-            "several processes train on systems of their own, which are drawn (no --ic, no --systems); and calibrated "
+            "several processes train on systems of their own, which are drawn (no ic, no systems); and calibrated "
             "weights are trained in one process, which uses all cores"
         )
 

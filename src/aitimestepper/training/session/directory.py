@@ -134,7 +134,7 @@ def _make_room(run_dir: Path, overwrite: bool) -> None:
             if not overwrite:
                 raise _exists(run_dir)
             if not (run_dir / CONFIG_FILE).is_file():
-                raise OutputExistsError(f"{run_dir} is not a run directory, so --overwrite does not replace it")
+                raise OutputExistsError(f"{run_dir} is not a run directory, so overwrite does not replace it")
         taken_up(run_dir, held)
         shutil.rmtree(run_dir)
 
@@ -148,6 +148,5 @@ def _is_before_a_checkpoint(run_dir: Path) -> bool:
 
 def _exists(run_dir: Path) -> OutputExistsError:
     return OutputExistsError(
-        f"{run_dir} exists already: choose another --save-name, continue it with --resume {run_dir}, or replace it "
-        "with --overwrite"
+        f"{run_dir} exists already: choose another save_name, resume it, or set overwrite to replace it"
     )

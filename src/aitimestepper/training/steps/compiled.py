@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.training import gate
 from aitimestepper.engine.training.gate import Gate, judge_all, largest_steps
 from aitimestepper.model.adapter import ModelAdapter

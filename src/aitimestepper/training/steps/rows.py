@@ -12,8 +12,8 @@ from torch import Tensor
 from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.layout import AX, MASS, VX, X
-from aitimestepper.engine.physics import gravity
-from aitimestepper.engine.physics.gravity import Law
+from aitimestepper.engine.physics import law
+from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.training.gate import STATE, Gate
 from aitimestepper.features.snapshot import Snapshot
 from aitimestepper.model.particle import ParticleTorch
@@ -43,8 +43,8 @@ def law_of(state: ParticleTorch, config: Config) -> Law:
     """What moves the bodies, where `why_not_compiled` has no objection."""
     field = state.external_field
     if field is None:
-        return gravity.law_of(config.G, state.softening)
-    return gravity.law_of(config.G, state.softening, field.M, field.R0)  # type: ignore[attr-defined]
+        return law.law_of(config.G, state.softening)
+    return law.law_of(config.G, state.softening, field.M, field.R0)  # type: ignore[attr-defined]
 
 
 def gate_of(config: Config) -> Gate:

@@ -12,8 +12,8 @@ from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.constants import TRAITS
 from aitimestepper.cores import available_cores
-from aitimestepper.engine.physics.gravity import law_of
 from aitimestepper.engine.physics.integrators import LEAPFROG, STAGES, TTL, Method
+from aitimestepper.engine.physics.law import law_of
 from aitimestepper.engine.physics.omega import PAIR_NORM
 from aitimestepper.engine.training.windows import ABSENT, Window, describe_all, roll_out
 from aitimestepper.model.particle import ParticleTorch

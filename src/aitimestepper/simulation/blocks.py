@@ -1,0 +1,102 @@
+"""What a run hands out while it goes on: blocks of states, of steps and of events."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from aitimestepper.arrays import Floats
+from aitimestepper.engine.layout import AX, BOOKS, ROWS, X, vectors_of
+from aitimestepper.engine.run.state import Run
+from aitimestepper.recordings.parts import Frames, StepHistory
+from aitimestepper.recordings.step_events import StepEvents
+from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.summaries import ratios
+from aitimestepper.systems.conserved import angular_momentum
+
+
+class Stop(NamedTuple):
+    """What ended a run before its time, as was asked for.
+
+    Attributes:
+        cause: in words.
+        bodies: that are concerned.
+    """
+
+    cause: str
+    bodies: tuple[int, ...] = ()
+
+
+BY_CALLBACK = Stop("the callback")
+
+
+class Block(NamedTuple):
+    """What has come together since the last one.
+
+    Attributes:
+        frames: states to keep.
+        history: every step, if asked for.
+        events: what a calibrated run did to its steps, likewise.
+        run: where a run that is to go further starts from. Of the last block it is the state before all of its frames
+            and steps: what the run did to come to its end (a step that would have passed it, an anchor there) is not
+            part of a longer run.
+        reached: the state that the run has reached, of which the summary speaks.
+        failure: why the run cannot go on; None while it can, and at its end.
+        last: whether the run has come to its end, or stopped.
+        stop: what ended it before its time, as was asked for; None otherwise.
+    """
+
+    frames: Frames
+    history: StepHistory
+    events: StepEvents
+    run: Run
+    reached: Run
+    failure: str | None = None
+    last: bool = False
+    stop: Stop | None = None
+
+
+def initial_block(run: Run, n_dims: int) -> Block:
+    """The frame of the initial state."""
+    return Block(frame_of(run, n_dims), StepHistory.none(), StepEvents.none(), run, run)
+
+
+def ending(block: Block, n_dims: int, goal: Goal) -> Block:
+    """The last block of a run, with the state that was reached: it is always kept, if any are."""
+    block = block._replace(last=True)
+    if not goal.keeps:
+        return block
+    last = frame_of(block.reached, n_dims)
+    if len(block.frames.time) and block.frames.time[-1] == last.time[0]:
+        return block
+    return block._replace(frames=Frames.joined([block.frames, last]))
+
+
+def frame_of(run: Run, n_dims: int) -> Frames:
+    """The state of a run as one frame."""
+    n = len(run.system) // ROWS
+    vector = run.books.view(np.float64)[None].copy()
+    return frames_in(vector, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
+
+
+def frames_in(vectors: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
+    """The frames of books (F, N_BOOKS) and of rows (F, 6 N)."""
+    books = vectors.view(BOOKS)[:, 0]
+    energy = books["kinetic_energy"] + books["potential_energy"]
+    errors = np.maximum(books["frame_energy_error"], np.abs(energy - books["initial_energy"]))
+    # Two exact times may lie in one step: then there is only the one that was shortened to the second of them.
+    stepped = books["frame_dt_max"] > 0.0
+    shaped = rows.reshape(len(rows), 2, 3, len(mass))
+    position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
+    return Frames(
+        time=books["time"].copy(),
+        dt=books["last_dt"].copy(),
+        position=position,
+        velocity=velocity,
+        energy=energy,
+        angular_momentum=angular_momentum(mass, position, velocity),
+        dt_min=np.where(stepped, books["frame_dt_min"], books["last_dt"]),
+        dt_max=np.where(stepped, books["frame_dt_max"], books["last_dt"]),
+        error_max=ratios(errors, float(books["energy_scale"][0]) if len(books) else 1.0),
+    )
