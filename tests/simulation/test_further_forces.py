@@ -105,7 +105,7 @@ def test_forces_are_slopes_of_the_potential(seed):
     [
         ({"J2": 0.1}, "J2 and J2_radius must be set together"),
         ({"J2": 0.1, "J2_radius": 1.0, "J2_pole": (0, 0, 0)}, "J2_pole must be three numbers"),
-        ({"J2_pole": (0, 0, 1)}, "J2_pole does nothing without J2"),
+        ({"J2_pole": (0, 1, 0)}, "J2_pole does nothing without J2"),
         ({"light_speed": 100.0}, "light_speed does nothing without relativity"),
     ],
 )

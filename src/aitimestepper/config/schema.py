@@ -121,7 +121,8 @@ def _conflicts(config: Config) -> Iterable[str]:
         yield "J2 and J2_radius must be set together"
     if len(config.J2_pole) != 3 or not any(config.J2_pole):
         yield f"J2_pole must be three numbers, not all 0, got {list(config.J2_pole)}"
-    if "J2_pole" in config.model_fields_set and config.J2 is None:
+    default = runs.ForceKeys.model_fields["J2_pole"].default  # which a model file, naming every key, sets
+    if config.J2 is None and config.J2_pole != default:
         yield "J2_pole does nothing without J2"
     if config.light_speed is not None and not config.relativity:
         yield "light_speed does nothing without relativity"
