@@ -30,8 +30,8 @@ class Case(NamedTuple):
     title: str
     ic: str
     periods: float
-    length_unit: str
-    time_unit: str
+    length_label: str
+    time_label: str
 
 
 CASES = (
@@ -115,7 +115,7 @@ def main() -> None:
     for case, runs in zip(CASES, results.values(), strict=True):
         figure = outcome.run_dir / f"{case.name}.png"
         plot_comparison(
-            runs, figure, title=case.title, length_unit=case.length_unit, time_unit=case.time_unit, overwrite=True
+            runs, figure, title=case.title, length_label=case.length_label, time_label=case.time_label, overwrite=True
         )
         console.print(f"figure         {figure}")
     training = outcome.run_dir / "training.png"

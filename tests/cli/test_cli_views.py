@@ -80,19 +80,49 @@ def test_what_is_no_run_is_drawn_too(call, training, comparison, run):
     assert call("plot", comparison, "--title", "Equal cost").out == f"{comparison.with_suffix('.png')}\n"
     (run.parent / "other.h5").write_bytes(run.read_bytes())
     figure = run.parent / "both.svg"
-    assert call("plot", run, run.parent / "other.h5", "--output", figure, "--length-unit", "pc").code == 0
+    assert call("plot", run, run.parent / "other.h5", "--output", figure, "--length-label", "pc").code == 0
     assert all(text in figure.read_text() for text in ("run", "other", "x [pc]"))
     assert call("report", training, comparison).out == f"{training / 'report.html'}\n"
 
 
 def test_the_control_of_steps_is_another_figure_of_a_run(call, run, training, tmp_path):
     controlled().save(tmp_path / "control.h5")
-    answer = call("plot", tmp_path / "control.h5", "--step-control", "--time-unit", "yr")
+    answer = call("plot", tmp_path / "control.h5", "--step-control", "--time-label", "yr")
     assert answer.out == f"{tmp_path / 'control.png'}\n"
     call("plot", run, "--step-control").refuses("does not say how its steps were controlled", "--step-history")
     for paths in ((run, tmp_path / "control.h5"), (training,)):
         call("plot", *paths, "--step-control").refuses("--step-control shows one recording")
-    call("plot", tmp_path / "control.h5", "--step-control", "--length-unit", "pc").refuses("the figure has no lengths")
+    call("plot", tmp_path / "control.h5", "--step-control", "--length-unit", "pc").refuses("the figure has no orbits")
+
+
+def test_a_time_unit_converts_and_is_refused_where_there_is_nothing_to_convert(call, run, tmp_path):
+    call("plot", run, "--time-unit", "yr").refuses("does not know its unit of time", "--time-label")
+    assert not run.with_suffix(".png").exists()
+    circling(np.linspace(0.0, 6.0, 60), units="au, yr/2pi, Msun").save(tmp_path / "years.h5")
+    assert call("plot", tmp_path / "years.h5", "--time-unit", "yr", "--output", tmp_path / "y.svg").code == 0
+    assert "time [yr]" in (tmp_path / "y.svg").read_text()
+
+
+def test_bodies_and_dimensions_are_chosen(call, tmp_path):
+    circling(np.linspace(0.0, 6.0, 60), 3, 3, names=("Sun", "Io", "Eos")).save(tmp_path / "three.h5")
+    words = ["plot", tmp_path / "three.h5", "--overwrite", "--output", tmp_path / "f.svg"]
+    assert call(*words, "--bodies", "Sun,2", "--dim", 2).code == 0
+    text = (tmp_path / "f.svg").read_text()
+    assert "Eos" in text
+    assert "Io" not in text
+    call(*words, "--bodies", "Sun,Moon").refuses("no body is called 'Moon'")
+    call("plot", tmp_path / "three.h5", tmp_path / "f.h5", "--dim", 2).refuses("no such file")
+    small = ["movie", tmp_path / "three.h5", *SMALL, "--output", tmp_path / "f.gif"]
+    assert call(*small, "--bodies", "Io").code == 0
+
+
+def test_runs_are_named_by_what_was_asked_of_them(call, tmp_path):
+    for k, tolerance in enumerate((1e-4, 1e-6)):
+        about = {"settings": {"ic": "kepler", "tolerance": tolerance}}
+        circling(np.linspace(0.0, 6.0, 60), **about).save(tmp_path / f"{k}.h5")
+    assert call("plot", tmp_path / "0.h5", tmp_path / "1.h5", "--output", tmp_path / "both.svg").code == 0
+    text = (tmp_path / "both.svg").read_text()
+    assert all(name in text for name in ("tolerance 0.0001", "tolerance 1e-06", "start", "end"))
 
 
 def test_requests_that_cannot_be_carried_out(call, run, training, comparison, tmp_path):

@@ -34,7 +34,8 @@ def test_json_is_one_object_with_every_number_of_every_row(call):
         assert row["met"]
 
 
-def test_the_table_names_methods_numbers_and_the_reference(call):
+def test_the_table_names_methods_numbers_and_the_reference(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     answer = call(*SMALL)
     assert answer.code == 0
     title, header, *lines = answer.out.splitlines()
@@ -128,3 +129,11 @@ def test_the_help_shows_examples(call):
     assert answer.code == 0
     assert "rebound:ias15" in answer.out
     assert "aitimestepper compare --systems" in answer.out
+
+
+def test_in_a_narrow_window_a_row_is_a_line(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, header, *lines = call(*SMALL).out.splitlines()
+    assert header.split() == ["method", "parameter", "evals", "|dE/E|", "position", "s"]
+    assert all(len(line) <= 80 for line in (header, *lines[:4]))
+    assert [line.split()[0] for line in lines[:4]] == ["leapfrog:free-fall", "ttl:fixed"] * 2

@@ -15,7 +15,7 @@ from tests.builders import untrained
 
 from aitimestepper import Recording
 from aitimestepper.cli.interrupt import Interrupt
-from aitimestepper.cli.output import print_json
+from aitimestepper.cli.output import print_json, print_table
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.weights.file import read_model
 
@@ -58,7 +58,7 @@ def test_json_is_exactly_one_object_on_standard_output(call):
     assert answer.code == 0
     assert answer.out.count("\n") == 1
     summary = json.loads(answer.out)
-    assert list(summary) == [*SUMMARY_KEYS, *PROMISE_KEYS]
+    assert list(summary) == [*SUMMARY_KEYS, *PROMISE_KEYS[:-3], "energy_error_max_time", *PROMISE_KEYS[-3:]]
     assert {summary[key] for key in PROMISE_KEYS} == {None}
     assert (summary["steps"], summary["force_evaluations"], summary["outcome"]) == (20, 21, "finished")
     assert summary["time"] == pytest.approx(0.2)
@@ -77,8 +77,29 @@ def test_without_json_the_same_numbers_are_a_table(call):
     assert answer.code == 0
     title, *rows = answer.out.splitlines()
     assert title == "figure-eight: 3 bodies, leapfrog of order 2, fixed steps (dt = 0.01)"
-    assert [row.strip().split("  ")[0].replace(" ", "_") for row in rows] == SUMMARY_KEYS
+    assert [row.strip().split("  ")[0].replace(" ", "_") for row in rows] == [
+        *SUMMARY_KEYS, "energy_error_max_time"
+    ]  # fmt: skip
     assert rows[0].split() == ["steps", "20"]
+
+
+def test_verdicts_stand_first_and_errors_of_positions_are_called_local(call):
+    _, *rows = call("simulate", "--ic", "kepler", "--periods", 1, "--tolerance", 1e-6).out.splitlines()
+    names = [row.strip().split("  ")[0] for row in rows]
+    assert names[:3] == ["energy verdict", "local position verdict", "steps"]
+    assert {"local position error asked", "local position error max"} <= set(names)
+    assert not any(name.startswith("position error max") for name in names)
+
+
+def test_what_was_not_kept_is_coloured_in_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    print_table("a run", [("energy verdict", "exceeded"), ("steps", "7")])
+    assert "\x1b[1;31mexceeded" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("FORCE_COLOR")
+    print_table("a run", [("energy verdict", "exceeded")])
+    assert "\x1b[1;31m" not in capsys.readouterr().out
 
 
 def test_settings_may_all_stand_in_the_file_and_flags_go_over_them(call):

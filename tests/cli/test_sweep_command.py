@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from aitimestepper import read_config
+from aitimestepper.cli.sweep import _print_best
 from aitimestepper.sweeping import read_sweep
 from aitimestepper.sweeping.study import SharedStudy
+from aitimestepper.sweeping.trials import TrialResult
 
 FILE = """
 save_name = "search"
@@ -101,3 +103,16 @@ def test_a_trial_whose_process_was_killed_is_tried_again(start, file):
     assert again.number == 1
     assert parameters == killed.params
     assert [trial.number for trial in shared.finished()] == [1]
+
+
+def test_in_a_narrow_window_each_parameter_has_a_row(capsys, monkeypatch):
+    parameters = {"lr": 1.25e-05, "hidden_dims": [32, 32], "energy_threshold": 1e-4, "replay_steps": 1000}
+    trials = [TrialResult(number, "complete", 0.25, parameters, 50, 12.0) for number in range(5)]
+    monkeypatch.setenv("COLUMNS", "80")
+    _print_best(trials, "loss")
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["trial", "score", *parameters, "epochs", "seconds"]
+    assert all(len(row) <= 80 for row in rows)
+    monkeypatch.setenv("COLUMNS", "120")
+    _print_best(trials, "loss")
+    assert capsys.readouterr().out.splitlines()[1].split() == ["trial", "score", *parameters, "epochs", "seconds"]

@@ -70,7 +70,7 @@ def test_a_gif_has_its_frames_and_a_rate_that_it_can_have(tmp_path):
 def test_a_gif_keeps_the_colours_of_the_bodies(tmp_path):
     from PIL import Image
 
-    movie(circling(UNEVEN, n_bodies=7), tmp_path / "f.gif", size=(400, 300), fps=10.0, seconds=0.3)
+    movie(circling(UNEVEN, n_bodies=len(COLOURS)), tmp_path / "f.gif", size=(400, 300), fps=10.0, seconds=0.3)
     with Image.open(tmp_path / "f.gif") as picture:
         found = dict(reversed(entry) for entry in picture.convert("RGB").getcolors(10_000))
     assert max(found, key=found.__getitem__) == (255, 255, 255)

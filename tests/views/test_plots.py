@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
-from tests.views.recordings import circling
+from tests.views.recordings import circling, recorded
 
 from aitimestepper import Config, InputError, OutputExistsError, Recording, simulate
 from aitimestepper.recordings.parts import Frames, RunInfo, Summary
-from aitimestepper.views import plots
 from aitimestepper.views.framing import common_box, run_box
+from aitimestepper.views.naming import names_by_settings
 from aitimestepper.views.orbits import paths_of, square
+from aitimestepper.views.page import line_style
 from aitimestepper.views.plots import plot_comparison, plot_run
 from aitimestepper.views.thinning import along_path, extremes, maxima, outline, running_median
 
@@ -31,7 +33,8 @@ def straight(n_frames: int, end: float, n_dims: int = 2, n_bodies: int = 2) -> R
     time = np.linspace(0.0, 1.0, n_frames)
     position = np.multiply.outer(end * time, np.ones((n_bodies, n_dims)))
     energy = np.where(np.arange(n_frames) == n_frames // 3, -1.5, -1.0)
-    frames = Frames(time, np.full(n_frames, 1 / n_frames), position, position, energy, *[np.zeros(n_frames)] * 4)
+    dt, none = np.full(n_frames, 1 / n_frames), np.zeros(n_frames)
+    frames = Frames(time, dt, position, position, energy, none, dt, dt, np.abs(energy + 1.0))
     summary = Summary(n_frames - 1, n_frames, 0, 1.0, -1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 1.0, "finished")
     return Recording.of(RunInfo(np.ones(n_bodies)), frames, summary)
 
@@ -50,7 +53,7 @@ def test_the_suffix_chooses_the_format(tmp_path, eccentric, suffix, first):
 
 
 def test_a_comparison_names_runs_and_units(tmp_path, eccentric):
-    plot_comparison(eccentric, tmp_path / "f.svg", title="An orbit", length_unit="au", time_unit="yr")
+    plot_comparison(eccentric, tmp_path / "f.svg", title="An orbit", length_label="au", time_label="yr")
     shown = texts(tmp_path / "f.svg")
     assert {"An orbit", "free fall", "equal steps", "x [au]", "y [au]", "step [yr]", "time [yr]"} <= set(shown)
 
@@ -70,27 +73,23 @@ def test_a_run_in_space_is_shown_there_and_in_the_plane(tmp_path):
     assert {"step [yr]", "time [yr]"} <= set(shown)
 
 
-def panels(monkeypatch, recording: Recording, path) -> list:
+def panels(recording: Recording) -> list:
     """Step, energy error and error of the angular momentum, as they were drawn."""
-    made = []
-    run_panels = plots._run_panels
-    monkeypatch.setattr(plots, "_run_panels", lambda in_space: made.append(run_panels(in_space)) or made[-1])
-    plot_run(recording, path)
-    return made[0][3]
+    return plot_run(recording).axes[-3:]
 
 
-def test_what_spans_decades_is_on_logarithmic_axes_of_at_least_one(tmp_path, monkeypatch):
-    for axis in panels(monkeypatch, circling(np.linspace(0.0, 6.0, 50)), tmp_path / "f.png"):
+def test_what_spans_decades_is_on_logarithmic_axes_of_at_least_one():
+    for axis in panels(circling(np.linspace(0.0, 6.0, 50))):
         low, high = axis.get_ylim()
         assert axis.get_yscale() == "log"
         assert high >= 9.99 * low
         assert axis.get_ylabel()
 
 
-def test_the_angular_momentum_is_that_of_the_frames(tmp_path, monkeypatch):
+def test_the_angular_momentum_is_that_of_the_frames():
     slowing = circling(np.linspace(0.0, 6.0, 50))
     slowing.angular_momentum[:] *= np.linspace(1.0, 0.5, 50)
-    *_, spin = panels(monkeypatch, slowing, tmp_path / "f.png")
+    *_, spin = panels(slowing)
     assert spin.lines[0].get_ydata()[-1] == pytest.approx(0.5)
 
 
@@ -189,6 +188,127 @@ def test_running_median_passes_over_spikes():
     spiked = np.ones(101)
     spiked[50] = 1e9
     assert (running_median(spiked, 5, 101)[1] == 1.0).all()
+
+
+# --- what a figure says
+
+
+def test_start_and_end_are_marked_and_said(eccentric):
+    figure = plot_run(eccentric["free fall"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["body 0", "body 1", "start", "end"]
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [mark.get_markerfacecolor() == "white" for mark in marks] == [True, False] * 2
+    for k, index in enumerate((0, -1)):
+        at = marks[k].get_xydata()[0]
+        np.testing.assert_array_equal(at, eccentric["free fall"].position[index, 0])
+
+
+def test_the_steps_are_an_envelope(eccentric):
+    run = dataclasses.replace(eccentric["free fall"], dt_min=eccentric["free fall"].dt / 3)
+    shortest, longest = (line.get_ydata() for line in plot_run(run).axes[-3].lines)
+    assert shortest.min() == pytest.approx(run.dt[1:-1].min() / 3)
+    assert longest.max() == pytest.approx(run.dt_max[1:-1].max())
+
+
+def test_the_largest_error_and_what_was_asked_are_in_the_figure():
+    run = circling(np.linspace(0.0, 6.0, 50), energy_error_asked=1e-6, energy_error_max_time=2.5)
+    run.error_max[20] = 2e-7
+    error = plot_run(run).axes[-2]
+    assert error.get_title(loc="left").startswith("asked 1e-06 (dashed), largest 2e-07")
+    (mark,) = (line for line in error.lines if line.get_marker() == "v")
+    assert tuple(mark.get_xydata()[0]) == (2.5, 2e-7)
+    (asked,) = (line for line in error.lines if line.get_linestyle() == "--")
+    assert set(asked.get_ydata()) == {1e-6}
+    assert max(error.lines[0].get_ydata()) == 2e-7  # between the states, which are better
+
+
+def test_nothing_asked_no_line():
+    error = plot_run(circling(np.linspace(0.0, 6.0, 50))).axes[-2]
+    assert [line.get_linestyle() for line in error.lines] == ["-"]
+
+
+def test_arcs_that_are_drawn_straight_are_counted():
+    assert plot_run(circling(np.linspace(0.0, 6.0, 50))).axes[0].get_title() == ""
+    assert plot_run(circling(np.arange(0.0, 50.0, 5.0))).axes[0].get_title() == (
+        "18 of 18 arcs drawn straight: few states"
+    )
+
+
+def planets(**about) -> Recording:
+    """A heavy body at rest and four about it, of which one is far out."""
+    time, radii = np.linspace(0.0, 6.0, 60), np.array([0.0, 1.0, 1.5, 2.0, 40.0])
+
+    def circles(shift: float):
+        return lambda t: np.stack([radii * np.cos(t + shift)[:, None], radii * np.sin(t + shift)[:, None]], axis=-1)
+
+    mass = np.array([1.0, 1e-6, 1e-6, 1e-6, 1e-6])
+    return recorded(time, circles(0.0), circles(0.5 * np.pi), mass=mass, names=tuple("SABCX"), **about)
+
+
+def test_bodies_in_the_middle_have_a_panel_of_their_own():
+    plane, inner, *_ = plot_run(planets()).axes
+    assert inner.get_title() == "inner part"
+    assert plane.get_xlim()[1] > 40.0
+    assert 2.0 < inner.get_xlim()[1] < 3.0
+    assert len(plot_run(planets(), bodies=["S", "A", "B", "C"]).axes) == 4
+
+
+def test_bodies_are_chosen_by_name_or_number():
+    figure = plot_run(planets(), bodies=["S", 4])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["S", "X", "start", "end"]
+    with pytest.raises(InputError, match="no body is called 'Y'"):
+        plot_run(planets(), bodies=["Y"])
+    with pytest.raises(InputError, match="none twice"):
+        plot_run(planets(), bodies=["S", 0])
+
+
+def test_ten_bodies_are_told_apart():
+    assert len({line_style(number)["color"] for number in range(10)}) == 10
+    assert len({tuple(line_style(number).values()) for number in range(21)}) == 21
+
+
+def test_a_run_in_space_can_be_shown_in_the_plane_alone():
+    in_space = circling(np.linspace(0.0, 6.0, 50), 3)
+    assert (len(plot_run(in_space).axes), len(plot_run(in_space, dim=2).axes)) == (5, 4)
+    with pytest.raises(InputError, match="cannot be shown in space"):
+        plot_run(circling(np.linspace(0.0, 6.0, 50)), dim=3)
+
+
+def test_units_are_converted_where_the_run_knows_them():
+    years = circling(np.linspace(0.0, 6.0, 50), note="au, solar masses, yr/2pi; made up", energy_error_max_time=3.0)
+    years.angular_momentum[:] *= np.linspace(1.0, 0.5, 50)
+    figure = plot_run(years, time_unit="yr", length_unit="km")
+    step, error, spin = figure.axes[-3:]
+    assert (spin.get_xlabel(), step.get_ylabel()) == ("time [yr]", "step [yr]")
+    assert error.lines[0].get_xdata()[-1] == pytest.approx(6.0 / (2 * np.pi), rel=1e-4)
+    assert error.lines[-1].get_xdata()[0] == pytest.approx(3.0 / (2 * np.pi), rel=1e-4)
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(1.5e8, rel=0.2)
+    np.testing.assert_allclose(spin.lines[0].get_ydata(), plot_run(years).axes[-1].lines[0].get_ydata(), rtol=1e-9)
+
+
+def test_what_knows_no_units_is_not_renamed():
+    bare = circling(np.linspace(0.0, 6.0, 50))
+    with pytest.raises(InputError, match=r"does not know its unit of time.*--time-label"):
+        plot_run(bare, time_unit="yr")
+    assert plot_run(bare, time_label="yr").axes[-1].get_xlabel() == "time [yr]"
+    known = circling(np.linspace(0.0, 6.0, 50), units="pc, km/s, Msun")
+    assert plot_run(known).axes[-1].get_xlabel() == "time [pc/(km/s)]"
+    with pytest.raises(InputError, match="is no unit of time"):
+        plot_run(known, time_unit="au")
+
+
+def test_runs_are_named_by_what_was_asked():
+    asked = {"ic": "kepler", "tolerance": 1e-6}
+    assert names_by_settings([asked, asked | {"tolerance": 1e-4}]) == ["tolerance 1e-06", "tolerance 0.0001"]
+    fixed = {"ic": "kepler", "timestep": "fixed", "dt": 0.01}
+    assert names_by_settings([asked, fixed]) == ["tolerance 1e-06", "fixed, dt 0.01"]
+    assert names_by_settings([asked, asked]) is None
+
+
+def test_a_figure_is_returned_to_be_edited(eccentric):
+    for figure in (plot_run(eccentric["free fall"]), plot_comparison(eccentric)):
+        figure.axes[0].set_title("mine")
+        assert figure.axes[0].get_title() == "mine"
 
 
 def test_an_existing_figure_is_kept(tmp_path, eccentric):

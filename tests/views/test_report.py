@@ -121,7 +121,7 @@ def test_a_run_shows_what_was_asked_and_achieved(tmp_path, run):
 def test_names_are_text_and_no_part_of_the_page(tmp_path, run):
     page = page_of(tmp_path, run, title="<i>a & b</i>")
     assert "<i>" not in page.source.split("<style>")[0]
-    assert page.figures[0]["data"][2]["name"] == "</script><b>"
+    assert "</script><b>" in {trace["name"] for trace in page.figures[0]["data"]}
     assert "</script><b>" not in page.source
 
 
@@ -132,14 +132,27 @@ def test_orbits_and_errors_are_those_of_the_run(tmp_path, run):
     np.testing.assert_allclose(radius, 1.0, atol=1e-5)
     ranges = [np.ptp(axis["range"]) for axis in (orbit["layout"]["scene"][f"{name}axis"] for name in "xyz")]
     assert ranges == pytest.approx([ranges[0]] * 3)
-    step, energy, spin = over_time["data"]
-    np.testing.assert_allclose(numbers(step["y"]), TIMES[1], rtol=1e-6)
+    start, end = orbit["data"][1:3]
+    assert [mark["marker"]["symbol"] for mark in (start, end)] == ["circle-open", "circle"]
+    assert (numbers(start["x"])[0], numbers(end["x"])[0]) == pytest.approx((np.cos(TIMES[0]), np.cos(TIMES[-1])))
+    shortest, longest, energy, spin = over_time["data"]
+    for step in (shortest, longest):
+        np.testing.assert_allclose(numbers(step["y"]), TIMES[1], rtol=1e-6)
     assert numbers(energy["y"])[-1] == pytest.approx(199e-9, rel=1e-3)
     assert numbers(spin["y"]).max() < 1e-14
     axes = [over_time["layout"][name] for name in ("yaxis", "yaxis2", "yaxis3")]
     assert [axis["type"] for axis in axes] == ["log"] * 3
     assert all(np.ptp(axis["range"]) >= 1.0 for axis in axes)
     assert "[code units]" in over_time["layout"]["xaxis"]["title"]["text"]
+
+
+def test_what_was_asked_is_a_line_and_the_largest_error_a_mark(tmp_path):
+    circling(TIMES, energy_error_asked=1e-6, energy_error_max_time=2.5).save(tmp_path / "f.h5")
+    *_, over_time = page_of(tmp_path, tmp_path / "f.h5").figures
+    (line,) = over_time["layout"]["shapes"]
+    assert (line["y0"], line["y1"], line["yref"]) == (1e-6, 1e-6, "y2")
+    mark = over_time["data"][-1]
+    assert (mark["yaxis"], numbers(mark["x"])[0], numbers(mark["y"])[0]) == ("y2", 2.5, pytest.approx(2e-7))
 
 
 @pytest.mark.parametrize("n_dims", [1, 2])

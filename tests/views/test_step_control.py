@@ -87,10 +87,10 @@ def test_a_run_back_is_shown_in_the_order_of_time(tmp_path):
 
 
 def test_the_figure_says_what_is_what(tmp_path):
-    plot_step_control(controlled(), tmp_path / "f.svg", title="A run", time_unit="yr")
+    plot_step_control(controlled(), tmp_path / "f.svg", title="A run", time_label="yr")
     assert {
         *("A run", "step [yr]", "error / allowed", "step in force [fictitious time]", "time [yr]"),
-        *("energy error", "position error", "step of the network", "anchor", "setback", "error accepted"),
+        *("energy error", "local position error", "step of the network", "anchor", "setback", "error accepted"),
     } <= set(texts(tmp_path / "f.svg"))
     plot_step_control(controlled(ROWS[:2], settings={"integrator": "leapfrog"}), tmp_path / "g.svg")
     shown = set(texts(tmp_path / "g.svg"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aitimestepper.cli.configuration import configured
 from aitimestepper.cli.exit_codes import SUCCESS
-from aitimestepper.cli.output import note, print_json, print_table
+from aitimestepper.cli.output import is_narrow, note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
@@ -103,13 +103,21 @@ def _compared(config: Config) -> Comparison:
 
 
 _COLUMNS = ("method", "parameter", "evaluations", "max |dE/E|", "final", "dL/L", "position", "seconds")
+_SHORT = {"evaluations": "evals", "max |dE/E|": "|dE/E|", "seconds": "s"}
+_LEFT_OUT = ("final", "dL/L")
+"""Of a narrow window."""
 
 
 def _print_system(system: SystemComparison) -> None:
     remarks: list[str] = []
     rows = [_cells(row, remarks) for row in sorted(system.rows, key=lambda row: row.budget)]
     title = f"{system.system}: {system.n_bodies} bodies, duration {system.duration:.6g}"
-    print_table(title, rows, head=_COLUMNS, left=2, remarks=(*remarks, _of_reference(system.reference), ""))
+    head: Sequence[str] = _COLUMNS
+    if is_narrow():
+        kept = [number for number, name in enumerate(_COLUMNS) if name not in _LEFT_OUT]
+        rows = [[row[number] for number in kept] for row in rows]
+        head = [_SHORT.get(_COLUMNS[number], _COLUMNS[number]) for number in kept]
+    print_table(title, rows, head=head, left=2, remarks=(*remarks, _of_reference(system.reference), ""))
 
 
 def _cells(row: Row, remarks: list[str]) -> list[str]:

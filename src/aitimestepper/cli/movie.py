@@ -9,6 +9,7 @@ from aitimestepper.cli.commands import flag_of
 from aitimestepper.cli.exit_codes import SUCCESS
 from aitimestepper.cli.output import default_output, note
 from aitimestepper.cli.parser import CommandParser
+from aitimestepper.cli.plot import bodies_in
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.errors import InputError
 
@@ -43,6 +44,7 @@ def parser() -> CommandParser:
     made.add_argument("--seconds", type=float, metavar="X", help="length of the movie (default: 10)")
     made.add_argument("--trail", type=float, metavar="X", help="seconds that a trail lasts, 0 for none (default: 1)")
     made.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane, or space (default: what the run has)")
+    made.add_argument("--bodies", metavar="A,B,...", help="names or numbers of those that are shown")
     made.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="pixels (default: 960 720)")
     made.add_argument("--title", metavar="TEXT", help="over the picture")
     return made
@@ -70,6 +72,8 @@ def _movie(path: str, output: str, options: dict[str, Any]) -> None:
     from aitimestepper.views.movie import movie
     from aitimestepper.views.sources import Training, read_source
 
+    if "bodies" in options:
+        options["bodies"] = bodies_in(options["bodies"])
     if "size" in options:
         options["size"] = tuple(options["size"])
     recording = read_source(path).content
@@ -92,7 +96,7 @@ def _movie(path: str, output: str, options: dict[str, Any]) -> None:
 def _of_training(path: str, output: str, options: dict[str, Any]) -> None:
     from aitimestepper.views.orbit_steps import orbit_steps_movie
 
-    idle = [flag_of(name) for name in ("trail", "dim") if name in options]
+    idle = [flag_of(name) for name in ("trail", "dim", "bodies") if name in options]
     if idle:
         raise InputError(f"{', '.join(idle)} can stand beside a recording only, and {path} is a training")
     with simulation_progress("drawing", "drawn") as progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,11 @@ from aitimestepper.outputs import finite
 
 WIDTH = 160
 """Columns of a table; in a narrower window lines are broken, numbers are not."""
+
+_NARROW = 100
+
+_STYLES = {"exceeded": "bold red", "unknown": "bold yellow", "kept": "green"}
+"""Of verdicts, in a terminal that has colours."""
 
 
 def is_first_process() -> bool:
@@ -24,6 +30,11 @@ def note(text: str) -> None:
     """One line on standard error."""
     if is_first_process():
         print(text, file=sys.stderr, flush=True)
+
+
+def is_narrow() -> bool:
+    """Whether the window has less than 100 columns; what is not shown in one never is."""
+    return shutil.get_terminal_size(fallback=(WIDTH, 24)).columns < _NARROW
 
 
 def print_json(value: Any) -> None:
@@ -50,12 +61,13 @@ def print_table(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=bool(head), box=None, pad_edge=False, header_style="")
     for number, name in enumerate(head):
         table.add_column(name, justify="left" if number < left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, WIDTH)
     console.print(title, style="bold", soft_wrap=True)

@@ -13,6 +13,7 @@ from aitimestepper.cli.parser import CommandParser
 from aitimestepper.comparison.result import Comparison
 from aitimestepper.errors import InputError
 from aitimestepper.names import STEPS_FILE
+from aitimestepper.views.naming import names_by_settings
 
 if TYPE_CHECKING:
     from aitimestepper.recordings.recording import Recording
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   aitimestepper plot run.h5
-  aitimestepper plot run.h5 --output orbit.pdf --length-unit au --time-unit yr
+  aitimestepper plot run.h5 --output orbit.pdf --time-unit yr
+  aitimestepper plot run.h5 --bodies Sun,Earth,Mars --dim 2
+  aitimestepper plot run.h5 --time-label "time of the binary"
   aitimestepper plot run.h5 --step-control --output control.png
   aitimestepper plot fixed.h5 learned.h5 --output both.svg
   aitimestepper plot runs/first
@@ -47,8 +50,12 @@ def parser() -> CommandParser:
     made.add_argument("--output", metavar="FILE", help="figure, by suffix .png, .pdf or .svg (default: beside PATH)")
     made.add_argument("--step-control", action="store_true", help="steps, errors, setbacks and anchors of one run")
     made.add_argument("--title", metavar="TEXT", help="over the figure")
-    made.add_argument("--length-unit", metavar="TEXT", help="for the axes (default: what the run says of itself)")
-    made.add_argument("--time-unit", metavar="TEXT", help="likewise")
+    made.add_argument("--bodies", metavar="A,B,...", help="names or numbers of those whose orbits are shown")
+    made.add_argument("--dim", type=int, choices=(2, 3), help="the x-y plane alone, or space too (default: the run's)")
+    made.add_argument("--length-unit", metavar="UNIT", help="to convert to, as km (default: that of the run)")
+    made.add_argument("--time-unit", metavar="UNIT", help="to convert to, as yr (default: that of the run)")
+    made.add_argument("--length-label", metavar="TEXT", help="names the unit of length, converts nothing")
+    made.add_argument("--time-label", metavar="TEXT", help="names the unit of time, converts nothing")
     return made
 
 
@@ -57,13 +64,21 @@ def run(words: Sequence[str]) -> int:
     parsed = parser().parse(words)
     own = parsed.own
     output = own.pop("output", None) or default_output(own["paths"][0], "plot.png")
+    if "bodies" in own:
+        own["bodies"] = bodies_in(own["bodies"])
     draw = _drawing(own.pop("paths"), own)
     draw(output, overwrite=parsed.overwrite)
     print(output)
     return SUCCESS
 
 
-def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., None]:
+def bodies_in(text: str) -> list[int | str]:
+    """Names and numbers between commas."""
+    words = [word.strip() for word in text.split(",")]
+    return [int(word) if word.isdigit() else word for word in words if word]
+
+
+def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., Any]:
     """What draws the figure into a path."""
     from aitimestepper.recordings.recording import Recording
     from aitimestepper.views.sources import read_source
@@ -78,26 +93,34 @@ def _drawing(paths: Sequence[str], options: dict[str, Any]) -> Callable[..., Non
 
     if len(recordings) == 1:
         return lambda path, overwrite: plot_run(recordings[0], path, overwrite=overwrite, **options)
-    stems = [Path(path).stem for path in paths]
-    names = stems if len(set(stems)) == len(stems) else list(paths)
-    if len(set(names)) < len(names):
-        raise InputError("a recording is named twice")
-    named = dict(zip(names, recordings, strict=True))
+    if "dim" in options:
+        raise InputError("--dim is for one recording: several are shown in the plane")
+    named = dict(zip(_names(paths, recordings), recordings, strict=True))
     return lambda path, overwrite: plot_comparison(named, path, overwrite=overwrite, **options)
 
 
-def _of_step_control(recordings: Sequence[Recording], options: dict[str, Any]) -> Callable[..., None]:
+def _names(paths: Sequence[str], recordings: Sequence[Recording]) -> list[str]:
+    """What was asked of each run; where that does not tell them apart, their files."""
+    if len(set(paths)) < len(paths):
+        raise InputError("a recording is named twice")
+    stems = [Path(path).stem for path in paths]
+    by_file = stems if len(set(stems)) == len(stems) else list(paths)
+    return names_by_settings([recording.settings for recording in recordings]) or by_file
+
+
+def _of_step_control(recordings: Sequence[Recording], options: dict[str, Any]) -> Callable[..., Any]:
     """One recording alone."""
     if len(recordings) != 1:
         raise InputError("--step-control shows one recording: name that alone")
-    if "length_unit" in options:
-        raise InputError("--length-unit has no place beside --step-control: the figure has no lengths")
+    idle = [flag_of(name) for name in ("bodies", "dim", "length_unit", "length_label") if name in options]
+    if idle:
+        raise InputError(f"{', '.join(idle)} has no place beside --step-control: the figure has no orbits")
     from aitimestepper.views.step_control import plot_step_control
 
     return lambda path, overwrite: plot_step_control(recordings[0], path, overwrite=overwrite, **options)
 
 
-def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Callable[..., None]:
+def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Callable[..., Any]:
     """A training or a comparison, one alone."""
     from aitimestepper.ensembles.result import EnsembleResult
 
@@ -106,9 +129,9 @@ def _of_another_kind(sources: Sequence[Source], options: dict[str, Any]) -> Call
     path, content = sources[0]
     if isinstance(content, EnsembleResult):
         raise InputError(f"{path} is an ensemble, which has no orbits to plot: aitimestepper report {path} shows it")
-    units = [flag_of(name) for name in ("length_unit", "time_unit") if name in options]
-    if units:
-        raise InputError(f"{', '.join(units)} can stand beside recordings only")
+    idle = [flag_of(name) for name in options if name != "title"]
+    if idle:
+        raise InputError(f"{', '.join(idle)} can stand beside recordings only")
     if isinstance(content, Comparison):
         from aitimestepper.views.work_precision import plot_work_precision
 

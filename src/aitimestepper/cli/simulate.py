@@ -12,8 +12,7 @@ from aitimestepper.cli.output import note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser, Parsed
 from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
-from aitimestepper.outputs import spelled
-from aitimestepper.recordings.shown import method_of
+from aitimestepper.recordings.shown import method_of, summary_rows
 from aitimestepper.systems.archives import is_archive
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ def _report(info: RunInfo, summary: Summary, output: str | None, *, in_json: boo
     if in_json:
         print_json(numbers)
     else:
-        known = {name: value for name, value in numbers.items() if value is not None}
-        rows = [("  " + name.replace("_", " "), spelled(value)) for name, value in known.items()]
+        rows = [("  " + name, value) for name, value in summary_rows(numbers)]
         print_table(_title(info), rows, remarks=[*_confirmation(summary), *_units(info)])
     _say_where(output)
     if output is None and not in_json:

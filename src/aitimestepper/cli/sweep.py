@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aitimestepper.cli.exit_codes import INTERRUPTED, RUN_FAILED, SUCCESS
 from aitimestepper.cli.interrupt import Interrupt
-from aitimestepper.cli.output import note, print_json, print_table
+from aitimestepper.cli.output import is_narrow, note, print_json, print_table
 from aitimestepper.cli.parser import CommandParser
 from aitimestepper.cli.progress import TrainingLines
 from aitimestepper.config.reading import read_config
@@ -128,7 +128,9 @@ def _print_best(best: list[TrialResult], metric: str) -> None:
         parameters = (spelled(value, 3) for value in result.parameters.values())
         rows.append((str(result.number), f"{result.score:.4g}", *parameters, str(result.epochs), seconds))
     head = ("trial", "score", *best[0].parameters, "epochs", "seconds")
-    print_table(f"The best of {len(best)} complete trials, by {metric}", rows, head=head, left=0)
+    if is_narrow():  # a row for each parameter
+        head, *rows = zip(head, *rows, strict=True)
+    print_table(f"The best of {len(best)} complete trials, by {metric}", rows, head=head, left=int(is_narrow()))
 
 
 def _number(name: str, text: str) -> float:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from aitimestepper.ensembles.result import EnsembleResult
+from numpy.typing import NDArray
 
 _MUCH = 0.1
 """Part of all force evaluations above which a member is named."""
@@ -21,6 +19,24 @@ _ASKED = (
     ("local position error", "position_error_max", "position_error_asked", "position_verdict"),
     ("energy error of a step", "step_error_max", "step_error_asked", "step_verdict"),
 )
+
+
+class Members(Protocol):
+    """What is needed of an `EnsembleResult`, besides the columns that are asked for by their names."""
+
+    @property
+    def seed(self) -> NDArray[np.int64]:
+        """(M,): that a member was drawn with."""
+
+    @property
+    def force_evaluations(self) -> NDArray[np.int64]:
+        """(M,)."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """(M,): which members reached their end."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ class Promise:
         )
 
 
-def promises_of(result: EnsembleResult) -> list[Promise]:
+def promises_of(result: Members) -> list[Promise]:
     """What was asked of the members; empty if nothing was."""
     found = []
     for name, achieved, asked, verdicts in _ASKED:
@@ -84,7 +100,7 @@ def promises_of(result: EnsembleResult) -> list[Promise]:
     return found
 
 
-def largest_share(result: EnsembleResult) -> str:
+def largest_share(result: Members) -> str:
     """A sentence on the member that took most of the force evaluations, empty if none took much more than others."""
     total = int(result.force_evaluations.sum())
     if not total:
@@ -96,7 +112,7 @@ def largest_share(result: EnsembleResult) -> str:
     return f"{who(result, index)} took {100 * share:.0f} % of all force evaluations"
 
 
-def who(result: EnsembleResult, index: int) -> str:
+def who(result: Members, index: int) -> str:
     """A member by its seed, or by its index if it was not drawn."""
     seed = int(result.seed[index])
     return f"seed {seed}" if seed >= 0 else f"member {index}"

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.outputs import spelled
-from aitimestepper.recordings.shown import Rows, Shown
+from aitimestepper.recordings.shown import Rows, Shown, summary_rows
 from aitimestepper.recordings.verdicts import FALLING_SHORT, verdict
 
 FINISHED = "finished"
@@ -257,8 +256,7 @@ class Summary(Shown):
         }
 
     def _shown(self) -> tuple[str, Rows]:
-        rows = [(name.replace("_", " "), spelled(value)) for name, value in self.as_dict().items() if value is not None]
-        return f"Summary: {self.outcome}", [row for row in rows if row[0] != "outcome"]
+        return f"Summary: {self.outcome}", [row for row in summary_rows(self.as_dict()) if row[0] != "outcome"]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

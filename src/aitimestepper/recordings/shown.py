@@ -34,6 +34,22 @@ class Shown:
         return f"<div><b>{html.escape(title)}</b><table>{cells}</table></div>"
 
 
+_NAMES = {
+    "position_error_asked": "local position error asked",
+    "position_error_max": "local position error max",
+    "position_verdict": "local position verdict",
+    "position_error_run": "position error at the end, estimated",
+}
+
+_FIRST = ("energy_verdict", "position_verdict", "step_verdict")
+
+
+def summary_rows(numbers: Mapping[str, Any]) -> Rows:
+    """The numbers of a summary that there are, for people: verdicts first, and errors of positions as what they are."""
+    ordered = {key: numbers[key] for key in _FIRST if key in numbers} | dict(numbers)
+    return [(_NAMES.get(k, k.replace("_", " ")), spelled(v)) for k, v in ordered.items() if v is not None]
+
+
 def method_of(settings: Mapping[str, Any]) -> str:
     """Integrator, steps and their parameter in a line, from the settings of a run."""
     integrator = f"{settings.get('integrator', 'leapfrog')} of order {settings.get('order', 2)}"

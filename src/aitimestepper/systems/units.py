@@ -142,15 +142,16 @@ class Units:
             f"lengths in {self.length}, velocities in {self.velocity}, masses in {self.mass}, {time}; G = {self.G:.9g}"
         )
 
-    def time_in(self, name: str) -> float:
-        """Number of units of time of another name that one of these is.
+    def in_other(self, name: str, dimension: str) -> float:
+        """How many of another unit one of these is.
 
         Raises:
-            InitialConditionsError: it is none of time.
+            InitialConditionsError: it is not known, or not of that dimension, `length` or `time`.
         """
-        if _known(name) not in _TIMES:
-            raise InitialConditionsError(f"{name} is no unit of time: {', '.join(_TIMES)} are")
-        return self._si("time") / _TIMES[_known(name)]
+        table = {"length": _LENGTHS, "time": _TIMES}[dimension]
+        if _known(name) not in table:
+            raise InitialConditionsError(f"{name} is no unit of {dimension}: {', '.join(table)} are")
+        return self._si(dimension) / table[_known(name)]
 
     def _si(self, dimension: str) -> float:
         """A unit in m, s and kg."""

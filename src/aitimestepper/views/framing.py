@@ -15,6 +15,8 @@ _MARGIN = 0.54
 """Half the width of a picture for each unit of width that it holds."""
 _BULK = 0.025
 """Part of the positions at either end that a picture may leave out."""
+_INNER = 0.12
+"""Part of the widest reach within which the bodies of the inner part stay; chosen by eye."""
 _FAR_OUT = 2.0
 """How much wider the whole may be than the bulk before the bulk alone is shown; chosen by eye."""
 
@@ -36,6 +38,23 @@ def run_box(recording: Recording, n_dims: int) -> tuple[Floats, float]:
     positions = in_dimensions(recording.position, n_dims)
     low, high = positions.min((0, 1)), positions.max((0, 1))
     return 0.5 * (low + high), _MARGIN * float((high - low).max()) or 1.0
+
+
+def inner_part(recording: Recording) -> tuple[list[int], tuple[Floats, float]] | None:
+    """Bodies whose paths in the plane are a blob in the middle of the picture, and centre and half the width of these.
+
+    None where there are fewer than three such bodies, or none besides, or more bodies than have a name.
+    """
+    plane = in_dimensions(recording.position, 2)
+    if len(recording.mass) > MOST_NAMES or not recording.mass.any():
+        return None
+    centre = np.average(plane[0], axis=0, weights=recording.mass)
+    reach = np.abs(plane - centre).max(axis=(0, 2))
+    inner = np.flatnonzero(reach <= _INNER * reach.max()).tolist()
+    if not 3 <= len(inner) < len(reach):
+        return None
+    low, high = plane[:, inner].min((0, 1)), plane[:, inner].max((0, 1))
+    return inner, (0.5 * (low + high), _MARGIN * float((high - low).max()))
 
 
 def common_box(recordings: Sequence[Recording]) -> tuple[Floats, float]:

@@ -42,6 +42,13 @@ class Motion:
             np.diff(self.time), self.position[:-1], self.position[1:], self.velocity[:-1], self.velocity[1:]
         )
 
+    def straight(self) -> tuple[int, int]:
+        """Of how many arcs of all bodies nothing is known, so that they are drawn straight, and how many there are."""
+        if len(self.time) < 2:
+            return 0, 0
+        cut = self.cut
+        return int(cut.sum()), cut.size
+
     def at(self, times: Floats) -> Floats:
         """(K, N, D): positions at some times, those of the ends for times beyond them."""
         if len(self.time) == 1:

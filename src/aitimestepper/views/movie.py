@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from aitimestepper.views.encoding import Picture, check_encoder, encode, frame_r
 from aitimestepper.views.framing import in_dimensions, view_box, within
 from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.page import MOST_NAMES, STYLE, check_matplotlib, line_style
+from aitimestepper.views.selection import only_bodies
 from aitimestepper.views.series import body_names, energy_errors, units_of
 
 Dim = Literal[2, 3]
@@ -58,6 +59,7 @@ def movie(
     seconds: float = 10.0,
     trail: float = 1.0,
     dim: Dim | None = None,
+    bodies: Sequence[int | str] | None = None,
     size: tuple[int, int] = DEFAULT_SIZE,
     title: str = "",
     overwrite: bool = False,
@@ -76,6 +78,7 @@ def movie(
         seconds: length of the movie.
         trail: seconds of the movie that the trail behind each body shows; 0 for none.
         dim: 2 for the x-y plane, 3 for space; None for what the run has.
+        bodies: names or numbers of those that are shown; None for all.
         size: width and height in pixels; odd numbers are made even.
         title: over the picture.
         overwrite: whether a file of the name may be replaced.
@@ -89,12 +92,13 @@ def movie(
         raise InputError(
             f"the run has {recording.position.shape[-1]} dimensions: it cannot be shown in space (dim = 3)"
         )
-    motion = Motion(recording)
+    drawn = only_bodies(recording, bodies)
+    motion = Motion(drawn)
     fps = frame_rate(path, fps)
     times = np.linspace(motion.time[0], motion.time[-1], max(1, round(seconds * fps)))
     trail_time = trail / seconds * (motion.time[-1] - motion.time[0])
     in_space = (dim or min(recording.position.shape[-1], 3)) == 3
-    drawing = _Drawing(recording, motion, in_space=in_space, size=size, title=title)
+    drawing = _Drawing(drawn, motion, in_space=in_space, size=size, title=title)
     shown = Movie(times, trail_time, fps, float(motion.cut.any(axis=1).mean()) if len(motion.time) > 1 else 0.0)
     suffix = Path(path).suffix.lower()
     with Reservation(path, overwrite) as output:
@@ -189,9 +193,16 @@ class _Drawing:
             (dots,) = self._axes.plot(*nothing, "o", color=line["color"], markersize=width, markeredgewidth=0)
             groups.append((dots, trail, part))
         if few:
-            handles = [dots for dots, _, _ in groups]
+            handles = [self._handle(dots, trail) for dots, trail, _ in groups]
             self._axes.figure.legend(handles, body_names(recording), loc="outside right upper", frameon=False)
         return groups
+
+    def _handle(self, dots: Any, trail: Any) -> Any:
+        """A trail with its body, for the legend: bodies of one colour differ in the trail."""
+        from matplotlib.lines import Line2D
+
+        size = min(dots.get_markersize(), 5.0)
+        return Line2D([], [], color=trail.get_color(), linestyle=trail.get_linestyle(), marker="o", markersize=size)
 
     def picture(self, time: float, trail: float) -> Picture:
         """One frame."""

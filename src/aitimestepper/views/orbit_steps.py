@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from aitimestepper.outputs import Reservation
 from aitimestepper.views.encoding import Picture, encode, frame_rate
 from aitimestepper.views.movie import DEFAULT_SIZE, check_movie
 from aitimestepper.views.page import BLACK, COLOURS, PAGE_WIDTH, STYLE, figure_file, page_style, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _CURVES = 6
 """Epochs in a figure, the first and the last among them; chosen by eye."""
@@ -102,7 +105,9 @@ def _floats(values: Any) -> Floats:
     return np.array(values, dtype=np.float64)
 
 
-def plot_orbit_steps(steps_path: Path | str, path: Path | str, *, title: str = "", overwrite: bool = False) -> None:
+def plot_orbit_steps(
+    steps_path: Path | str, path: Path | str | None = None, *, title: str = "", overwrite: bool = False
+) -> Figure:
     """Steps over the orbits of a training and their energy errors, after some of its epochs.
 
     A row for each of up to three systems: the step beside the largest one that passes the gate, and the error beside
@@ -110,9 +115,12 @@ def plot_orbit_steps(steps_path: Path | str, path: Path | str, *, title: str = "
 
     Args:
         steps_path: steps.jsonl of a training, or the run directory that holds it.
-        path: .png, .pdf or .svg.
+        path: .png, .pdf or .svg; None to write nothing.
         title: over the figure.
         overwrite: whether a file of the name may be replaced.
+
+    Returns:
+        The figure of matplotlib, to be edited and saved.
 
     Raises:
         InputError: the steps cannot be read, a suffix is not known, or the file cannot be written.
@@ -135,6 +143,7 @@ def plot_orbit_steps(steps_path: Path | str, path: Path | str, *, title: str = "
                 _draw(pair, steps, index, row, line)
         _legend(figure, panels, title)
         save_figure(figure, output)
+    return figure
 
 
 def _some_epochs(epochs: Floats) -> list[int]:

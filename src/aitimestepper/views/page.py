@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from aitimestepper.outputs import Reservation, check_output
 SUFFIXES = (".png", ".pdf", ".svg")
 
 BLACK = "#000000"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
-"""Okabe & Ito's: blue, vermillion, green, purple, orange, sky blue, black."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK, "#882255", "#999933", "#888888")
+"""Okabe & Ito's: blue, vermillion, green, purple, orange, sky blue, black; then Tol's wine and olive, and grey."""
+
+_SOLID = 7
+"""Styles without a dash: those beyond are told apart by it as well."""
 
 MOST_NAMES = 10
 """With more bodies a legend says nothing."""
@@ -53,12 +58,15 @@ def check_figure(path: Path | str, overwrite: bool) -> None:
     check_output(path, overwrite)
 
 
-def figure_file(path: Path | str, overwrite: bool) -> Reservation:
-    """The file of a figure, reserved while it is drawn.
+def figure_file(path: Path | str | None, overwrite: bool) -> AbstractContextManager[Reservation | None]:
+    """The file of a figure, reserved while it is drawn; None without a path.
 
     Raises:
         InputError: as for `check_figure`; another process is writing it.
     """
+    if path is None:
+        check_matplotlib()
+        return nullcontext()
     check_figure(path, overwrite)
     return Reservation(path, overwrite)
 
@@ -83,16 +91,33 @@ def page_style() -> Any:
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Seven colours, then the same again dashed."""
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", ":")[number // len(COLOURS) % 3]}
+    """Ten colours, dashed from the eighth on: no two of the first twenty-one are alike."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", ":")[dash_of(number)]}
+
+
+def dash_of(number: int) -> int:
+    """0 for a solid line, 1 and 2 for two kinds of dashes."""
+    return number // _SOLID % 3
 
 
 def at_least_a_decade(axis: Any) -> None:
-    """Widen the range of y: a narrow range on a logarithmic axis would have no number on it."""
+    """Widen a range of y of less than a decade to one, with numbers at 1, 2 and 5; of a wider one at powers of ten."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     low, high = axis.get_ylim()
+    axis.yaxis.set_minor_formatter(NullFormatter())
     if high < 10 * low:
         middle = np.sqrt(low * high)
         axis.set_ylim(middle / np.sqrt(10), middle * np.sqrt(10))
+        axis.yaxis.set_minor_formatter(FuncFormatter(_between_decades))
+        axis.tick_params(axis="y", which="minor", labelsize=STYLE["ytick.labelsize"])
+
+
+def _between_decades(value: float, _: Any) -> str:
+    """`2 x 10^-3` and `5 x 10^-3`, nothing at the others."""
+    decade = math.floor(math.log10(value) + 1e-9)
+    mantissa = round(value / 10.0**decade)
+    return rf"${mantissa} \times 10^{{{decade}}}$" if mantissa in (2, 5) else ""
 
 
 def legend_above(figure: Any, title: str, styles: Mapping[str, dict[str, Any]]) -> None:
@@ -114,8 +139,10 @@ def legend_above(figure: Any, title: str, styles: Mapping[str, dict[str, Any]]) 
     )
 
 
-def save_figure(figure: Any, output: Reservation) -> None:
-    """Write the figure, completely or not at all."""
+def save_figure(figure: Any, output: Reservation | None) -> None:
+    """Write the figure, completely or not at all; nothing without a file."""
+    if output is None:
+        return
     content = io.BytesIO()
     figure.savefig(content, format=output.path.suffix.lower()[1:], dpi=200)
     output.write(content.getvalue())

@@ -4,137 +4,187 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
-from aitimestepper.views.framing import common_box, in_dimensions, run_box, within
+from aitimestepper.views.framing import common_box, in_dimensions, inner_part, run_box, within
+from aitimestepper.views.interpolation import Motion
 from aitimestepper.views.metrics import ERROR_PANEL, ROLES, TRAINING_PANELS, Panel, curves_of, edges_of, read_metrics
-from aitimestepper.views.orbits import cube, draw_all, draw_orbits, label_orbit, paths_of, square
+from aitimestepper.views.orbits import cube, draw_all, draw_orbits, ends_in_words, label_orbit, paths_of, square
+from aitimestepper.views.over_time import (
+    BINS,
+    draw_energy_error,
+    draw_error,
+    draw_step,
+    label_over_time,
+    panels_over_time,
+)
 from aitimestepper.views.page import (
     BLACK,
     COLOURS,
     MOST_NAMES,
     PAGE_WIDTH,
     STYLE,
-    at_least_a_decade,
     figure_file,
     legend_above,
     line_style,
     page_style,
     save_figure,
 )
-from aitimestepper.views.series import (
-    Series,
-    Units,
-    angular_momentum_errors,
-    body_names,
-    energy_errors,
-    in_external_field,
-    in_unit,
-    steps,
-    units_of,
-)
-from aitimestepper.views.thinning import extremes, maxima, running_median
+from aitimestepper.views.selection import AxisUnits, only_bodies, shown_in
+from aitimestepper.views.series import Units, angular_momentum_errors, body_names, in_external_field
+from aitimestepper.views.thinning import extremes, running_median
 
-_BINS = 800
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_comparison(
     recordings: Mapping[str, Recording],
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     title: str = "",
-    length_unit: str | None = None,
-    time_unit: str | None = None,
+    bodies: Sequence[int | str] | None = None,
     overwrite: bool = False,
-) -> None:
+    **units: Unpack[AxisUnits],
+) -> Figure:
     """Several runs of one system in one figure: orbits, steps over time, energy errors over time.
 
     The first run is drawn in front, and the others are shown as far out as twice its size. Long runs are thinned to
-    what can be seen; of the energy error the largest value in each interval is shown.
+    what can be seen: of steps the shortest and the longest in each interval are shown, of the energy error the largest.
 
     Args:
         recordings: the runs, by the name in the legend.
-        path: .png, .pdf or .svg.
+        path: .png, .pdf or .svg; None to write nothing.
         title: over the figure.
-        length_unit: of the initial conditions, for the axes; None for what the first recording says of itself.
-        time_unit: likewise.
+        bodies: names or numbers of those whose orbits are shown; None for all.
         overwrite: whether a file of the name may be replaced.
+        units: length_unit, time_unit: to which a run that knows its units is converted; length_label, time_label: what
+            stands at the axes instead of the names of the units.
+
+    Returns:
+        The figure of matplotlib, to be edited and saved.
 
     Raises:
-        InputError: there is no run, a suffix is not known, or the file cannot be written.
+        InputError: there is no run, a unit or body is not known, a suffix is not known, or the file cannot be written.
     """
     if not recordings:
         raise InputError("plot_comparison needs at least one recording")
-    units = _units(next(iter(recordings.values())), length_unit, time_unit)
+    shown = {name: shown_in(recording, units) for name, recording in recordings.items()}
+    names = next(iter(shown.values()))[1]
+    runs = {name: run for name, (run, _) in shown.items()}
     with figure_file(path, overwrite) as output, page_style():
         figure, (orbit, step, error) = _panels()
-        styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(recordings)}
-        for depth, (name, recording) in enumerate(reversed(list(recordings.items())), start=3):
+        styles = {name: {"color": COLOURS[i % len(COLOURS)]} for i, name in enumerate(runs)}
+        for depth, (name, run) in enumerate(reversed(list(runs.items())), start=3):
             line = styles[name] | {"zorder": depth}
-            draw_orbits(orbit, in_dimensions(paths_of(recording), 2), [line] * len(recording.mass))
-            _draw_step(step, recording, line)
-            _draw_error(error, energy_errors(recording), line)
-        square(orbit, *common_box(list(recordings.values())))
-        label_orbit(orbit, units)
-        _label_over_time(figure, (step, error), units)
-        legend_above(figure, title, styles)
+            drawn = only_bodies(run, bodies)
+            draw_orbits(orbit, in_dimensions(paths_of(drawn), 2), [line] * len(drawn.mass))
+            draw_step(step, run, line)
+            draw_energy_error(error, run, line, words=len(runs) == 1)
+        drawn_runs = [only_bodies(run, bodies) for run in runs.values()]
+        square(orbit, *common_box(drawn_runs))
+        label_orbit(orbit, names)
+        _say_what_is_straight(orbit, drawn_runs)
+        label_over_time(figure, (step, error), names)
+        legend_above(figure, title, styles | ends_in_words(1))
         save_figure(figure, output)
+    return figure
 
 
 def plot_run(
     recording: Recording,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     title: str = "",
-    length_unit: str | None = None,
-    time_unit: str | None = None,
+    bodies: Sequence[int | str] | None = None,
+    dim: Literal[2, 3] | None = None,
     overwrite: bool = False,
-) -> None:
+    **units: Unpack[AxisUnits],
+) -> Figure:
     """One run: the orbit of each body, and over time the step and the errors of energy and angular momentum.
 
-    A run in three dimensions is shown in the x-y plane and in space. Where every step was kept, steps and energy
-    errors are those of every step.
+    A run in three dimensions is shown in the x-y plane and in space; bodies in the middle of much wider orbits have a
+    panel of their own. Over time stand the shortest and the longest step, and the largest energy error, since the state
+    before, whether it was kept or not; dashed is what was asked.
 
-    Args and errors: as for `plot_comparison`.
+    Args and errors: as for `plot_comparison`, and
+        dim: 2 for the x-y plane alone; None or 3 for what the run has.
     """
-    n_bodies = len(recording.mass)
-    units = _units(recording, length_unit, time_unit)
-    in_space = recording.position.shape[-1] == 3
+    run, names = shown_in(recording, units)
+    drawn = only_bodies(run, bodies)
+    if dim == 3 and run.position.shape[-1] < 3:
+        raise InputError(f"the run has {run.position.shape[-1]} dimensions: it cannot be shown in space (dim = 3)")
+    in_space = run.position.shape[-1] == 3 and dim != 2
+    inner = inner_part(drawn)
+    styles = [line_style(body) for body in range(len(drawn.mass))]
     with figure_file(path, overwrite) as output, page_style():
-        figure, orbit, space, over_time = _run_panels(in_space)
-        styles = [line_style(body) for body in range(n_bodies)]
-        paths = paths_of(recording)
-        draw_all(orbit, in_dimensions(paths, 2), styles)
-        square(orbit, *run_box(recording, 2))
-        label_orbit(orbit, units)
+        figure, orbits, over_time = _run_panels(in_space, inner is not None)
+        paths = paths_of(drawn)
+        draw_all(orbits[0], in_dimensions(paths, 2), styles)
+        square(orbits[0], *run_box(drawn, 2))
+        label_orbit(orbits[0], names)
+        _say_what_is_straight(orbits[0], [drawn])
+        if inner is not None:
+            _draw_inner(orbits, inner, in_dimensions(paths, 2), styles, names)
         if in_space:
-            box = run_box(recording, 3)
-            draw_all(space, within(paths, *box), styles)
-            cube(space, *box, units)
-        step, error, spin = over_time
-        _draw_step(step, recording, {"color": BLACK})
-        _draw_error(error, energy_errors(recording), {"color": BLACK})
-        _draw_error(spin, angular_momentum_errors(recording), {"color": BLACK})
-        spin.set(ylabel=_SPIN_LABEL, yscale="log")
-        if in_external_field(recording):
-            spin.set_title("not conserved: external field", fontsize=STYLE["legend.fontsize"])
-        _label_over_time(figure, over_time, units)
-        names = body_names(recording)
-        legend_above(figure, title, dict(zip(names, styles, strict=True)) if n_bodies <= MOST_NAMES else {})
+            box = run_box(drawn, 3)
+            draw_all(orbits[-1], within(paths, *box), styles)
+            cube(orbits[-1], *box, names)
+        _draw_over_time(figure, over_time, run, names)
+        few = len(drawn.mass) <= MOST_NAMES
+        named = dict(zip(body_names(drawn), styles, strict=True)) if few else {}
+        legend_above(figure, title, named | ends_in_words(len(drawn.mass)))
         save_figure(figure, output)
+    return figure
 
 
-def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = "", overwrite: bool = False) -> None:
+def _draw_inner(orbits: Sequence[Any], inner: Any, paths: Floats, styles: Sequence[Any], units: Units) -> None:
+    """The bodies in the middle, in a panel of their own, and its frame in the first one."""
+    from matplotlib.patches import Rectangle
+
+    chosen, (centre, half) = inner
+    draw_orbits(orbits[1], paths[:, chosen], [styles[k] for k in chosen])
+    square(orbits[1], centre, half)
+    label_orbit(orbits[1], units)
+    orbits[1].set_title("inner part", fontsize=STYLE["legend.fontsize"])
+    orbits[0].add_patch(Rectangle(centre - half, 2 * half, 2 * half, fill=False, edgecolor="0.4", linewidth=0.6))
+
+
+def _draw_over_time(figure: Any, axes: Sequence[Any], run: Recording, units: Units) -> None:
+    step, error, spin = axes
+    draw_step(step, run, {"color": BLACK})
+    draw_energy_error(error, run, {"color": BLACK}, words=True)
+    draw_error(spin, angular_momentum_errors(run), {"color": BLACK})
+    spin.set(ylabel=r"$|\Delta L|$ (relative)", yscale="log")
+    if in_external_field(run):
+        spin.set_title("not conserved: external field", fontsize=STYLE["legend.fontsize"])
+    label_over_time(figure, axes, units)
+
+
+def _say_what_is_straight(axis: Any, runs: Sequence[Recording]) -> None:
+    counts = [Motion(run).straight() for run in runs]
+    straight, arcs = (sum(column) for column in zip(*counts, strict=True))
+    if straight:
+        text = f"{straight:,} of {arcs:,} arcs drawn straight: few states"
+        axis.set_title(text, fontsize=STYLE["ytick.labelsize"])
+
+
+def plot_training(
+    metrics_path: Path | str, path: Path | str | None = None, *, title: str = "", overwrite: bool = False
+) -> Figure:
     """The course of a training, from its metrics.jsonl: every epoch, and the running median.
 
     Args:
         metrics_path: the file, or the run directory that holds it.
-        path: .png, .pdf or .svg.
+        path: .png, .pdf or .svg; None to write nothing.
         title: over the figure.
         overwrite: whether a file of the name may be replaced.
+
+    Returns:
+        The figure of matplotlib, to be edited and saved.
 
     Raises:
         InputError: the metrics cannot be read, a suffix is not known, or the file cannot be written.
@@ -155,15 +205,7 @@ def plot_training(metrics_path: Path | str, path: Path | str, *, title: str = ""
             axis.set_xlabel("epoch")
         figure.align_ylabels(axes)
         save_figure(figure, output)
-
-
-_SPIN_LABEL = r"$|L - L_0| \,/\, \max\, \Sigma m|x||v|$"
-
-
-def _units(recording: Recording, length: str | None, time: str | None) -> Units:
-    """The units that were given; of those that were not, what the recording says."""
-    known = units_of(recording)
-    return Units(known.length if length is None else length, known.time if time is None else time)
+    return figure
 
 
 def _panels() -> tuple[Any, tuple[Any, Any, Any]]:
@@ -172,56 +214,23 @@ def _panels() -> tuple[Any, tuple[Any, Any, Any]]:
 
     figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.25))
-    return figure, (figure.add_subplot(grid[:, 0]), *_over_time(figure, [grid[0, 1], grid[1, 1]]))
+    return figure, (figure.add_subplot(grid[:, 0]), *panels_over_time(figure, [grid[0, 1], grid[1, 1]]))
 
 
-def _run_panels(in_space: bool) -> tuple[Any, Any, Any, list[Any]]:
-    """Figure, the plane, space if there is one, and three panels over time."""
+def _run_panels(in_space: bool, with_inner: bool) -> tuple[Any, list[Any], list[Any]]:
+    """Figure; the plane, its inner part and space, where they are wanted; and three panels over time."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PAGE_WIDTH, 6.4 if in_space else 4.6), layout="constrained")
+    count = 1 + in_space + with_inner
+    figure = Figure(figsize=(PAGE_WIDTH, (4.0, 6.4, 8.8)[count - 1]), layout="constrained")
     # Grids of their own: rows of one grid would be as far apart on both sides.
     halves = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
-    orbits = halves[0].subgridspec(2 if in_space else 1, 1)
+    cells = halves[0].subgridspec(count, 1)
+    orbits = [figure.add_subplot(cells[k]) for k in range(1 + with_inner)]
+    if in_space:
+        orbits.append(figure.add_subplot(cells[count - 1], projection="3d"))
     rows = halves[1].subgridspec(3, 1)
-    space = figure.add_subplot(orbits[1], projection="3d") if in_space else None
-    return figure, figure.add_subplot(orbits[0]), space, _over_time(figure, [rows[k] for k in range(3)])
-
-
-def _over_time(figure: Any, cells: Sequence[Any]) -> list[Any]:
-    """Panels below each other, with numbers of the time under the last alone."""
-    axes: list[Any] = []
-    for cell in cells:
-        axes.append(figure.add_subplot(cell, sharex=axes[0] if axes else None))
-    for axis in axes[:-1]:
-        axis.tick_params(labelbottom=False)
-    return axes
-
-
-def _label_over_time(figure: Any, axes: Sequence[Any], units: Units) -> None:
-    """Label the panels of the step, of the energy error, and perhaps more below them."""
-    step, error, *_ = axes
-    step.set(ylabel="step" + in_unit(units.time), yscale="log")
-    error.set(ylabel=r"$|E - E_0| \, / \, |E_0|$", yscale="log")
-    axes[-1].set_xlabel("time" + in_unit(units.time))
-    axes[-1].margins(x=0.01)
-    for axis in axes:
-        at_least_a_decade(axis)
-    figure.align_ylabels(axes)
-
-
-def _draw_step(axis: Any, recording: Recording, line: dict[str, Any]) -> None:
-    time, dt = steps(recording)
-    if len(dt):
-        shown = extremes(time, dt, _BINS)
-        axis.plot(time[shown], dt[shown], **line)
-
-
-def _draw_error(axis: Any, series: Series, line: dict[str, Any]) -> None:
-    time, error = series
-    if len(error):
-        shown = maxima(time, error, _BINS)
-        axis.plot(time[shown], error[shown], **line)
+    return figure, orbits, panels_over_time(figure, [rows[k] for k in range(3)])
 
 
 def _draw_panel(axis: Any, metrics: dict[str, Floats], panel: Panel) -> None:
@@ -230,9 +239,9 @@ def _draw_panel(axis: Any, metrics: dict[str, Floats], panel: Panel) -> None:
     axis.set_yscale(panel.scale, **({"linthresh": 1.0} if panel.scale == "symlog" else {}))
     curves = curves_of(metrics, panel)
     for role, (epoch, values) in curves.items():
-        shown = extremes(epoch, values, _BINS)
+        shown = extremes(epoch, values, BINS)
         axis.plot(epoch[shown], values[shown], color=COLOURS[role], linewidth=0.5, alpha=0.4)
-        chosen, medians = running_median(values, max(1, len(values) // 20), _BINS)
+        chosen, medians = running_median(values, max(1, len(values) // 20), BINS)
         axis.plot(epoch[chosen], medians, color=COLOURS[role], linewidth=1.4)
     if not curves:
         axis.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axis.transAxes)

@@ -16,6 +16,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.outputs import Reservation, check_output, spelled
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.recordings.shown import summary_rows
 from aitimestepper.views.series import units_of
 from aitimestepper.views.sources import Source, Training, read_sources
 from aitimestepper.views.step_control import has_step_control
@@ -154,7 +155,7 @@ def _of_recording(name: str, recording: Recording, n_bytes: int) -> Section:
         "states kept": str(len(recording.time)),
     }
     asked = {key for key in summary.as_dict() if key.endswith(("_asked", "_verdict"))}
-    results = {key: value for key, value in summary.as_dict().items() if key not in asked}
+    results = summary_rows({key: value for key, value in summary.as_dict().items() if key not in asked})
     paths = int(_PATHS * n_bytes)
     over_time, control = n_bytes - paths, []
     if has_step_control(recording):
@@ -163,7 +164,7 @@ def _of_recording(name: str, recording: Recording, n_bytes: int) -> Section:
     return Section(
         title=name,
         subtitle=f"A simulation: {summary.outcome}",
-        tables={"System": _facts(about), "Summary": _facts(results), "Settings": _facts(recording.settings)},
+        tables={"System": _facts(about), "Summary": Table((), results), "Settings": _facts(recording.settings)},
         verdict=_verdict(summary),
         figures=[*orbit_figures(recording, paths), time_figure(recording, over_time), *control],
         code={},

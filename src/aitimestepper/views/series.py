@@ -12,6 +12,7 @@ from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.recordings.parts import has_finished
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.conserved import angular_momentum_scale
+from aitimestepper.systems.units import Units as UnitSystem
 
 CODE_UNITS = "code units"
 """The unit of what says nothing of its units."""
@@ -32,11 +33,19 @@ class Series(NamedTuple):
 
 
 def units_of(recording: Recording) -> Units:
-    """What the note of the initial conditions says, otherwise code units."""
-    if "N-body units" in recording.note:
-        return Units("N-body units", "N-body units")
+    """Those of the run, or else what the note of the initial conditions says, otherwise code units."""
+    known = unit_system(recording)
+    if known is not None:
+        return Units(known.length, known.time.replace("pi", "π"))
+    return Units(*["N-body units" if "N-body units" in recording.note else CODE_UNITS] * 2)
+
+
+def unit_system(recording: Recording) -> UnitSystem | None:
+    """The units of the run, as it says, or as the note of its initial conditions says; None where nobody does."""
+    if recording.units:
+        return UnitSystem.from_text(recording.units)
     found = re.search(r"\bau, solar masses, (yr(?:/2pi)?)", recording.note)
-    return Units("au", found[1].replace("pi", "π")) if found else Units(CODE_UNITS, CODE_UNITS)
+    return UnitSystem("au", found[1], "Msun") if found else None
 
 
 def in_unit(unit: str) -> str:
@@ -58,18 +67,39 @@ def steps(recording: Recording) -> Series:
     """The steps, all of them if they were kept, otherwise those that led to a frame."""
     history = recording.step_history
     time, dt = (history.time, history.dt) if len(history.time) else (recording.time[1:], recording.dt[1:])
-    if has_finished(recording.summary.outcome) and len(dt) > 1:
-        time, dt = time[:-1], dt[:-1]  # the last step is what was left of the duration
+    if _ends_with_a_rest(recording, len(dt)):
+        time, dt = time[:-1], dt[:-1]
     return in_order_of_time(time, np.abs(dt))
 
 
+def step_ranges(recording: Recording) -> tuple[Series, Series]:
+    """The shortest and the longest step since the frame before; where every step was kept, both are that step."""
+    if len(recording.step_history.time):
+        return steps(recording), steps(recording)
+    part = slice(1, -1 if _ends_with_a_rest(recording, len(recording.time) - 1) else None)
+    time = recording.time[part]
+    low, high = (in_order_of_time(time, np.abs(dt[part])) for dt in (recording.dt_min, recording.dt_max))
+    return low, high
+
+
+def _ends_with_a_rest(recording: Recording, n_steps: int) -> bool:
+    """Whether the last step is what was left of the duration."""
+    return has_finished(recording.summary.outcome) and n_steps > 1
+
+
 def energy_errors(recording: Recording) -> Series:
-    """|E - E_initial| over the energy scale, of every step if that was kept, otherwise of the frames."""
+    """Relative energy errors: of every step if that was kept, otherwise the largest since the frame before."""
     history = recording.step_history
     if not len(history.time):
-        return _shown(recording.time, recording.energy_error)
+        return _shown(recording.time, recording.error_max)
     error = np.abs(history.energy - recording.summary.energy_initial) / recording.energy_scale
     return in_order_of_time(history.time, np.maximum(error, SMALLEST_ERROR))
+
+
+def largest_energy_error(recording: Recording) -> tuple[float, float] | None:
+    """When the energy error of the run was largest, and how large; None where the run does not say when."""
+    time, error = recording.summary.energy_error_max_time, recording.summary.energy_error_max
+    return None if time is None or error <= 0.0 else (time, error)
 
 
 def angular_momentum_errors(recording: Recording) -> Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,12 @@ from aitimestepper.views.page import (
     page_style,
     save_figure,
 )
-from aitimestepper.views.series import Series, energy_errors, in_order_of_time, in_unit, steps, units_of
+from aitimestepper.views.selection import AxisUnits, shown_in
+from aitimestepper.views.series import Series, energy_errors, in_order_of_time, in_unit, steps
 from aitimestepper.views.thinning import extremes, maxima, outline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LARGEST_SHOWN = 1e3
 """Errors over what is allowed are shown up to here: a step through a pericentre may have one of 1e30."""
@@ -169,12 +173,12 @@ def there_and_back(first: Floats, second: Floats) -> Floats:
 
 def plot_step_control(
     recording: Recording,
-    path: Path | str,
+    path: Path | str | None = None,
     *,
     title: str = "",
-    time_unit: str | None = None,
     overwrite: bool = False,
-) -> None:
+    **units: Unpack[AxisUnits],
+) -> Figure:
     """What a calibrated run did to its steps, below each other over time.
 
     The step; the errors of energy and positions over what is allowed, with those that led to a setback; the step in
@@ -182,16 +186,19 @@ def plot_step_control(
 
     Args:
         recording: of a run with calibrated steps that kept every step.
-        path: .png, .pdf or .svg.
+        path: .png, .pdf or .svg; None to write nothing.
         title: over the figure.
-        time_unit: of the initial conditions, for the axes; None for what the recording says of itself.
         overwrite: whether a file of the name may be replaced.
+        units: time_unit and time_label, as for `plot_run`.
+
+    Returns:
+        The figure of matplotlib, to be edited and saved.
 
     Raises:
         InputError: the run did not note what it did, a suffix is not known, or the file cannot be written.
     """
-    shown = step_control(recording)
-    unit = in_unit(units_of(recording).time if time_unit is None else time_unit)
+    run, names = shown_in(recording, units)
+    shown, unit = step_control(run), in_unit(names.time)
     with figure_file(path, overwrite) as output, page_style():
         from matplotlib.figure import Figure
 
@@ -209,6 +216,7 @@ def plot_step_control(
         figure.align_ylabels(axes)
         legend_above(figure, title, _legend(shown))
         save_figure(figure, output)
+    return figure
 
 
 def _line(axis: Any, series: Series, thinned: Any, **style: Any) -> None:
@@ -253,7 +261,7 @@ def _legend(shown: StepControl) -> dict[str, dict[str, Any]]:
     """The styles that there are, by what they stand for."""
     styles: dict[str, dict[str, Any]] = {
         "energy error": {"color": ENERGY},
-        "position error": {"color": POSITION},
+        "local position error": {"color": POSITION},
         "step of the network": {"color": WANTED, "linestyle": "--"},
         "anchor": {"color": AT_ANCHORS} | _TICK,
     }

@@ -34,6 +34,18 @@ def maxima(x: Floats, y: Floats, n_bins: int) -> NDArray[np.intp]:
     return np.sort(order[ends])
 
 
+def envelope(x: Floats, low: Floats, high: Floats, n_bins: int) -> tuple[Floats, Floats, Floats]:
+    """The smallest of low (S,) and the largest of high (S,) in each of `n_bins` equal intervals of x (S,), in order.
+
+    Returns:
+        x at the middle of what is in an interval, the smallest, and the largest, of those that are not empty.
+    """
+    bins = _bins(x, n_bins)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    ends = np.append(starts[1:], len(x)) - 1
+    return 0.5 * (x[starts] + x[ends]), np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+
+
 def along_path(path: Floats, n_points: int) -> tuple[NDArray[np.intp], float]:
     """Thin a path (S, D): indices of at most about `n_points`, dense where it is long and where it turns.
 

@@ -15,16 +15,17 @@ from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.metrics import ROLES, TRAINING_PANELS, curves_of
-from aitimestepper.views.page import BLACK, COLOURS
+from aitimestepper.views.page import BLACK, COLOURS, dash_of
 from aitimestepper.views.series import (
     Series,
     angular_momentum_errors,
     energy_errors,
     in_external_field,
-    steps,
+    largest_energy_error,
+    step_ranges,
     units_of,
 )
-from aitimestepper.views.thinning import extremes, maxima, running_median
+from aitimestepper.views.thinning import envelope, extremes, maxima, running_median
 
 INK = "@ink"
 """Stands for the colour of text, which the page puts in: black lines would not be seen on black."""
@@ -63,20 +64,58 @@ def time_figure(recording: Recording, n_bytes: int) -> WebFigure:
     bins = max(200, n_bytes // _BYTES_OF_A_BIN)
     unit = units_of(recording).time
     spin = "angular momentum error" + (", not conserved (external field)" if in_external_field(recording) else "")
+    asked, largest = recording.summary.energy_error_asked, largest_energy_error(recording)
+    low, high = step_ranges(recording)
     panels = (
-        (f"step [{unit}]", steps(recording), extremes),
-        ("|E − E<sub>0</sub>| / |E<sub>0</sub>|", energy_errors(recording), maxima),
-        ("|L − L<sub>0</sub>| / max Σ m|x||v|", angular_momentum_errors(recording), maxima),
+        (f"step [{unit}]", _envelope(low, high, bins), ()),
+        (
+            "|E − E<sub>0</sub>| / |E<sub>0</sub>|",
+            [_largest(energy_errors(recording), bins)],
+            (*([] if asked is None else [asked]), *([] if largest is None else largest[1:])),
+        ),
+        ("|ΔL| (relative)", [_largest(angular_momentum_errors(recording), bins)], ()),
     )
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "xaxis": {"title": {"text": f"time [{unit}]"}, "anchor": "y3"}}
-    for panel, (label, (time, value), thin) in enumerate(panels):
+    for panel, (label, lines, more) in enumerate(panels):
         number = numbered(panel)
-        shown = thin(time, value, bins) if len(time) else np.empty(0, dtype=np.intp)
         hover = {"hovertemplate": "%{x:.6g}, %{y:.3e}<extra></extra>", "line": {"color": INK, "width": 1}}
-        data.append(line_trace(time[shown], value[shown], "f8") | hover | {"yaxis": "y" + number})
-        layout["yaxis" + number] = log_axis(label, value[shown]) | {"domain": row_of_panels(panel, 3)}
-    return WebFigure(f"Step, energy error and {spin}: drag to zoom, double click to go back.", data, layout, 720)
+        traces = [line_trace(line.time, line.value, "f8") | hover | {"yaxis": "y" + number} for line in lines]
+        for upper in traces[1:]:
+            upper |= {"fill": "tonexty", "fillcolor": _SHADE}
+        data += traces
+        values = np.concatenate([*(line.value for line in lines), np.array(more)])
+        layout["yaxis" + number] = log_axis(label, values) | {"domain": row_of_panels(panel, 3)}
+    if largest is not None:
+        mark = {"symbol": "triangle-down", "size": 9, "color": INK}
+        point = line_trace(np.array(largest[:1]), np.array(largest[1:]), "f8")
+        data.append(point | {"mode": "markers", "marker": mark, "yaxis": "y2", "name": "largest of the run"})
+    words = f"Step (shortest and longest), energy error and {spin}"
+    if asked is not None:
+        layout["shapes"] = [_level(asked)]
+        words += f"; dashed: the {asked:.3g} that was asked"
+    return WebFigure(f"{words}; drag to zoom, double click to go back.", data, layout, 720)
+
+
+_SHADE = "rgba(128, 128, 128, 0.35)"
+
+
+def _envelope(low: Series, high: Series, bins: int) -> list[Series]:
+    if not len(low.time):
+        return [low]
+    time, shortest, longest = envelope(low.time, low.value, high.value, bins)
+    return [Series(time, shortest), Series(time, longest)]
+
+
+def _largest(series: Series, bins: int) -> Series:
+    shown = maxima(*series, bins) if len(series.time) else np.empty(0, dtype=np.intp)
+    return Series(series.time[shown], series.value[shown])
+
+
+def _level(value: float) -> dict[str, Any]:
+    """A dashed line across the panel of energy errors."""
+    across = {"x0": 0, "x1": 1, "xref": "paper", "y0": value, "y1": value, "yref": "y2"}
+    return {"type": "line", **across, "line": {"color": INK, "dash": "dash", "width": 1}}
 
 
 def line_trace(x: Floats, y: Floats, dtype: str = "f4") -> dict[str, Any]:
@@ -171,7 +210,7 @@ def work_precision_figure(system: SystemComparison) -> WebFigure:
                     "mode": "lines+markers",
                     "x": [p[0] for p in points],
                     "y": [p[1] for p in points],
-                    "line": {"color": colour_of(number), "width": 1.5, "dash": DASHES[number // len(COLOURS) % 3]},
+                    "line": {"color": colour_of(number), "width": 1.5, "dash": DASHES[dash_of(number)]},
                     "marker": {"size": 8, "symbol": [symbol if met else symbol + "-open" for *_, met in points]},
                 }
             )

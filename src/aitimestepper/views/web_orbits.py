@@ -11,7 +11,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.views.framing import in_dimensions, run_box, within
 from aitimestepper.views.interpolation import Motion
-from aitimestepper.views.page import COLOURS, MOST_NAMES
+from aitimestepper.views.page import MOST_NAMES, dash_of
 from aitimestepper.views.series import body_names, units_of
 from aitimestepper.views.thinning import along_path
 from aitimestepper.views.web_figures import DASHES, WebFigure, colour_of, numbers
@@ -25,6 +25,7 @@ def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
     """The paths of the bodies: in space, or in the plane and over time; at most about so many bytes."""
     paths = _thinned_paths(recording, n_bytes // _BYTES_OF_A_PATH_POINT)
     length, time = (f" [{unit}]" for unit in units_of(recording))
+    marks = "hollow at the start, filled at the end" if len(recording.mass) <= MOST_NAMES else "with marks at the end"
     turning = "drag to turn, scroll to come nearer."
     n_dims = recording.position.shape[-1]
     if n_dims == 3:
@@ -32,7 +33,11 @@ def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
         paths = [BodyPath(times, within(positions, centre, half)) for times, positions in paths]
         ranges = [[float(middle - half), float(middle + half)] for middle in centre]
         scene = _scene([name + length for name in "xyz"], ranges)
-        return [WebFigure(f"Orbits in space: {turning}", _lines_and_dots(paths, recording, "scatter3d"), scene, 600)]
+        return [
+            WebFigure(
+                f"Orbits in space, {marks}: {turning}", _lines_and_dots(paths, recording, "scatter3d"), scene, 600
+            )
+        ]
     plane = [BodyPath(times, in_dimensions(positions, 2)) for times, positions in paths]
     world = [BodyPath(times, np.column_stack([positions, times])) for times, positions in plane]
     axes = {
@@ -41,7 +46,7 @@ def orbit_figures(recording: Recording, n_bytes: int) -> list[WebFigure]:
     }
     scene = _scene(["x" + length, "y" + length, "time" + time])
     return [
-        WebFigure("Orbits in the plane.", _lines_and_dots(plane, recording, "scatter"), axes, 560),
+        WebFigure(f"Orbits in the plane, {marks}.", _lines_and_dots(plane, recording, "scatter"), axes, 560),
         WebFigure(f"The same with time upwards: {turning}", _lines_and_dots(world, recording, "scatter3d"), scene, 600),
     ]
 
@@ -74,7 +79,7 @@ def _scene(labels: Sequence[str], ranges: Sequence[list[float]] | None = None) -
 
 
 def _lines_and_dots(paths: Sequence[BodyPath], recording: Recording, kind: str) -> list[dict[str, Any]]:
-    """A line for each body and a dot where it starts; with many bodies one line for all."""
+    """A line for each body, a hollow mark where it starts and a filled one where it ends; of many one line for all."""
     few = len(recording.mass) <= MOST_NAMES
     n_bodies = len(recording.mass)
     of = "" if len(paths) == n_bodies else f" of {n_bodies}"
@@ -85,13 +90,14 @@ def _lines_and_dots(paths: Sequence[BodyPath], recording: Recording, kind: str) 
         gap = np.full((1, part[0].positions.shape[1]), np.nan)
         time = np.concatenate([piece for path in part for piece in (path.time, [np.nan])])
         line = _columns(np.concatenate([piece for path in part for piece in (path.positions, gap)]))
-        style = {"color": colour_of(number), "dash": DASHES[number // len(COLOURS) % 3], "width": 2 if few else 1}
+        style = {"color": colour_of(number), "dash": DASHES[dash_of(number)], "width": 2 if few else 1}
         hover = {"customdata": numbers(time), "hovertemplate": "t = %{customdata:.6g}"}
         traces.append(line | hover | {"mode": "lines", "line": style})
         dot = {"color": colour_of(number), "size": (4 if kind == "scatter3d" else 8) if few else 2}
-        starts = _columns(np.array([path.positions[0] for path in part]))
-        traces.append(starts | {"mode": "markers", "marker": dot, "showlegend": False, "hoverinfo": "name"})
-        for trace in traces[-2:]:
+        for index, form in ((0, {"symbol": "circle-open"}), (-1, {"symbol": "circle"}))[0 if few else 1 :]:
+            ends = _columns(np.array([path.positions[index] for path in part]))
+            traces.append(ends | {"mode": "markers", "marker": dot | form, "showlegend": False, "hoverinfo": "name"})
+        for trace in traces[-3 if few else -2 :]:
             trace.update(type=kind, name=name, legendgroup=name)
     return traces
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aitimestepper.comparison.result import Comparison, SystemComparison
 from aitimestepper.constants import SMALLEST_ERROR
 from aitimestepper.errors import InputError
 from aitimestepper.views.page import COLOURS, PAGE_WIDTH, STYLE, figure_file, line_style, page_style, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SYSTEMS_IN_A_BAND = 3
 _PANEL_HEIGHT = 1.75
@@ -21,7 +24,9 @@ _LONGEST_TITLE = 34
 _PANELS = (("energy_error_max", r"max $|E - E_0| \, / \, |E_0|$"), ("position_error", "position error"))
 
 
-def plot_work_precision(comparison: Comparison, path: Path | str, *, title: str = "", overwrite: bool = False) -> None:
+def plot_work_precision(
+    comparison: Comparison, path: Path | str | None = None, *, title: str = "", overwrite: bool = False
+) -> Figure:
     """Largest energy error and position error at the end against force evaluations, a column for each system.
 
     A line for each method; where no run could meet the budget, the marker of the nearest one is hollow. Position
@@ -29,9 +34,12 @@ def plot_work_precision(comparison: Comparison, path: Path | str, *, title: str 
 
     Args:
         comparison: what `compare` returned.
-        path: .png, .pdf or .svg.
+        path: .png, .pdf or .svg; None to write nothing.
         title: over the figure.
         overwrite: whether a file of the name may be replaced.
+
+    Returns:
+        The figure of matplotlib, to be edited and saved.
 
     Raises:
         InputError: there is nothing to draw, a suffix is not known, or the file cannot be written.
@@ -53,6 +61,7 @@ def plot_work_precision(comparison: Comparison, path: Path | str, *, title: str 
         _legend(figure, title, styles, missed=any(not row.met for row in comparison.rows))
         figure.align_ylabels()
         save_figure(figure, output)
+    return figure
 
 
 def _style(number: int) -> dict[str, Any]:
