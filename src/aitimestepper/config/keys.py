@@ -170,10 +170,10 @@ class StopKeys(KeyGroup):
     stop_distance: float | None = Field(
         None,
         gt=0,
-        description="end the run when a body is farther than this from the centre of mass and unbound, at that time",
+        description="end the run at the time at which an unbound body is farther than this from the centre of mass",
     )
     stop_approach: float | None = Field(
-        None, gt=0, description="end the run when two bodies are nearer to each other than this, at that time"
+        None, gt=0, description="end the run at the time at which two bodies are nearer to each other than this"
     )
 
 

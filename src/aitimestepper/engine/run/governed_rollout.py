@@ -74,6 +74,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
     books, control = run.books[0], plan.control
     traits, layers, before = scratch(run, control)
     kept = room_to_keep(run, limits.stops)
+    watched = kept.shape[0] > 0
     n_frames = n_history = sure_frames = sure_history = done = 0
     frames.events.counts[:] = 0
     while True:
@@ -89,7 +90,8 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             _noted_anchor(run, plan, frames.events)
             return AT_STEPS, n_frames, n_history
         time, done = books.time, done + 1
-        keep(kept, run)
+        if watched:
+            keep(kept, run)
         status, worst, length = _step(run, plan, limits.target, before)
         if status == AT_TARGET:
             _noted_anchor(run, plan, frames.events)
@@ -101,7 +103,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             continue
         if status != RUNNING:
             return status, n_frames, n_history
-        if is_stopped(run, kept, plan, limits.stops):
+        if watched and is_stopped(run, kept, plan, limits.stops):
             _noted_anchor(run, plan, frames.events)
             return STOPPED, n_frames, n_history
         if books.wanted_factor > 1.0 and books.time > books.last_setback_time and is_quiet(books, control):

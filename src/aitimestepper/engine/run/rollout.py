@@ -48,6 +48,7 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
     method, law, rule, learner = plan.method, plan.law, plan.rule, plan.learner
     layers, row = _scratch(past, learner)
     kept = room_to_keep(run, limits.stops)
+    watched = kept.shape[0] > 0  # a call for nothing would cost as much as a step of three bodies
     n_frames = n_history = 0
     most_frames, most_history = frames.books.shape[0], frames.history.shape[0]
     for _ in range(limits.budget):
@@ -56,7 +57,8 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
         if n_frames >= most_frames or n_history >= most_history > 0:
             return FULL, n_frames, n_history
         before = books.time
-        keep(kept, run)
+        if watched:
+            keep(kept, run)
         if rule.criterion == FIXED:
             rate = rule.per_step
         else:
@@ -68,7 +70,7 @@ def advance(run: Run, plan: Plan, own: object, limits: Limits, frames: Frames) -
                 rate = classical_rate(system, books.free_fall_rate_squared, law, rule)
             rate = next_rate(books, rate, rule, method.kind)
         status = one_step(system, books, rate, method, law, rule, limits.target)
-        if status == RUNNING and is_stopped(run, kept, plan, limits.stops):
+        if watched and status == RUNNING and is_stopped(run, kept, plan, limits.stops):
             status = STOPPED
         if status != RUNNING:
             return status, n_frames, n_history
