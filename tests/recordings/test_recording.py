@@ -100,6 +100,7 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "confirm_outcome",
         "position_error_run",
         "longest_step",
+        "energy_error_max_time",
         "energy_verdict",
         "position_verdict",
         "step_verdict",
