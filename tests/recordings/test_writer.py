@@ -207,7 +207,7 @@ except OutputError as error:
 """
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(1000, 0), (300_000, 1000)])
+@pytest.mark.parametrize(("limit", "kept"), [(1000, 0), (400_000, 1000)])
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path, limit, kept):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run(
