@@ -12,6 +12,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import AX, MASS, ROWS, VX, X_LOW, X, rows_of
 from aitimestepper.engine.physics import gravity
 from aitimestepper.engine.physics.law import Law
+from aitimestepper.engine.physics.law import law_of as any_law_of
 from aitimestepper.engine.physics.omega import Weights
 
 MAX_OMEGA = Weights(4.0, 1.0, 0.0, 0.0)
@@ -26,7 +27,8 @@ OMEGAS = {
 
 
 def law(*, G: float = 1.0, softening: float = 0.0, tide: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)) -> Law:
-    return Law(G, softening**2, *tide)
+    mass, *position = tide
+    return any_law_of(G, softening, mass, position)
 
 
 def law_of(particle: ParticleTorch) -> Law:

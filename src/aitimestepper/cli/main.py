@@ -28,6 +28,9 @@ _SURROUNDINGS = {
 _OF_TRAINING = ("torch", "tensorboard")
 """Packages that only those need who train."""
 
+_AS_FLAGS = {"set overwrite": "set --overwrite", "another save_name": "another --save-name", "resume it": "--resume it"}
+"""Settings that messages tell to change, and how that is done here."""
+
 _LONGEST_LINE = 2000
 """Characters of a message: what is wrong in a file may have as many as the file."""
 
@@ -108,6 +111,8 @@ def _run_command(words: list[str]) -> int:
 
 def _complain(error: object, code: int) -> int:
     text = " ".join(str(error).split())
+    for setting, flag in _AS_FLAGS.items():
+        text = text.replace(setting, flag)
     with contextlib.suppress(OSError):
         print("aitimestepper: error:", text[:_LONGEST_LINE], file=sys.stderr, flush=True)
     return code

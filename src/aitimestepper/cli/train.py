@@ -38,7 +38,11 @@ hyphens: energy_threshold = 1e-4. `--max-retrain-iterations none` unsets it.
 
 def parser() -> CommandParser:
     """What may stand behind `aitimestepper train`."""
-    usage = "[--config F.toml] [--ic SPEC | --systems SPEC ...] [flags]\n       %(prog)s --resume RUN_DIR [--epochs N]"
+    usage = (
+        "[--config F.toml] [--ic SPEC | --systems SPEC ...]\n"
+        "         [flags]\n"
+        "       %(prog)s --resume RUN_DIR [--epochs N]"
+    )
     return CommandParser("train", usage=usage, epilog=_EXAMPLES)
 
 

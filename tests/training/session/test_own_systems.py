@@ -14,7 +14,7 @@ from aitimestepper import Config, InitialConditionsError, InputError, simulate, 
 from aitimestepper.cli.main import main
 from aitimestepper.sweeping import SweepSettings, sweep
 from aitimestepper.systems.catalogue import initial_conditions
-from aitimestepper.systems.files import write_initial_conditions
+from aitimestepper.systems.files_out import write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.trainings import read_training_systems
 from aitimestepper.training.session.building import build_training
