@@ -35,7 +35,7 @@ def test_every_command_in_it_is_one_that_the_program_takes(script):
         request = CommandParser(command, usage="", epilog="").parse(words)
         if "config" in request.own:
             kind = "train" if command == "sweep" else command
-            read_config(ROOT / request.own["config"], kind, request.keys)
+            read_config(request.own["config"], kind, request.keys)
 
 
 def test_every_script_is_in_the_table():

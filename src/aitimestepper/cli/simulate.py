@@ -14,6 +14,7 @@ from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.recordings.shown import method_of, summary_rows
 from aitimestepper.systems.archives import is_archive
+from aitimestepper.systems.units import Units
 
 if TYPE_CHECKING:
     from aitimestepper.recordings.parts import RunInfo, Summary
@@ -133,8 +134,6 @@ def _confirmation(summary: Summary) -> Iterator[str]:
 
 def _units(info: RunInfo) -> Iterator[str]:
     """What the numbers are in, where their source says it."""
-    from aitimestepper.systems.units import Units
-
     units = Units.from_text(info.units)
     if units is not None:
         yield str(units)

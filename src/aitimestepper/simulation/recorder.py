@@ -51,6 +51,7 @@ class Recorder:
         self._none = Frames(*(array[:0] for array in self._first.frames))
         self._kept = [self._first]
         self._pending: list[Block] = []
+        self._pending_bytes = 0
         self._writer: RecordingWriter | ArchiveWriter | None = None
         self._began = self._written = time.perf_counter()
         self._note(self._first)
@@ -122,16 +123,14 @@ class Recorder:
         if self._writer is None:
             return
         self._pending.append(block)
-        if time.perf_counter() - self._written > _SECONDS_OF_A_BLOCK or self._pending_bytes() > _BYTES_OF_A_BLOCK:
+        self._pending_bytes += sum(array.nbytes for array in (*block.frames, *block.history, *block.events))
+        if time.perf_counter() - self._written > _SECONDS_OF_A_BLOCK or self._pending_bytes > _BYTES_OF_A_BLOCK:
             self._write(self.summary(UNFINISHED))
-
-    def _pending_bytes(self) -> int:
-        return sum(array.nbytes for block in self._pending for array in (*block.frames, *block.history, *block.events))
 
     def _write(self, summary: Summary) -> None:
         if self._writer is None:
             return
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
         self._written = time.perf_counter()
         self._writer.append(
             Frames.joined([self._none, *(block.frames for block in pending)]),
