@@ -119,6 +119,12 @@ def test_relativity_needs_the_speed_of_light():
         simulate("figure-eight", duration=1.0, tolerance=1e-3, relativity=True)
 
 
+def test_a_body_without_mass_pulls_nobody():
+    bodies = InitialConditions([0.0, 0.0], [[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]])
+    run = simulate(bodies, duration=2.0, tolerance=1e-3, relativity=True, light_speed=100.0, J2=0.1, J2_radius=0.1)
+    np.testing.assert_array_equal(run.position[-1], [[0.0, 0.0], [1.0, 2.0]])
+
+
 def test_a_weak_force_changes_little():
     plain = simulate(orbit(), periods=2, tolerance=1e-8)
     weak = simulate(orbit(), periods=2, tolerance=1e-8, relativity=True, light_speed=1e200)

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from aitimestepper import InitialConditions, InputError, Recording, initial_conditions, simulate, simulate_ensemble
+from aitimestepper import (
+    Config,
+    InitialConditions,
+    InputError,
+    ParticleTorch,
+    Recording,
+    initial_conditions,
+    simulate,
+    simulate_ensemble,
+)
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.files_out import write_initial_conditions
@@ -159,6 +168,24 @@ def test_quantities_are_never_stripped():
         simulate("figure-eight", duration=1 * u.yr, tolerance=1e-3)
     with pytest.raises(InputError, match="duration has the unit pc, which is none of time"):
         simulate(earth(u), duration=1 * u.pc, tolerance=1e-3)
+
+
+def test_quantities_need_bodies_with_units_whoever_names_them():
+    u = pytest.importorskip("astropy.units")
+    by_config = simulate(config=Config(ic="halley"), duration=1 * u.yr, tolerance=1e-3)
+    assert by_config.time[-1] == simulate("halley", duration=1 * u.yr, tolerance=1e-3).time[-1]
+    with pytest.raises(InputError, match="needs initial conditions: set ic"):
+        simulate(duration=1 * u.yr, tolerance=1e-3)
+    with pytest.raises(InputError, match="no Config: write config="):
+        simulate(Config(ic="halley"), duration=1 * u.yr, tolerance=1e-3)
+    with pytest.raises(InputError, match="has no units"):  # with another G its numbers are in no unit that has a name
+        simulate("halley", duration=1 * u.yr, tolerance=1e-3, G=2.0)
+
+
+def test_tensors_have_no_units():
+    u = pytest.importorskip("astropy.units")
+    with pytest.raises(InputError, match="what has a unit is no tensor"):
+        ParticleTorch([1.0, 1.0] * u.Msun, [[0.0], [1.0]], [[0.0], [1.0]])
 
 
 def test_quantities_of_others_are_refused():

@@ -18,6 +18,7 @@ from aitimestepper.physics.bodies import Bodies, agreed_bodies, per_system
 from aitimestepper.physics.gravity import shortest_pair_time
 from aitimestepper.physics.leapfrog import Law
 from aitimestepper.physics.tides import ExternalField
+from aitimestepper.systems.quantities import is_quantity
 
 
 class _Force(NamedTuple):
@@ -282,7 +283,13 @@ class ParticleTorch:
 
 
 def _tensor(values: Any, dtype: torch.dtype, device: torch.device | str | None) -> Tensor:
-    """An independent tensor of any array-like."""
+    """An independent tensor of any array-like.
+
+    Raises:
+        InputError: it has a unit.
+    """
+    if is_quantity(values):
+        raise InputError("what has a unit is no tensor: pass bare numbers, and the G of their units")
     if not isinstance(values, Tensor):
         values = torch.from_numpy(np.array(values, dtype=np.float64))
     return values.detach().clone().to(dtype=dtype, device=device)

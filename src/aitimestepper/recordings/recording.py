@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -150,10 +151,7 @@ class Recording(Shown):
         Raises:
             InputError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise InputError("to_pandas needs pandas: pip install pandas") from None
+        pandas = _package("pandas")
         axes = "xyz"[: self.position.shape[2]]
         index = pandas.MultiIndex.from_product([self.time, self._labels], names=("time", "body"))
         columns: dict[str, Any] = {"mass": np.tile(self.mass, len(self.time))}
@@ -167,10 +165,7 @@ class Recording(Shown):
         Raises:
             InputError: xarray is not installed.
         """
-        try:
-            import xarray
-        except ImportError:
-            raise InputError("to_xarray needs xarray: pip install xarray") from None
+        xarray = _package("xarray")
         vectors = ("time", "body", "axis")
         return xarray.Dataset(
             {
@@ -202,6 +197,18 @@ class Recording(Shown):
             *([] if unit is None else [("units", str(unit))]),
             ("outcome", self.summary.outcome),
         ]
+
+
+def _package(name: str) -> Any:
+    """A package that only one way out of a recording needs.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(f"this needs {name}: pip install {name}") from None
 
 
 class _Reached(BaseException):

@@ -6,7 +6,7 @@ Everything that a user may have got wrong is found before the first step, and be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from aitimestepper.simulation.progress import Progress, shown
 from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
-from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, units_of
 from aitimestepper.systems.quantities import is_quantity
 from aitimestepper.systems.units import Units
@@ -38,6 +37,9 @@ _QUANTITIES = (
     | {"light_speed": "speed"}
 )
 """Settings that may be quantities, and what they are."""
+
+_NAMING = ("ic", "G", "softening", "seed")
+"""Settings that bodies with a name are made by."""
 
 RESUMABLE = ENDS
 """Settings that may be given anew to a run that goes on."""
@@ -76,7 +78,7 @@ def simulate(
     """
     from aitimestepper.simulation.carrying_out import begin
 
-    bare = bare_keys(system, {**keys, "times": times})
+    bare = bare_keys(system, config, {**keys, "times": times})
     times = bare.pop("times")
     bodies, config = of_one(system, configured(config, bare))
     request = requested(config, bodies, times)
@@ -84,17 +86,20 @@ def simulate(
         return begin(request, show, keeps=True, callback=callback).recording()
 
 
-def bare_keys(system: InitialConditions | str | PathLike[str] | None, keys: Mapping[str, Any]) -> dict[str, Any]:
+def bare_keys(
+    system: InitialConditions | str | PathLike[str] | None, config: Config | None, keys: Mapping[str, Any]
+) -> dict[str, Any]:
     """Settings with quantities of astropy made numbers in the units of the bodies.
 
     Raises:
-        InputError: the bodies have no units, or a quantity is of another dimension.
+        InputError: there are no bodies, or they have no units, or a quantity is of another dimension.
     """
     quantities = {name: value for name, value in keys.items() if is_quantity(value)}
     if not quantities:
         return dict(keys)
-    named = system if isinstance(system, InitialConditions) else initial_conditions(fspath(system or keys["ic"]))
-    units = units_of(named)
+    naming = {name: keys[name] for name in _NAMING if name in keys and name not in quantities}
+    bodies, naming_config = of_one(system, configured(config, naming))
+    units = units_of(bodies_of(naming_config, bodies))
     if units is None:
         raise InputError(f"{', '.join(quantities)} has a unit, but the system has no units of its own")
     for name in quantities:

@@ -43,6 +43,8 @@ def central_forces(system: Floats, law: Law, with_force: bool) -> float:
     """
     n, centre = n_bodies(system), heaviest(system)
     strength = law.G * system[MASS * n + centre]
+    if not strength > 0.0:
+        return 0.0
     bent, flat = law.relativity * strength * strength, strength * law.oblateness
     energy = 0.0
     for i in range(n):
