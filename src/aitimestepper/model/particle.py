@@ -283,11 +283,7 @@ class ParticleTorch:
 
 
 def _tensor(values: Any, dtype: torch.dtype, device: torch.device | str | None) -> Tensor:
-    """An independent tensor of any array-like.
-
-    Raises:
-        InputError: it has a unit.
-    """
+    """An independent tensor of any array-like; what has a unit is refused."""
     if is_quantity(values):
         raise InputError("what has a unit is no tensor: pass bare numbers, and the G of their units")
     if not isinstance(values, Tensor):
