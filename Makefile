@@ -24,7 +24,7 @@ test: .venv/.ready
 # The fast part of the tests on the oldest dependencies that pyproject.toml states; PyTorch and the test tools are the
 # pinned ones.
 test-oldest: .venv-oldest/.ready
-	NUMBA_CACHE_DIR=.venv-oldest/numba .venv-oldest/bin/python -m pytest $(FAST)
+	NUMBA_CACHE_DIR=.venv-oldest/numba .venv-oldest/bin/python -m pytest -n $(JOBS) $(FAST)
 
 validate: .venv/.ready
 	$(RUN) -m pytest -m validation
@@ -49,7 +49,7 @@ lint: .venv/.ready
 .venv-oldest/.ready: pyproject.toml constraints.txt constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
-	  -e '.[train,plot,solar,rebound]' pytest pytest-timeout hypothesis
+	  -e '.[train,plot,solar,rebound]' pytest pytest-timeout pytest-xdist hypothesis
 	@touch .venv-oldest/.ready
 
 # Constraints pin what is asked for and nothing of an accelerator: those come with torch's own pins where they are.

@@ -172,6 +172,7 @@ def test_the_command_takes_several_and_says_what_it_trains_on(capsys):
 
 
 def test_a_sweep_searches_on_own_systems_and_may_compare_what_is_unseen():
+    pytest.importorskip("optuna")
     path = folder([initial_conditions(f"kepler:e={0.08 * k}") for k in range(11)])
     config = Config(**{**SMALL, "epochs": 2, "check_every": 1, "systems": (str(path),), "save_name": "search"})
     settings = SweepSettings(
