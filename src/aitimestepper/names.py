@@ -11,8 +11,8 @@ NormMode = Literal["auto", "manual"]
 OutputScale = Literal["absolute", "physical", "calibrated"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
-Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned"]
-Integrator = Literal["leapfrog", "ttl"]
+Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned", "estimate"]
+Integrator = Literal["leapfrog", "ttl", "gbs"]
 Omega = Literal["pair-norm", "log-h", "sum"]
 OmegaWeight = Literal["mass-sum", "unit"]
 Draw = Literal["orbits", "mixed"]
@@ -31,7 +31,7 @@ class IntegratorKind(NamedTuple):
     """What belongs to an integrator's name.
 
     Attributes:
-        fixed_step: the key of its fixed step.
+        fixed_step: the key of its fixed step; none where it chooses its steps by its own error estimate.
         transforms_time: whether its steps are of fictitious time, by Omega, which wants two bodies that attract.
     """
 
@@ -42,6 +42,7 @@ class IntegratorKind(NamedTuple):
 INTEGRATORS: dict[str, IntegratorKind] = {
     "leapfrog": IntegratorKind("dt", False),
     "ttl": IntegratorKind("h", True),
+    "gbs": IntegratorKind("", True),
 }
 
 REBOUND_METHODS = ("ias15", "leapfrog")

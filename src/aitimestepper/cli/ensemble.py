@@ -128,7 +128,7 @@ def _print(result: EnsembleResult) -> None:
     from aitimestepper.ensembles.result import COLUMN_NAMES, spread_of
 
     spread, failures, config = spread_of(result), result.failures, Config(**result.settings)
-    integrator = f"{config.integrator} of order {config.order}"
+    integrator = f"{config.integrator}" + (f" of order {config.order}" if config.order else "")
     remarks = [*map(str, promises_of(result)), *filter(None, [largest_share(result)])]
     remarks += [f"{len(failures)} of {len(result)} members failed:"] if failures else []
     remarks += ["  " + _line(failure) for failure in failures[:MOST_FAILURES_SHOWN]]

@@ -87,13 +87,19 @@ def parse_method(text: str) -> ComparedMethod:
         raise _unknown(text)
     if bool(equals) != bool(model) or (model and step != "learned"):
         raise InputError(f"method {text!r}: learned=PATH names weights, and only learned has any")
+    if (integrator == "gbs") != (step == "estimate") or (integrator == "gbs" and program != integrator):
+        raise InputError(f"method {text!r}: gbs chooses steps and order itself, and nothing else does: gbs:estimate")
     keys = {"integrator": integrator, "order": int(order), "timestep": step, **options}
+    if integrator == "gbs":
+        del keys["order"]
     if model:
         keys["model"] = model
     return ComparedMethod(text, _parameter(integrator, step, int(order), own_weights=bool(model)), keys)
 
 
 def _parameter(integrator: str, step: str, order: int, *, own_weights: bool) -> Parameter:
+    if step == "estimate":
+        return Parameter("tolerance", power=-1.0 / 12.0, low=TOLERANCES[0], high=TOLERANCES[1])
     if step == "learned" and not own_weights:
         return Parameter("tolerance", power=-1.0 / order, low=TOLERANCES[0], high=TOLERANCES[1])
     if step == "fixed":
@@ -149,9 +155,10 @@ def _known() -> tuple[str, ...]:
 
 
 def _without_any_option() -> Iterator[str]:
-    for integrator in get_args(Integrator):
+    yield "gbs:estimate"
+    for integrator in ("leapfrog", "ttl"):
         for order in ("", *map(str, ORDERS)):
-            for step in (*TIMESTEPS, *registered_criteria()):
+            for step in (*(step for step in TIMESTEPS if step != "estimate"), *registered_criteria()):
                 yield f"{integrator}{order}:{step}"
     for name in REBOUND_METHODS:
         yield f"rebound:{name}"

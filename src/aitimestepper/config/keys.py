@@ -139,7 +139,8 @@ class IntegratorKeys(KeyGroup):
     commands = _RUN
     integrator: Integrator | None = Field(
         None,
-        description="leapfrog, or ttl, the time-transformed leapfrog (default: ttl with calibrated steps)",
+        description="leapfrog; ttl, the time-transformed leapfrog; or gbs, its extrapolation, with steps and orders of "
+        "its own (default: ttl with calibrated steps)",
     )
     order: int | None = Field(
         None,

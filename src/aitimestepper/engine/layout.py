@@ -128,6 +128,8 @@ _FIELDS = (
     "frame_dt_min",  # since the last state that was kept: the shortest step, 0 before there is one ...
     "frame_dt_max",  # ... the longest ...
     "frame_energy_error",  # ... and the largest energy error, absolute
+    "macro_step",  # of `gbs`: the next step, of fictitious time; 0 before the first is chosen
+    "macro_rows",  # of `gbs`: rows of the table of the next step
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 

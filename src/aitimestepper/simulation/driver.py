@@ -10,9 +10,10 @@ import numpy as np
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import BOOKS, N_BOOKS, ROWS, flat_system
-from aitimestepper.engine.physics.criteria import CALIBRATED
+from aitimestepper.engine.physics.criteria import CALIBRATED, ESTIMATE
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.exact_times import note_sample, reach
+from aitimestepper.engine.run.extrapolated_rollout import advance_extrapolated
 from aitimestepper.engine.run.governed_rollout import LONGEST_STRETCH, advance_controlled
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan
@@ -162,6 +163,8 @@ def advance_run(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames:
     """The compiled loop that a plan asks for; see `rollout.advance`."""
     if plan.rule.criterion == CALIBRATED:
         return advance_controlled(run, plan, limits, frames)
+    if plan.rule.criterion == ESTIMATE:
+        return advance_extrapolated(run, plan, limits, frames)
     return advance(run, plan, own, limits, frames)
 
 

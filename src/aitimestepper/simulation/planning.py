@@ -13,10 +13,11 @@ from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
 from aitimestepper.engine.physics.criteria import Rule
+from aitimestepper.engine.physics.extrapolation import SUBSTEPS
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
-from aitimestepper.engine.run.plan import Plan, plan_of
+from aitimestepper.engine.run.plan import Control, Plan, plan_of, promise_of
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
@@ -152,6 +153,8 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
     if settings.calibrated:
         return calibrated_plan(settings)
     law = law_for(config)
+    if config.timestep == "estimate":
+        return plan_of(_method(config), law, _rule(settings), control=_promise_of(config))
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
 
@@ -172,7 +175,9 @@ def _free_plan(settings: Settings) -> Plan:
     promised = settings.promised_step_error or 0.0
     rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
     method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
-    control = control_of(model, config) if settings.calibrated and model is not None else None
+    control = _promise_of(config) if config.timestep == "estimate" else None
+    if settings.calibrated and model is not None:
+        control = control_of(model, config)
     return plan_of(method, law_for(config), rule, control=control)
 
 
@@ -193,8 +198,16 @@ def _method(config: Config) -> Method:
     else:
         by_sum = float(config.omega_weight == "mass-sum")
         weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
+    if config.integrator == "gbs":
+        return Method(integrators.GBS, SUBSTEPS, weights)
     assert config.order is not None
     return Method(integrators.CODES[str(config.integrator)], STAGES[config.order], weights)
+
+
+def _promise_of(config: Config) -> Control:
+    """What was asked of a run whose steps no network chooses."""
+    assert config.tolerance is not None
+    return promise_of(config.tolerance)
 
 
 def _rule(settings: Settings) -> Rule:
@@ -203,7 +216,7 @@ def _rule(settings: Settings) -> Rule:
     criterion = criteria.CODES.get(config.timestep, criteria.OWN)
     if criterion == criteria.FIXED:
         step = config.dt if config.h is None else config.h
-    elif criterion == criteria.LEARNED:
+    elif criterion in (criteria.LEARNED, criteria.ESTIMATE):
         step = 1.0
     else:
         assert config.order is not None
@@ -222,6 +235,8 @@ def _rule(settings: Settings) -> Rule:
 
 def _is_reversible(settings: Settings) -> bool:
     """Unless it is said: by what was measured (docs/training.md), and where steps follow from the state alone."""
+    if settings.config.timestep == "estimate":
+        return False
     if settings.model is None or settings.calibrated:
         return True
     return settings.model.config.history_len == 0 and settings.model.config.feature_type != "invariant"

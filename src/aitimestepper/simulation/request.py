@@ -154,6 +154,8 @@ def _with_timestep(config: Config) -> Config:
     """What chooses the steps where the user has not said it: the calibrated stepper, asked for a tolerance."""
     if config.timestep is not None:
         return config
+    if config.integrator == "gbs":
+        return config.replace(timestep="estimate")
     choices = ", ".join(TIMESTEPS)
     for key in ("dt", "h", "eta"):
         if getattr(config, key) is not None:
@@ -168,6 +170,8 @@ def _with_timestep(config: Config) -> Config:
 
 def _completed(config: Config, calibrated: bool) -> Config:
     changes: dict[str, object] = {}
+    if config.timestep == "estimate":
+        return config if config.integrator is not None else config.replace(integrator="gbs")
     if config.integrator is None:
         changes["integrator"] = "ttl" if calibrated else "leapfrog"
     if config.order is None and not calibrated:
@@ -178,6 +182,7 @@ def _completed(config: Config, calibrated: bool) -> Config:
 
 
 def _check_settings(config: Config, calibrated: bool) -> None:
+    _check_estimate(config)
     needed, optional = _taken(config, calibrated)
     given = [name for name in needed if getattr(config, name) is not None]
     what = " or ".join(needed)
@@ -192,6 +197,8 @@ def _check_settings(config: Config, calibrated: bool) -> None:
                 f"{name} = {getattr(config, name)} does nothing with timestep = {config.timestep} and integrator = "
                 f"{config.integrator}, which take {', '.join((*needed, *optional))}: leave it out"
             )
+    if config.guard is not None and config.timestep == "estimate":
+        raise InputError("integrator = gbs undoes steps by its own error estimate: leave guard out")
     if config.guard == "off" and (calibrated or config.timestep != "learned"):
         raise InputError(
             "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
@@ -220,17 +227,36 @@ def _check_omega(config: Config, calibrated: bool) -> None:
     unused = {"omega", "omega_q", "omega_weight"} & config.model_fields_set
     if unused and not INTEGRATORS[str(config.integrator)].transforms_time:
         raise InputError(f"{', '.join(sorted(unused))} does nothing with integrator = {config.integrator}")
-    if not calibrated:
-        return
-    if unused:
+    if unused and calibrated:
         raise InputError(f"{', '.join(sorted(unused))} cannot be set: calibrated steps were learned with the default")
-    if config.tolerance is not None:
+    if promises_run(config, calibrated) and config.tolerance is not None:
         check_tolerance(config.tolerance)
 
 
+def promises_run(config: Config, calibrated: bool) -> bool:
+    """Whether the tolerance, if there is one, is that of the whole run."""
+    return config.timestep == "estimate" or (calibrated and config.tolerance_kind == "run")
+
+
+def _check_estimate(config: Config) -> None:
+    """Refuse steps by an error estimate that the integrator does not have, or others where it has one."""
+    by_estimate, has_one = config.timestep == "estimate", config.integrator == "gbs"
+    if by_estimate and not has_one:
+        raise InputError(f"timestep = estimate needs integrator = gbs: {config.integrator} has no error estimate")
+    if has_one and not by_estimate:
+        raise InputError(
+            f"integrator = gbs chooses its steps by its own error estimate: leave timestep = {config.timestep} out"
+        )
+    if has_one and config.order is not None:
+        raise InputError(f"integrator = gbs chooses the order of each step: leave order = {config.order} out")
+
+
 def _check_confirm(config: Config, calibrated: bool) -> None:
-    if config.confirm and not (calibrated and config.tolerance_kind == "run"):
-        raise InputError("confirm needs a tolerance of the whole run: calibrated steps with tolerance_kind = run")
+    if config.confirm and not promises_run(config, calibrated):
+        raise InputError(
+            "confirm needs a tolerance of the whole run: calibrated steps with tolerance_kind = run, or those of "
+            "integrator = gbs"
+        )
     if config.confirm and config.tolerance == TOLERANCES[0]:
         raise InputError(f"confirm needs a tolerance above {TOLERANCES[0]:g}: no second run could have a smaller one")
 
@@ -238,6 +264,8 @@ def _check_confirm(config: Config, calibrated: bool) -> None:
 def _taken(config: Config, calibrated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Settings of a way to choose steps: exactly one of the first is needed, the others may be set."""
     kind = INTEGRATORS[str(config.integrator)]
+    if config.timestep == "estimate":
+        return ("tolerance",), ()
     if config.timestep == "fixed":
         return (kind.fixed_step,), ()
     if calibrated:

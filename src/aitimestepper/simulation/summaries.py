@@ -62,10 +62,13 @@ def _promise(books: Books) -> dict[str, Any]:
         found["step_error_max"], found["steps_above"] = float(books.max_step_error), int(books.steps_above)
     elif measured:
         found["position_error_max"] = POSITION_SHARE * float(books.max_position_error)
-        # A run that had to go back has met something: errors grew there, by more than the samples show.
-        if books.democratic == 0.0 and books.rejected_steps == 0.0:
+        by_estimate = books.macro_step != 0.0
+        # A run that had to go back has met something: errors grew there, by more than the samples show. Steps by an
+        # error estimate are all measured, and refused as a matter of course.
+        if books.democratic == 0.0 and (by_estimate or books.rejected_steps == 0.0):
             found["position_error_run"] = float(books.run_position_error)
-        found["longest_step"] = float(books.longest_length)
+        if not by_estimate:
+            found["longest_step"] = float(books.longest_length)
     if measured and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}

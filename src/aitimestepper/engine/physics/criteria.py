@@ -16,7 +16,7 @@ from aitimestepper.engine.compilation import compiled, inlined
 from aitimestepper.engine.layout import AX, AY, AZ, MASS, ROWS, VX, VY, VZ, X_LOW, X, Y, Z, n_attracting, n_bodies
 from aitimestepper.engine.physics.law import Law
 
-FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED = range(9)
+FIXED, FREE_FALL, FLY_BY, ACCELERATION, AARSETH, PRS23, LEARNED, OWN, CALIBRATED, ESTIMATE = range(10)
 CODES = {
     "fixed": FIXED,
     "free-fall": FREE_FALL,
@@ -25,6 +25,7 @@ CODES = {
     "aarseth": AARSETH,
     "prs23": PRS23,
     "learned": LEARNED,
+    "estimate": ESTIMATE,
 }
 """Of criteria, by the name that a user types as `timestep`."""
 

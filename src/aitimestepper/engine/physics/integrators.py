@@ -14,17 +14,17 @@ from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
-LEAPFROG, TTL = 0, 1
-CODES = {"leapfrog": LEAPFROG, "ttl": TTL}
-"""Of integrators, by the name that a user types."""
+LEAPFROG, TTL, GBS = range(3)
+CODES = {"leapfrog": LEAPFROG, "ttl": TTL, "gbs": GBS}
+"""Of integrators, by the name that a user types; GBS is in `extrapolation`."""
 
 
 class Method(NamedTuple):
     """An integrator.
 
     Attributes:
-        kind: LEAPFROG or TTL.
-        stages: (s,) fractions of the step, a palindrome.
+        kind: LEAPFROG, TTL or GBS.
+        stages: (s,) fractions of the step, a palindrome; of GBS the numbers of steps in the rows of its table.
         weights: Omega of the time-transformed leapfrog.
     """
 

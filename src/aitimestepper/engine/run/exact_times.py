@@ -9,10 +9,13 @@ import numpy as np
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, Books
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, Rule
-from aitimestepper.engine.physics.integrators import TTL
+from aitimestepper.engine.physics.integrators import GBS, TTL
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import exceeds, parameter
 from aitimestepper.engine.run.local_error import run_position_error
+from aitimestepper.engine.run.macro_errors import workshop
+from aitimestepper.engine.run.macro_step import LEAST_ROWS, macro_step
+from aitimestepper.engine.run.macro_step import begin as begin_macro_steps
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 from aitimestepper.engine.run.step import (
@@ -31,6 +34,9 @@ from aitimestepper.engine.run.step import (
 _MOST_APPROACHES = 1000
 """Shortened steps after which an exact time counts as out of reach. Chosen."""
 
+_MUCH_SHORTER = 0.1
+"""Part of a macro step below which a step to an exact time needs few rows. Chosen."""
+
 _PATIENCE = 5
 """Times that a step to an exact time is halved because it would break the promise of a calibrated run."""
 
@@ -42,6 +48,8 @@ def reach(run: Run, plan: Plan, target: float) -> int:
     Returns:
         RUNNING, or a status that says why it could not.
     """
+    if plan.method.kind == GBS:
+        return _reach_by_macro_steps(run, plan, target)
     system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
     begin = books.time
     allowed = rule.guard * books.energy_scale
@@ -73,17 +81,51 @@ def reach(run: Run, plan: Plan, target: float) -> int:
                 longest = step * shorter(error, allowed)
             continue
         left = left - elapsed if method.kind == TTL else left - step
-        # The time may be 0: what its rounding is depends on where the run came from too.
-        if not abs(left) > 1e-15 * max(abs(target), abs(begin)):
-            books.time, books.time_remainder = target, 0.0
-            books.last_dt = target - begin
-            books.steps += 1.0
-            tally(books)
+        if not abs(left) > _rounding(target, begin):
+            _arrive(books, target, begin)
             judge(books, error)
             if rule.criterion == CALIBRATED:
                 books.run_position_error = run_position_error(system, law)
             return RUNNING
     return GUARDED
+
+
+@compiled
+def _reach_by_macro_steps(run: Run, plan: Plan, target: float) -> int:
+    """As `reach`, for `gbs`."""
+    books, room = run.books[0], workshop(run.system)
+    if books.macro_step == 0.0:
+        begin_macro_steps(run, plan)
+    begin, longest = books.time, books.macro_step
+    left = (target - begin) + books.time_remainder
+    for _ in range(_MOST_APPROACHES):
+        books.macro_step = max(min(left * books.omega, longest), -longest)
+        if abs(books.macro_step) < _MUCH_SHORTER * longest:
+            books.macro_rows = LEAST_ROWS
+        status, elapsed = macro_step(run, plan, room)
+        if status != RUNNING:
+            return status
+        left -= elapsed
+        if not abs(left) > _rounding(target, begin):
+            _arrive(books, target, begin)
+            books.run_position_error = run_position_error(run.system, plan.law)
+            return RUNNING
+    return GUARDED
+
+
+@compiled
+def _rounding(target: float, begin: float) -> float:
+    """Of a time on the way to another. The time may be 0: what its rounding is depends on where the run came from."""
+    return 1e-15 * max(abs(target), abs(begin))
+
+
+@compiled
+def _arrive(books: Books, target: float, begin: float) -> None:
+    """Enter a state at an exact time as one step."""
+    books.time, books.time_remainder = target, 0.0
+    books.last_dt = target - begin
+    books.steps += 1.0
+    tally(books)
 
 
 @compiled

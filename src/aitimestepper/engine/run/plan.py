@@ -72,8 +72,7 @@ def plan_of(
     method: Method, law: Law, rule: Rule, *, learner: Learner | None = None, control: Control | None = None
 ) -> Plan:
     """A plan, whose network is empty where none chooses the step: compiled code takes plans of one kind only."""
-    empty = Network(np.zeros(2, np.int64), np.zeros(0), TANH)
-    nothing = np.zeros(0)
+    empty, nothing = _no_network(), np.zeros(0)
     return Plan(
         method,
         law,
@@ -81,3 +80,13 @@ def plan_of(
         learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0, nothing, nothing),
         control or Control(empty, nothing, nothing, 1.0, 2.0, 1.0, False, False, 0.0),
     )
+
+
+def promise_of(tolerance: float) -> Control:
+    """A tolerance of the whole run that needs no network: steps follow from their own errors."""
+    nothing = np.zeros(0)
+    return Control(_no_network(), nothing, nothing, tolerance, 2.0, 1.0, False, True, 0.0)
+
+
+def _no_network() -> Network:
+    return Network(np.zeros(2, np.int64), np.zeros(0), TANH)

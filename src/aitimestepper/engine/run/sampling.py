@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.compilation import compiled
-from aitimestepper.engine.layout import LAG, n_bodies
+from aitimestepper.engine.layout import LAG, Books, n_bodies
 from aitimestepper.engine.run.governor import POSITION_SHARE
 from aitimestepper.engine.run.local_error import halved, is_democratic, richardson
-from aitimestepper.engine.run.plan import Plan
+from aitimestepper.engine.run.plan import Control, Plan
 from aitimestepper.engine.run.state import Run
 
 _WHOLE_PHASE = 2.0
@@ -31,12 +31,18 @@ def sample(before: Floats, omega: float, run: Run, plan: Plan, stride: float) ->
     books.force_evaluations += 2.0 * method.stages.shape[0]
     rate *= richardson(control.order) / (POSITION_SHARE * control.tolerance)
     phase *= stride
-    books.sampled_position_error += rate * phase
     if books.democratic == 0.0 and is_democratic(run.system, plan.law):
         books.democratic = 1.0
     n = n_bodies(run.system)
     for k in range(LAG * n, (LAG + 1) * n):
         run.system[k] += stride * richardson(control.order) * before[k]
+    enter(books, control, rate, phase)
+
+
+@compiled
+def enter(books: Books, control: Control, rate: float, phase: float) -> None:
+    """Enter a local position error for each dynamical time, over what is allowed, and the times that it stands for."""
+    books.sampled_position_error += rate * phase
     books.sampled_phase += phase
     books.review_phase += phase
     rate = books.sampled_position_error / max(books.sampled_phase, _WHOLE_PHASE)

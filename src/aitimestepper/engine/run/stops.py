@@ -79,7 +79,7 @@ def is_stopped(run: Run, kept: Floats, plan: Plan, stops: Stops) -> bool:
     found = last < math.inf and _goes_to(trial, kept, plan, last, spent)
     if found and event_in(trial.system, plan.law, stops)[0] != NOTHING:
         stops.found[0] = _first_time(kept, trial, plan, stops, last, spent)
-        _take_back(run, kept)
+        take_back(run, kept)
     else:
         found = False
     _add_evaluations(run.books[0], spent)
@@ -98,7 +98,7 @@ def _add_evaluations(books: Books, spent: Floats) -> None:
 
 
 @compiled
-def _take_back(run: Run, kept: Floats) -> None:
+def take_back(run: Run, kept: Floats) -> None:
     """Undo the step, but not what it has cost."""
     books = run.books[0]
     evaluations, rejected = books.force_evaluations, books.rejected_steps
