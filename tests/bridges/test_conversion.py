@@ -107,7 +107,7 @@ def test_test_particles_lose_the_mass_that_nobody_feels():
     [
         (lambda s: s.add_variation(), "variational particles"),
         (lambda s: setattr(s, "gravity", "none"), "gravity = none"),
-        (lambda s: setattr(s, "collision", "direct"), "collisions cannot be followed"),
+        (lambda s: setattr(s, "collision", "direct"), "collision = direct cannot be followed"),
         (lambda s: setattr(s, "boundary", "open"), "boundary = open"),
         (lambda s: setattr(s, "additional_forces", lambda p: None), "additional forces"),
         (lambda s: [s.remove(0), s.remove(0)], "no particles"),

@@ -106,19 +106,27 @@ def bodies_in(simulation: Any) -> SimulationBodies:
     )
 
 
-def check_plain(simulation: Any) -> None:
+def check_plain(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> None:
     """Refuse a simulation that is more than point masses which attract each other, or has variational particles.
+
+    Args:
+        simulation: the simulation.
+        collisions: REBOUND's searches for collisions that it may have.
 
     Raises:
         InputError: says what is too much, and what to do.
     """
-    check_physics(simulation)
+    check_physics(simulation, collisions)
     if simulation.N_var_config:
         raise InputError("variational particles cannot be followed: take a simulation without them")
 
 
-def check_physics(simulation: Any) -> None:
+def check_physics(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> None:
     """Refuse a simulation whose particles are more than point masses which attract each other.
+
+    Args:
+        simulation: the simulation.
+        collisions: REBOUND's searches for collisions that it may have.
 
     Raises:
         InputError: says what is too much, and what to do.
@@ -129,8 +137,9 @@ def check_physics(simulation: Any) -> None:
         raise InputError(f"gravity = {simulation.gravity} is not the bodies' own gravity: set sim.gravity = 'basic'")
     if simulation.boundary != "none":
         raise InputError(f"boundary = {simulation.boundary} cannot be followed: set sim.boundary = 'none'")
-    if simulation.collision != "none":
-        raise InputError("collisions cannot be followed: set sim.collision = 'none'")
+    if simulation.collision not in collisions:
+        allowed = " or ".join(repr(name) for name in collisions)
+        raise InputError(f"collision = {simulation.collision} cannot be followed: set sim.collision = {allowed}")
     if simulation._additional_forces:
         raise InputError("additional forces are not known here: take a simulation without them")
     if simulation.testparticle_type and any(body.m for body in simulation.particles[active_bodies(simulation) :]):
