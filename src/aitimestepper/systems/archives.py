@@ -15,13 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError, InputError
 from aitimestepper.inputs import ARCHIVE, check_size
 
 if TYPE_CHECKING:
+    from aitimestepper.arrays import Floats
     from aitimestepper.systems.rebound_bodies import SimulationBodies
 
 SUFFIXES = (".bin", ".rebound", ".archive")
@@ -84,6 +82,8 @@ def read_snapshots(path: Path) -> Snapshots:
     Raises:
         InitialConditionsError: as for `read_archive`; the bodies of two snapshots are not the same.
     """
+    import numpy as np
+
     known, rest = _answer(path, _ALL)
     n, numbers = len(known["mass"]), np.frombuffer(rest)
     rows = numbers.reshape(-1, 1 + 6 * n)
@@ -157,6 +157,8 @@ def _all_snapshots(
     Raises:
         InputError: they are not of the same bodies, or of more than point masses.
     """
+    import numpy as np
+
     from aitimestepper.systems.rebound_bodies import bodies_in, units_named_in
 
     rows: list[Floats] = []
@@ -184,6 +186,8 @@ def _all_snapshots(
 
 
 def _row_of(bodies: SimulationBodies) -> Floats:
+    import numpy as np
+
     return np.concatenate([[bodies.time], bodies.position.ravel(), bodies.velocity.ravel()])
 
 
