@@ -8,7 +8,7 @@
 
 Parts: promise (achieved over asked), classical, constant and ias15 (others at equal evaluations or equal error), drift
 (10,000 periods) and wall (seconds a step). Needs rebound and astropy. Writes benchmarks/results/suite.json, and the
-tables at the end of docs/calibrated.md where there is one.
+tables at the end of docs/calibrated-tables.md where there is one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from table_text import tables
 from aitimestepper.outputs import finite
 
 RESULTS = Path(__file__).parents[1] / "results" / "suite.json"
-PAGE = Path(__file__).parents[2] / "docs" / "calibrated.md"
+PAGE = Path(__file__).parents[2] / "docs" / "calibrated-tables.md"
 MARK = "<!-- what follows is written by benchmarks/suite/suite.py -->"
 ALL_PARTS = (*PARTS, "wall")
 

@@ -56,6 +56,9 @@ STEPS_FILE = "steps.jsonl"
 ACCEPTED_FILE = "accepted_steps.jsonl"
 """Files in the run directory of a training."""
 
+ENSEMBLE_FORMAT = "aitimestepper-ensemble"
+"""What the HDF5 file of an ensemble says of itself."""
+
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """'; did you mean X?' for the nearest choice, or nothing."""

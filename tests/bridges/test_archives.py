@@ -198,7 +198,7 @@ def test_a_run_takes_the_softening_of_a_recording(tmp_path, suffix):
     ("settings", "message"),
     [
         ({"gravity": "none"}, "gravity = none"),
-        ({"collision": "direct"}, "collisions cannot be followed"),
+        ({"collision": "direct"}, "collision = direct cannot be followed"),
         ({"boundary": "open", "root_size": 10.0}, "boundary = open"),
         ({"N_active": 1, "testparticle_type": 1}, "testparticle_type = 1"),
     ],

@@ -107,7 +107,7 @@ def test_test_particles_lose_the_mass_that_nobody_feels():
     [
         (lambda s: s.add_variation(), "variational particles"),
         (lambda s: setattr(s, "gravity", "none"), "gravity = none"),
-        (lambda s: setattr(s, "collision", "direct"), "collisions cannot be followed"),
+        (lambda s: setattr(s, "collision", "direct"), "collision = direct cannot be followed"),
         (lambda s: setattr(s, "boundary", "open"), "boundary = open"),
         (lambda s: setattr(s, "additional_forces", lambda p: None), "additional forces"),
         (lambda s: [s.remove(0), s.remove(0)], "no particles"),
@@ -157,3 +157,11 @@ def test_units_go_along_both_ways():
     assert to_simulation(other).G == other.units.G  # REBOUND has no name for such a unit of time
     simulation.G = 1.0
     assert from_simulation(simulation)[0].units is None
+
+
+def test_a_recording_gives_its_units_and_its_G():
+    system = InitialConditions([1.0, 1e-3], [[0, 0], [1, 0]], [[0, 0], [0, 6.28]], units=("au", "yr", "Msun"))
+    run = simulate(system, tolerance=1e-6, duration=0.1)
+    simulation = to_simulation(run)
+    assert simulation.units == {"length": "au", "mass": "msun", "time": "yr"}
+    assert simulation.G == run.G == system.units.G

@@ -267,7 +267,17 @@ def test_ias15_gets_its_first_step_and_keeps_the_rest():
     before = simulation.energy()
     simulation.integrate(10.0)
     assert abs(simulation.energy() / before - 1.0) < 1e-14
-    with pytest.raises(InputError, match="not IAS15"):
+    for what in ("energy_error", "steps", "outside_training"):
+        with pytest.raises(InputError, match=r"^IAS15 chooses its own steps, .*sim\.energy\(\) and sim\.steps_done"):
+            getattr(driver, what)
+
+
+def test_what_a_function_drives_says_why_it_knows_no_error():
+    simulation = triple()
+    driver = drive(simulation, lambda sim: 0.01)
+    simulation.integrate(0.1)
+    assert driver.steps > 0
+    with pytest.raises(InputError, match="where a function of your own chooses the steps"):
         _ = driver.energy_error
 
 
@@ -346,7 +356,7 @@ def test_additional_forces_may_be_there_when_nothing_is_measured():
     simulation.additional_forces = lambda pointer: None
     driver = drive(simulation, 1e-3, governed=False)
     simulation.integrate(1.0)
-    with pytest.raises(InputError, match="that is governed"):
+    with pytest.raises(InputError, match="governed = False"):
         _ = driver.energy_error
 
 

@@ -257,7 +257,7 @@ def test_several_simulations_run_at_once():
     ("change", "message"),
     [
         (lambda s: setattr(s, "additional_forces", lambda p: None), "additional forces"),
-        (lambda s: setattr(s, "collision", "direct"), "collisions cannot be followed"),
+        (lambda s: setattr(s, "collision", "line"), "collision = line cannot be followed: set .* = 'none' or 'direct'"),
         (lambda s: s.add_variation(), "variational particles"),
         (lambda s: setattr(s, "dt", 0.0), r"sim\.dt = 0\.0 does not say which way time goes"),
         (lambda s: setattr(s.particles[0], "x", float("nan")), "position of body 0"),

@@ -368,6 +368,6 @@ def _interrupt_this_process() -> None:
 
 def test_a_comparison_shows_a_line_for_each_run():
     text = repr(compare("figure-eight", duration=1, methods=("leapfrog:fixed", "ttl:fixed"), evaluations=(500,)))
-    assert text.splitlines()[0] == "Comparison of 2 runs on 1 systems"
+    assert text.splitlines()[0] == "Comparison of 2 runs on 1 system"
     assert len(text.splitlines()) == 3
     assert "evaluations, energy error" in text

@@ -17,6 +17,7 @@ from tests.builders import head_on, untrained
 from aitimestepper import (
     Config,
     EnsembleResult,
+    InitialConditionsError,
     InputError,
     OutputExistsError,
     SimulationError,
@@ -26,6 +27,7 @@ from aitimestepper import (
 from aitimestepper.ensembles.result import COUNTS, NO_SEED, NUMBERS, MemberResult
 from aitimestepper.simulation.request import settings_of
 from aitimestepper.systems.catalogue import initial_conditions, seeded
+from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 
 FREE_FALL = {"timestep": "free-fall", "eta": 0.02, "duration": 2.0}
@@ -376,3 +378,24 @@ def test_without_the_package_distributed_a_scheduler_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'aitimestepper\[cluster\]'"):
         simulate_ensemble(config=drawn(scheduler="tcp://127.0.0.1:1"))
+
+
+def test_what_is_asked_of_positions_is_a_round_number():
+    result = simulate_ensemble("kepler:e=0.1", count=1, duration=1.0, tolerance=1e-6)
+    assert list(result.position_error_asked) == [1e-5]
+
+
+@pytest.mark.parametrize(
+    ("spec", "way"),
+    [
+        ("random:n=3", "as random:n=3,seed=K"),
+        ("plummer", "as plummer:seed=K"),
+        ([initial_conditions("kepler")] * 2, r"EnsembleResult\.load"),
+    ],
+)
+def test_an_ensemble_is_no_system_to_start_from_and_says_how_to_get_one(spec, way, tmp_path):
+    path = tmp_path / "many.h5"
+    count = {"count": 2} if isinstance(spec, str) else {}
+    simulate_ensemble(spec, **count, duration=0.01, tolerance=1e-3, output=str(path))
+    with pytest.raises(InitialConditionsError, match=f"it is an ensemble of 2 members, .*{way}"):
+        read_initial_conditions(path)

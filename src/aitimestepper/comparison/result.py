@@ -121,7 +121,11 @@ class Comparison(Shown):
         return [row for system in self.systems for row in system.rows]
 
     def _shown(self) -> tuple[str, Rows]:
-        return f"Comparison of {len(self.rows)} runs on {len(self.systems)} systems", [
+        runs, systems = (
+            f"{count} {what}{'' if count == 1 else 's'}"
+            for count, what in ((len(self.rows), "run"), (len(self.systems), "system"))
+        )
+        return f"Comparison of {runs} on {systems}", [
             (f"{row.system}, {row.method}", _in_short(row)) for row in self.rows
         ]
 

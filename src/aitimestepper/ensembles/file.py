@@ -17,6 +17,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.ensembles.members import COUNTS, NUMBERS, PROMISES, MemberResult
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import Content
+from aitimestepper.names import ENSEMBLE_FORMAT
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.growing import GrowingFile
 from aitimestepper.recordings.layout import check_format
@@ -24,7 +25,6 @@ from aitimestepper.recordings.parts import FINISHED, UNFINISHED, Summary
 from aitimestepper.recordings.reading import read_file
 from aitimestepper.recordings.tables import Rows, extent_in
 
-FORMAT = "aitimestepper-ensemble"
 VERSION = 3
 
 INTERRUPTED = "interrupted"
@@ -172,7 +172,7 @@ def _in_space(vectors: Sequence[Floats], n_bodies: int) -> Floats:
 
 
 def _write_rest(file: Any, info: EnsembleInfo) -> None:
-    file.attrs.update({"format": FORMAT, "version": VERSION, "created_by": f"aitimestepper {__version__}"})
+    file.attrs.update({"format": ENSEMBLE_FORMAT, "version": VERSION, "created_by": f"aitimestepper {__version__}"})
     file.attrs.update({"G": info.G, "softening": info.softening})
     file.attrs["settings"] = json.dumps(dict(info.settings))
     file.attrs["origin"] = json.dumps(dict(info.origin))
@@ -188,7 +188,7 @@ def read_ensemble(path: Path | str) -> StoredEnsemble:
 
 
 def _stored_in(path: Path, file: Content) -> StoredEnsemble:
-    check_format(path, file, "ensemble", FORMAT, VERSION)
+    check_format(path, file, "ensemble", ENSEMBLE_FORMAT, VERSION)
     state = json.loads(file["summary"][()])
     extent = extent_in(state, TABLES)
     columns = {name: file[name][: extent.rows[table]] for table, names in TABLES.items() for name in names}

@@ -71,8 +71,13 @@ def _promise(books: Books) -> dict[str, Any]:
             found["longest_step"] = float(books.longest_length)
     if measured and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
-        found |= {"energy_error_asked": asked, "position_error_asked": POSITION_SHARE * asked}
+        found |= {"energy_error_asked": asked, "position_error_asked": _share(asked)}
     return found
+
+
+def _share(asked: float) -> float:
+    """What is asked of positions, to fifteen digits: 10 x 1e-6 is meant to be 1e-05."""
+    return float(f"{POSITION_SHARE * asked:.15g}")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -17,9 +17,10 @@ import numpy as np
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.hdf5 import DAMAGED, Content, opened
 from aitimestepper.inputs import ARRAY, TABLE, check_size, content_of
-from aitimestepper.names import SYSTEMS_FILE
-from aitimestepper.systems.archives import SUFFIXES, read_archive
+from aitimestepper.names import ENSEMBLE_FORMAT, SYSTEMS_FILE
+from aitimestepper.systems.archives import FIRST_BYTES, SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions, agreed_softening
+from aitimestepper.systems.sources import SOURCES
 from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text
 from aitimestepper.systems.trainings import read_training_system
 from aitimestepper.systems.units import Units
@@ -109,6 +110,8 @@ def _read_npy(path: Path, G: float) -> InitialConditions:
 def _read_hdf5(path: Path, G: float) -> InitialConditions:
     try:
         with opened(path) as file:
+            if file.attrs.get("format") == ENSEMBLE_FORMAT:
+                raise InitialConditionsError(_about_ensemble(file))
             _check_shapes(file)
             units = Units.from_text(" ".join(_texts(file, "units")))
             if units is None or not math.isclose(_scalar(file, "G", G), units.G, rel_tol=1e-9):
@@ -128,6 +131,16 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
         raise
     except DAMAGED as error:
         raise InitialConditionsError(f"it is not a readable HDF5 file ({error})") from None
+
+
+def _about_ensemble(file: Content) -> str:
+    """Why the file of an ensemble is no system, and how to get at one of its members."""
+    spec = str(json.loads(file.attrs["settings"]).get("ic") or "")
+    text = f"it is an ensemble of {json.loads(file['summary'][()])['count']:,} members, which holds their ends alone"
+    source = SOURCES.get(spec.partition(":")[0])
+    if source is None or all(option.name != "seed" for option in source.options):
+        return f"{text}: read them with EnsembleResult.load(path), its mass, position and velocity"
+    return f"{text}: draw a member anew by its seed, as {spec}{',' if ':' in spec else ':'}seed=K"
 
 
 def _check_shapes(file: Content) -> None:
@@ -218,7 +231,7 @@ _READERS: dict[str, Reader] = {
 _READERS_BY_FIRST_BYTES: dict[bytes, Reader] = {
     b"\x93NUMPY": _read_npy,
     b"\x89HDF\r\n\x1a\n": _read_hdf5,
-    b"REBOUND Binary File": _read_archive,
+    FIRST_BYTES: _read_archive,
 }
 
 

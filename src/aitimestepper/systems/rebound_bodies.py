@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from aitimestepper.arrays import Floats
-from aitimestepper.errors import InputError
+from aitimestepper.errors import InitialConditionsError, InputError
+from aitimestepper.systems.units import Units
 
 _KNOWN = (5, 2), (6, 0)
 """The first version that is known, and the first one that is not."""
+
+_LIKE_THEIRS = 1e-3
+"""A G that differs by more from that of REBOUND's units was set by hand, and their names mean nothing."""
 
 _ALL_ACTIVE = 2**64 - 1
 """What REBOUND has for N_active where all are."""
@@ -84,13 +89,17 @@ class SimulationBodies(NamedTuple):
         return cls(**values | arrays | texts)
 
 
-def bodies_in(simulation: Any) -> SimulationBodies:
+def bodies_in(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> SimulationBodies:
     """The bodies of a simulation as they are now, without variational particles, which act on nothing.
+
+    Args:
+        simulation: the simulation.
+        collisions: REBOUND's searches for collisions that it may have.
 
     Raises:
         InputError: its physics is more than that of point masses which attract each other.
     """
-    check_physics(simulation)
+    check_physics(simulation, collisions)
     if not simulation.is_synchronized:
         simulation.synchronize()
     names = [particle.name for particle in simulation.particles]
@@ -106,19 +115,27 @@ def bodies_in(simulation: Any) -> SimulationBodies:
     )
 
 
-def check_plain(simulation: Any) -> None:
+def check_plain(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> None:
     """Refuse a simulation that is more than point masses which attract each other, or has variational particles.
+
+    Args:
+        simulation: the simulation.
+        collisions: REBOUND's searches for collisions that it may have.
 
     Raises:
         InputError: says what is too much, and what to do.
     """
-    check_physics(simulation)
+    check_physics(simulation, collisions)
     if simulation.N_var_config:
         raise InputError("variational particles cannot be followed: take a simulation without them")
 
 
-def check_physics(simulation: Any) -> None:
+def check_physics(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> None:
     """Refuse a simulation whose particles are more than point masses which attract each other.
+
+    Args:
+        simulation: the simulation.
+        collisions: REBOUND's searches for collisions that it may have.
 
     Raises:
         InputError: says what is too much, and what to do.
@@ -129,8 +146,9 @@ def check_physics(simulation: Any) -> None:
         raise InputError(f"gravity = {simulation.gravity} is not the bodies' own gravity: set sim.gravity = 'basic'")
     if simulation.boundary != "none":
         raise InputError(f"boundary = {simulation.boundary} cannot be followed: set sim.boundary = 'none'")
-    if simulation.collision != "none":
-        raise InputError("collisions cannot be followed: set sim.collision = 'none'")
+    if simulation.collision not in collisions:
+        allowed = " or ".join(repr(name) for name in collisions)
+        raise InputError(f"collision = {simulation.collision} cannot be followed: set sim.collision = {allowed}")
     if simulation._additional_forces:
         raise InputError("additional forces are not known here: take a simulation without them")
     if simulation.testparticle_type and any(body.m for body in simulation.particles[active_bodies(simulation) :]):
@@ -153,3 +171,15 @@ def state_of(simulation: Any) -> tuple[Floats, Floats, Floats]:
     simulation.serialize_particle_data(m=mass, xyz=position, vxvyvz=velocity)
     mass[active_bodies(simulation) :] = 0.0
     return mass, position, velocity
+
+
+def units_named_in(simulation: Any) -> Units | None:
+    """The units of a simulation, if it has all three, their names are known here, and its G is theirs."""
+    names = [simulation.units[what] for what in ("length", "time", "mass")]
+    if not all(names):
+        return None
+    try:
+        units = Units.of([str(name) for name in names])
+    except InitialConditionsError:
+        return None
+    return units if math.isclose(units.G, simulation.G, rel_tol=_LIKE_THEIRS) else None

@@ -35,7 +35,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 _UNQUOTED = re.compile(r'(?:[^"#]|"[^"]*"?)*')
 """What stands before a comment."""
 
-_WITH_UNIT = re.compile(r"([^\[(]+)[\[(]([^\])]+)[\])]")
+_WITH_UNIT = re.compile(r"([^\[(]+)(?:\[(.+)\]|\((.+)\))")
 """A column with its unit behind it."""
 
 _COMMENT_MARK = re.compile(r"^[\s#]*(\w+:)?")
@@ -181,7 +181,7 @@ def _without_units(header: Line) -> tuple[Line, dict[str, str]]:
     for cell in _joined(header.cells):
         match = _WITH_UNIT.fullmatch(cell)
         if match is not None and match[1].strip().lower() in _KNOWN:
-            units[_KNOWN[match[1].strip().lower()]] = match[2].strip()
+            units[_KNOWN[match[1].strip().lower()]] = (match[2] or match[3]).strip()
             cell = match[1].strip()
         cells.append(cell)
     return header._replace(cells=cells), units

@@ -117,7 +117,7 @@ class Units:
     @property
     def velocity(self) -> str:
         """Name of the unit of velocity."""
-        return f"{self.length}/{self.pace}" if self.pace in _TIMES else self.pace
+        return _speed(self.length, self.pace) if self.pace in _TIMES else self.pace
 
     @property
     def text(self) -> str:
@@ -203,7 +203,7 @@ class Units:
             time = _astropy_unit(units, self.pace)
             speed = length / time
         else:
-            above, _, below = self.pace.partition("/")
+            above, below = _parts(self.pace)
             speed = _astropy_unit(units, above) / _astropy_unit(units, below)
             time = length / speed
         unit = {
@@ -236,20 +236,31 @@ def _known(name: str) -> str:
     names = {**_LENGTHS, **_TIMES, **_MASSES}
     if plain in names:
         return plain
-    length, _, time = plain.partition("/")
+    length, time = _parts(plain)
     length, time = _OTHER_NAMES.get(length, length), _OTHER_NAMES.get(time, time)
     if length in _LENGTHS and time in _TIMES:
-        return f"{length}/{time}"
+        return _speed(length, time)
     raise InitialConditionsError(
         f"unknown unit {name!r}{nearest(plain, names)} (known: {', '.join(names)}, and a length over a time)"
     )
+
+
+def _speed(length: str, time: str) -> str:
+    """Name of a unit of velocity; `au/yr/2pi` could be read as two things."""
+    return f"{length}/({time})" if "/" in time else f"{length}/{time}"
+
+
+def _parts(speed: str) -> tuple[str, str]:
+    """Length and time of a unit of velocity, also where the time has no brackets around it."""
+    length, _, time = speed.partition("/")
+    return length, time[1:-1] if time.startswith("(") and time.endswith(")") else time
 
 
 def _si_of(pace: str) -> float:
     """A unit of time or velocity in s and m/s."""
     if pace in _TIMES:
         return _TIMES[pace]
-    above, _, below = pace.partition("/")
+    above, below = _parts(pace)
     return _LENGTHS[above] / _TIMES[below]
 
 

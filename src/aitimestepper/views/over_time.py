@@ -46,6 +46,7 @@ def draw_step(axis: Any, recording: Recording, line: dict[str, Any]) -> None:
     """The shortest and the longest step over time, and what lies between them."""
     low, high = step_ranges(recording)
     if not len(low.time):
+        axis.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axis.transAxes)
         return
     time, shortest, longest = envelope(low.time, low.value, high.value, BINS)
     axis.plot(time, shortest, **line | {"linewidth": 0.6})

@@ -73,7 +73,12 @@ def steps(recording: Recording) -> Series:
 
 
 def step_ranges(recording: Recording) -> tuple[Series, Series]:
-    """The shortest and the longest step since the frame before; where every step was kept, both are that step."""
+    """The shortest and the longest step since the frame before; where every step was kept, both are that step.
+
+    Nothing where steps are not known.
+    """
+    if np.isnan(recording.dt[1:]).all():
+        return Series(np.empty(0), np.empty(0)), Series(np.empty(0), np.empty(0))
     if len(recording.step_history.time):
         return steps(recording), steps(recording)
     part = slice(1, -1 if _ends_with_a_rest(recording, len(recording.time) - 1) else None)

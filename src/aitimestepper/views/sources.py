@@ -1,4 +1,4 @@
-"""What the files that a user names are: recordings, ensembles, comparisons, and directories with a training."""
+"""What the files that a user names are: recordings, archives, ensembles, comparisons, directories with a training."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from aitimestepper.arrays import Floats
 from aitimestepper.comparison.result import Comparison
-from aitimestepper.ensembles.file import FORMAT as ENSEMBLE
 from aitimestepper.ensembles.result import EnsembleResult
 from aitimestepper.errors import InputError
 from aitimestepper.hdf5 import DAMAGED, opened
 from aitimestepper.inputs import RECORDS, TEXT, content_of
-from aitimestepper.names import CONFIG_FILE, METRICS_FILE, STEPS_FILE
+from aitimestepper.names import CONFIG_FILE, ENSEMBLE_FORMAT, METRICS_FILE, STEPS_FILE
 from aitimestepper.recordings.layout import FORMAT as RECORDING
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.systems.archives import FIRST_BYTES
 from aitimestepper.views.metrics import read_metrics
 
 
@@ -46,14 +46,18 @@ def read_source(path: Path | str) -> Source:
         raise InputError(f"cannot read {path}: there is no such file or directory")
     if path.suffix.lower() == ".json":
         return Source(path, _comparison(path))
+    if _is_archive(path):
+        from aitimestepper.recordings.snapshots import recording_of_archive
+
+        return Source(path, recording_of_archive(path))
     kind = _hdf5_format(path)
     if kind == RECORDING:
         return Source(path, Recording.load(path))
-    if kind == ENSEMBLE:
+    if kind == ENSEMBLE_FORMAT:
         return Source(path, EnsembleResult.load(path))
     raise InputError(
-        f"cannot show {path}: it is neither a recording (simulate --output), an ensemble (ensemble --output), "
-        "a comparison (compare --output F.json) nor the run directory of a training"
+        f"cannot show {path}: it is neither a recording (simulate --output), an archive of REBOUND, an ensemble "
+        "(ensemble --output), a comparison (compare --output F.json) nor the run directory of a training"
     )
 
 
@@ -67,7 +71,7 @@ def read_sources(path: Path | str) -> list[Source]:
     if not path.is_dir():
         return [read_source(path)]
     found = [path] if (path / METRICS_FILE).is_file() else []
-    found += [file for file in sorted(path.glob("*.h5")) if _hdf5_format(file) in (RECORDING, ENSEMBLE)]
+    found += [file for file in sorted(path.glob("*.h5")) if _hdf5_format(file) in (RECORDING, ENSEMBLE_FORMAT)]
     found += [file for file in sorted(path.glob("*.json")) if _is_comparison(file)]
     if not found:
         raise InputError(
@@ -101,6 +105,12 @@ def _is_comparison(path: Path) -> bool:
     except InputError:
         return False
     return True
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is an archive of REBOUND, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(len(FIRST_BYTES)) == FIRST_BYTES
 
 
 def _hdf5_format(path: Path) -> str:

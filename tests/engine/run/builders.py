@@ -85,7 +85,10 @@ def assert_kept(run: Recording, tolerance: float) -> None:
     assert run.energy_error.max() <= tolerance
     summary = run.summary
     assert (summary.energy_verdict, summary.position_verdict) == ("kept", "kept")
-    assert (summary.energy_error_asked, summary.position_error_asked) == (tolerance, 10.0 * tolerance)
+    assert (summary.energy_error_asked, summary.position_error_asked) == (
+        tolerance,
+        float(f"{10.0 * tolerance:.15g}"),
+    )
     assert summary.energy_error_max == pytest.approx(max(errors.max(), run.energy_error.max()), rel=1e-12)
     assert summary.position_error_max is not None
     assert 0.0 <= summary.position_error_max <= 10.0 * tolerance

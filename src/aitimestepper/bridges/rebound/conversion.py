@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import Any
 
-from aitimestepper.errors import InitialConditionsError, InputError
+from aitimestepper.errors import InputError
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.systems.initial import InitialConditions, units_of
-from aitimestepper.systems.rebound_bodies import add_bodies, bodies_in, check_plain, require_rebound, set_state
+from aitimestepper.systems.rebound_bodies import (
+    add_bodies,
+    bodies_in,
+    check_plain,
+    require_rebound,
+    set_state,
+    units_named_in,
+)
 from aitimestepper.systems.units import Units
 
-_SAME_G, _LIKE_THEIRS = 1e-6, 1e-3
-"""Units give REBOUND's G in the seven digits of a measurement; a G that differs by more than the second part from that
-of the units was set by hand, and the names mean nothing."""
+_SAME_G = 1e-6
+"""Units give REBOUND's G in the seven digits of a measurement."""
 
 _NAMES_THERE = {
     "yr/2pi": "yr2pi", "Msun": "msun", "Mearth": "mearth", "Mjup": "mjupiter", "Myr": "myr", "Gyr": "gyr", "d": "day",
@@ -117,18 +122,6 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
         names=bodies.names,
         note="; ".join(["from a REBOUND simulation", *bodies.remarks, *filter(None, [units])]),
         softening=bodies.softening,
-        units=_own_units(simulation),
+        units=units_named_in(simulation),
     )
     return system, {"G": bodies.G, "softening": bodies.softening}
-
-
-def _own_units(simulation: Any) -> Units | None:
-    """The units of a simulation, if it has all three, their names are known here, and its G is theirs."""
-    names = [simulation.units[what] for what in ("length", "time", "mass")]
-    if not all(names):
-        return None
-    try:
-        units = Units.of([str(name) for name in names])
-    except InitialConditionsError:
-        return None
-    return units if math.isclose(units.G, simulation.G, rel_tol=_LIKE_THEIRS) else None

@@ -83,7 +83,8 @@ class Driver:
     @property
     def steps(self) -> int:
         """Steps since then."""
-        return int(drive_in(self._vector).books.steps) if len(self._vector) else 0
+        self._check_driven()
+        return int(drive_in(self._vector).books.steps)
 
     @property
     def outside_training(self) -> float:
@@ -91,9 +92,21 @@ class Driver:
         books = self._known_books()
         return float(books.states_outside_training / books.states_asked)
 
+    def _check_driven(self) -> None:
+        if not len(self._vector):
+            raise InputError(
+                "IAS15 chooses its own steps, got its first one alone, and is not watched: sim.energy() and "
+                "sim.steps_done are what is known of its run"
+            )
+
     def _known_books(self) -> Books:
-        if self._function is not None or not len(self._vector) or not self._governed:
-            raise InputError("the run's errors are measured with a calibrated stepper that is governed, and not IAS15")
+        self._check_driven()
+        if self._function is not None:
+            raise InputError(
+                "energies are not measured where a function of your own chooses the steps: see sim.energy()"
+            )
+        if not self._governed:
+            raise InputError("energies are not measured with governed = False: see sim.energy()")
         return drive_in(self._vector).books
 
     def stop(self) -> None:

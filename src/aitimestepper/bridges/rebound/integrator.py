@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numba import types
 
 from aitimestepper.arrays import Floats
+from aitimestepper.bridges.rebound.attention import first_of_note, is_watched, next_archive, room_for_steps
 from aitimestepper.bridges.rebound.callbacks import fail, keep, prepare_integrator
 from aitimestepper.bridges.rebound.memory import floats_at
 from aitimestepper.bridges.rebound.plan_vector import plan_from
@@ -35,12 +35,12 @@ from aitimestepper.bridges.rebound.structures import (
     particles_of,
     simulation_at,
 )
-from aitimestepper.engine.layout import N_BOOKS, VX, VY, VZ, Books, X, Y, Z
-from aitimestepper.engine.run.events import room_for_events
+from aitimestepper.engine.layout import VX, VY, VZ, Books, X, Y, Z
 from aitimestepper.engine.run.exact_times import note_sample, reach
 from aitimestepper.engine.run.governed_rollout import advance_controlled
 from aitimestepper.engine.run.governor import POSITION_SHARE
-from aitimestepper.engine.run.state import Frames, Limits, no_stops
+from aitimestepper.engine.run.plan import Plan
+from aitimestepper.engine.run.state import Limits, no_stops
 from aitimestepper.engine.run.step import AT_TARGET, RUNNING
 
 _BLOCKS_AHEAD, _STEPS_AHEAD = 8.0, 64.0
@@ -139,7 +139,10 @@ def _end(address: int, status: int) -> None:
 
 @compiled
 def step(address: int, state_address: int) -> None:
-    """One call of REBOUND: a block of the run, at most to t + dt; exactly there if it is the last."""
+    """One call of REBOUND: a block of the run, at most to t + dt; exactly there if it is the last.
+
+    It ends before that where a snapshot is due, and at the first step after which REBOUND would act (see `attention`).
+    """
     simulation, state = simulation_at(address), state_at(state_address)
     if _is_free(simulation):
         if prepare_integrator(address, state_address) == 0:
@@ -151,33 +154,47 @@ def step(address: int, state_address: int) -> None:
     if not ready and prepare_integrator(address, state_address) == 0:
         _end(address, RUNNING)
         return
-    vector = run_vector_of(state)
-    direction, run = head_of(vector).direction, run_in(vector)
-    plan = plan_from(floats_at(state.plan, state.plan_size))
-    last, exact = simulation.status == LAST_STEP, simulation.exact_finish_time == 1
-    before, end = simulation.t, simulation.t + simulation.dt
-    target = direction * end if exact else math.inf
+    vector, before = run_vector_of(state), simulation.t
+    status = _go_on(address, vector, plan_from(floats_at(state.plan, state.plan_size)))
+    books = run_in(vector).books[0]
+    _report(state, books)
+    if status != RUNNING:
+        _end(address, status)
+    _look_ahead(simulation, before, books.last_dt, head_of(vector).direction)
+
+
+@compiled
+def _go_on(address: int, vector: Floats, plan: Plan) -> int:
+    """A block of the run; shows REBOUND its end, or a state on the way there that is to be met exactly."""
+    simulation, head, run = simulation_at(address), head_of(vector), run_in(vector)
+    direction, last, watched = head.direction, simulation.status == LAST_STEP, is_watched(simulation)
+    asked = direction * (simulation.t + simulation.dt) if simulation.exact_finish_time == 1 else math.inf
+    due = next_archive(simulation, direction)
+    target, is_met = min(asked, due), last or due <= asked
     kept = vector.copy()
-    nothing = Frames(np.empty((1, N_BOOKS)), np.empty((1, 1)), np.empty((0, 3)), 0, math.inf, room_for_events(0))
-    limits = Limits(target, math.inf, _LONGEST_CALL if last else 1, no_stops())
-    status, _, _ = advance_controlled(run, plan, limits, nothing)
-    if status == AT_TARGET and last:
+    limits = Limits(target, math.inf, _LONGEST_CALL if last and not watched else 1, no_stops())
+    frames = room_for_steps(watched, simulation.N)
+    status, count, _ = advance_controlled(run, plan, limits, frames)
+    first = first_of_note(address, head, frames, count) if watched else math.inf
+    if first < math.inf:
+        vector[:] = kept
+        target, is_met = first, True
+        limits = Limits(target, math.inf, _LONGEST_CALL, no_stops())
+        status, _, _ = advance_controlled(run, plan, limits, room_for_steps(False, 0))
+    if status != AT_TARGET:
+        _show(address, vector, run.system, direction * run.books[0].time)
+    elif is_met:
         seen = vector.copy()
         look = run_in(seen)
         status = reach(look, plan, target)
         if status == RUNNING:
             note_sample(run, look)
-            _show(address, vector, look.system, end)
-    elif status == AT_TARGET:
+            _show(address, vector, look.system, direction * target)
+    else:
         # The block would go beyond what REBOUND allows. It allows more when it is asked again.
         vector[:] = kept
         status = RUNNING
-    else:
-        _show(address, vector, run.system, direction * run.books[0].time)
-    _report(state, run.books[0])
-    if status != RUNNING:
-        _end(address, status)
-    _look_ahead(simulation, before, run.books[0].last_dt, direction)
+    return status
 
 
 @compiled

@@ -118,7 +118,7 @@ def _prepare(simulation: int, address: int) -> None:
     if state.tolerance == 0.0:  # as C made it: sim.integrator = "aits" alone
         state.tolerance = DEFAULT_TOLERANCE
     check_tolerance(state.tolerance)
-    check_plain(view)
+    check_plain(view, ("none", "direct"))
     if not view.dt > 0.0 and not view.dt < 0.0:
         raise InputError(f"sim.dt = {view.dt} does not say which way time goes: set it to 1 or -1")
     if state.run != 0 and state.layout not in (0.0, RUN_LAYOUT):

@@ -26,9 +26,11 @@ _SIMULATION = {
     "t": "t", "G": "G", "softening": "softening", "dt": "dt", "dt_last_done": "dt_last_done",
     "steps_done": "steps_done", "N": "N", "N_active": "N_active", "particles": "_particles", "status": "_status",
     "exact_finish_time": "exact_finish_time", "extras": "extras", "integrator_step": "integrator.callbacks.step",
-    "integrator_state": "integrator.state",
+    "integrator_state": "integrator.state", "collision": "_collision", "exit_max_distance": "exit_max_distance",
+    "exit_min_distance": "exit_min_distance", "archive": "_simulationarchive_filename",
+    "archive_interval": "simulationarchive_auto_interval", "archive_next": "simulationarchive_next",
 }  # fmt: skip
-_PARTICLE = {name: name for name in ("x", "y", "z", "vx", "vy", "vz", "m")}
+_PARTICLE = {name: name for name in ("x", "y", "z", "vx", "vy", "vz", "m", "r")}
 
 
 def _found(structure: Any, path: str) -> tuple[np.dtype[Any], int] | None:

@@ -10,8 +10,8 @@ drift that reversible steps do not have. It changes
   change itself costs nothing.
 
 The control is this project's own. Its constants were chosen; what becomes of 385 runs that no training has seen when
-one of them is halved or doubled is in docs/calibrated.md. Most change cost and errors by less than 3 %; those of which
-more depends say so here, with the evaluations and the energy error against those of today's value.
+one of them is halved or doubled is in docs/calibrated-tables.md. Most change cost and errors by less than 3 %; those
+of which more depends say so here, with the evaluations and the energy error against those of today's value.
 """
 
 from __future__ import annotations
