@@ -17,7 +17,6 @@ from aitimestepper import InputError, OutputError, OutputExistsError, Recording
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings import growing, layout, tables
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
-from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import Extent
 from aitimestepper.recordings.writer import RecordingWriter
 
@@ -121,8 +120,8 @@ class _Tape(io.BytesIO):
 def test_a_kill_between_any_two_writes_leaves_every_committed_block(tmp_path):
     frames, steps, state = Frames._fields, layout.STEP_DATASETS, np.arange(5.0)
     with tables.hdf5_file(io.BytesIO(), "w") as file:
-        like = {"frames": counting_frames(0, 1), "history": StepHistory.none(), "events": StepEvents.none()}
-        tables.create_tables(file, layout.TABLES, like, {"frames": 4, "history": 4, "events": 4})
+        like = {"frames": counting_frames(0, 1), "history": StepHistory.none(), **layout.LATER_TABLES}
+        tables.create_tables(file, layout.TABLES, like, dict.fromkeys(layout.TABLES, 4))
         layout.write_rest(file, INFO, {}, state_size=5, state_layout="")
         tables.append_rows(file, frames, 0, counting_frames(0, 1))
         tables.commit(file, extent_of(1, 0), layout.values_of(summary_of(1)))

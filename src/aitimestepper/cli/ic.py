@@ -13,10 +13,9 @@ from aitimestepper.cli.parser import CommandParser
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.systems.catalogue import describe_systems, initial_conditions
-from aitimestepper.systems.files_out import write_initial_conditions
+from aitimestepper.systems.files_out import text_from_bodies, write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.sources import SOURCES
-from aitimestepper.systems.tables import text_from_bodies
 
 _EXAMPLES = """\
 examples:
