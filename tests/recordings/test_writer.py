@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -313,3 +314,21 @@ def test_a_recording_with_something_missing(tmp_path, damage, message):
         damage(file)
     with pytest.raises(InputError, match=message):
         Recording.load(tmp_path / "run.h5")
+
+
+def test_a_summary_with_all_its_numbers_and_a_long_outcome_fits(tmp_path):
+    number, text = (
+        -1.2345678901234567e-100,
+        {"confirm_outcome": "not confirmed: the second run did not come to its end"},
+    )
+    numbers = {
+        entry.name: number if "float" in str(entry.type) else 123456789
+        for entry in dataclasses.fields(Summary)
+        if "str" not in str(entry.type)
+    }
+    summary = Summary(**numbers, **text, outcome="stopped by ü" + "ü" * 3000)
+    with RecordingWriter(tmp_path / "run.h5", INFO, counting_frames(0, 1), summary) as writer:
+        writer.append(counting_frames(1, 200), summary)
+    read = Recording.load(tmp_path / "run.h5").summary
+    assert read.outcome.startswith("stopped by ü")
+    assert dataclasses.replace(read, outcome="") == dataclasses.replace(summary, outcome="")

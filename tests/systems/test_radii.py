@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aitimestepper import InitialConditions, InitialConditionsError, simulate
+from aitimestepper.systems.catalogue import initial_conditions, seeded
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.files_out import write_initial_conditions
 from aitimestepper.systems.mergers import holders, joint_radius, masses_after, radii_after
@@ -89,3 +90,19 @@ def test_what_mergers_leave():
     radii = radii_after(np.ones(5), *mergers)
     np.testing.assert_allclose(radii, [0.0, 0.0, 0.0, 4 ** (1 / 3), 1.0], rtol=1e-15)
     assert joint_radius(0.0, 0.5) == pytest.approx(0.5, rel=1e-15)
+
+
+def test_named_systems_take_one_radius_for_all():
+    np.testing.assert_array_equal(initial_conditions("plummer:n=5,radius=0.01").radius, np.full(5, 0.01))
+    assert seeded("plummer:n=5,radius=0.01,seed=3", 0) == ("plummer:n=5,radius=0.01", 3)
+    with pytest.raises(InitialConditionsError, match="radius = -1 is not allowed: it must be between 0 and 1e30"):
+        initial_conditions("kepler:radius=-1")
+
+
+def test_the_solar_system_has_its_radii():
+    pytest.importorskip("astropy")
+    system = initial_conditions("solar-system")
+    radii = dict(zip(system.names, system.radius * 149597870.7, strict=True))
+    assert radii["Sun"] == pytest.approx(695700.0, rel=1e-14)
+    assert radii["Jupiter"] / radii["Earth-Moon barycentre"] == pytest.approx(10.97, rel=1e-3)
+    assert not initial_conditions("figure-eight").radius.any()

@@ -31,7 +31,9 @@ TABLES = {
 LATER_TABLES = {"events": StepEvents.none(), "merged": Mergers.none()}
 """Tables that older files of this version do not have."""
 
-_LONGEST_OUTCOME = 1000
+_LONGEST_OUTCOME, _MOST_BYTES = 1000, 1700
+"""Characters of an outcome, and bytes of all that is said of a run: the summary has room for 2,048, the extent among
+them."""
 
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
@@ -56,8 +58,11 @@ def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: 
 
 
 def values_of(summary: Summary) -> dict[str, Any]:
-    """What the file says of the run up to its last row."""
-    return summary.as_dict() | {"outcome": summary.outcome[:_LONGEST_OUTCOME]}
+    """What the file says of the run up to its last row; an outcome that is too long is cut."""
+    values, outcome = summary.as_dict(), summary.outcome[:_LONGEST_OUTCOME]
+    while len(json.dumps(values | {"outcome": outcome})) > _MOST_BYTES and outcome:
+        outcome = outcome[: 3 * len(outcome) // 4]
+    return values | {"outcome": outcome}
 
 
 def recorded_extent(state: dict[str, Any]) -> Extent:
