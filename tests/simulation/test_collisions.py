@@ -12,9 +12,21 @@ from tests.engine.run.test_rollout import model_file
 from tests.simulation.test_resume import assert_same
 from tests.simulation.test_whole_summaries import KINDS
 
-from aitimestepper import InitialConditions, InputError, Recording, resume, simulate, simulate_ensemble
+from aitimestepper import (
+    Config,
+    EnsembleResult,
+    InitialConditions,
+    InputError,
+    Recording,
+    resume,
+    simulate,
+    simulate_ensemble,
+)
 from aitimestepper.cli.main import main
+from aitimestepper.ensembles.members import NO_SEED
+from aitimestepper.ensembles.request import EnsembleRequest, Member, origin_of
 from aitimestepper.recordings.mergers import Mergers
+from aitimestepper.simulation.request import settings_of
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.files_out import write_initial_conditions
 from aitimestepper.views.plots import plot_run
@@ -298,18 +310,27 @@ def test_a_recording_with_mergers_as_initial_conditions():
 
 def test_members_of_an_ensemble_merge_when_they_do():
     members = [triple(), cluster(4, 7), falling()]
-    results = []
+    keys = {"duration": 3.0, "tolerance": 1e-6, "collisions": "merge"}
+    result = simulate_ensemble(members, **keys, threads=2, output="many.h5")
     for number, system in enumerate(members):
-        write_initial_conditions(f"{number}.csv", system)
-        results.append(
-            simulate_ensemble(f"{number}.csv", count=1, duration=3.0, tolerance=1e-6, collisions="merge", threads=1)
-        )
-    for system, result in zip(members, results, strict=True):
-        run = simulate(system, duration=3.0, tolerance=1e-6, collisions="merge")
+        run = simulate(system, **keys)
         there = run.masses[-1] > 0.0
-        np.testing.assert_array_equal(result.mass[0], run.masses[-1][there])
-        np.testing.assert_array_equal(result.position[0], run.position[-1][there])
-        assert result.finished.all()
+        np.testing.assert_array_equal(result.mass[number], run.masses[-1][there])
+        np.testing.assert_array_equal(result.position[number], run.position[-1][there])
+        assert result.energy_error_max[number] == run.summary.energy_error_max
+    assert result.finished.all()
+    assert [len(mass) for mass in result.mass] == [2, 3, 1]
+    np.testing.assert_array_equal(EnsembleResult.load("many.h5").mass[2], [1.0])
+    drawn = simulate_ensemble("random:n=3,radius=0.05", count=3, **keys, threads=1)
+    assert min(len(mass) for mass in drawn.mass) < 3
+
+
+def test_other_radii_are_another_ensemble():
+    request = EnsembleRequest(settings_of(Config(duration=1.0, tolerance=1e-6)), None)
+    points, small, large = (
+        origin_of(request, [Member(0, NO_SEED, falling(radii=radius))])["bodies"] for radius in (0.0, 0.01, 0.02)
+    )
+    assert len({points, small, large}) == 3
 
 
 def test_the_command_line(capsys):

@@ -89,7 +89,7 @@ def merger_rows(numbers: Mapping[str, Any]) -> Rows:
     """How often bodies became one, and the energy that this took, if they did."""
     if not numbers.get("mergers"):
         return []
-    return [("mergers", f"{numbers['mergers']:,}, which took {numbers['merger_energy']:.6g} of the energy")]
+    return [("mergers", f"{numbers['mergers']:,}, which took an energy of {numbers['merger_energy']:.6g}")]
 
 
 def cost_row(numbers: Mapping[str, Any]) -> tuple[str, str]:
