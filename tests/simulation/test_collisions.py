@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from tests.engine.run.test_rollout import model_file
@@ -16,6 +17,7 @@ from aitimestepper import (
     Config,
     EnsembleResult,
     InitialConditions,
+    InitialConditionsError,
     InputError,
     Recording,
     resume,
@@ -361,3 +363,19 @@ def test_what_cannot_be_done_is_refused(system, keys, message):
 def test_mergers_count_from_the_start_of_a_run():
     some = Mergers.joined([Mergers.of(**{**dict.fromkeys(Mergers._fields, 1.0), "time": t}) for t in (-1.0, -2.0)])
     np.testing.assert_array_equal(some.done_at(np.array([0.0, -0.5, -1.0, -2.5])), [0, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("survivor", 3), ("other", 0), ("other", -1), ("energy_scale", 0.0), ("time", np.nan)]
+)
+def test_damaged_mergers_are_refused(name, value):
+    simulate(triple(), duration=2.0, tolerance=1e-6, collisions="merge", output="run.h5")
+    with h5py.File("run.h5", "r+") as file:
+        file[f"mergers/{name}"][0] = value
+    with pytest.raises(InputError, match="damaged"):
+        Recording.load("run.h5")
+    with pytest.raises(InputError, match="damaged"):
+        resume("run.h5", duration=3.0)
+    if name in ("survivor", "other") and value != 0:
+        with pytest.raises(InitialConditionsError, match="mergers are of bodies that are not there"):
+            read_initial_conditions("run.h5")

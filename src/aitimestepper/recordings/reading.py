@@ -217,6 +217,8 @@ def _mergers_in(file: Content, count: int, n_bodies: int) -> Mergers:
     mergers = Mergers(*(file[name][:count] for name in MERGER_DATASETS))
     if any(array.shape != (count,) or not np.isfinite(array).all() for array in mergers):
         raise ValueError(f"mergers that are not {count} rows of numbers")
+    if {mergers.survivor.dtype.kind, mergers.other.dtype.kind} != {"i"} or not (mergers.energy_scale > 0.0).all():
+        raise ValueError("mergers of bodies without numbers, or without an energy scale")
     there = set(range(n_bodies))
     for survivor, other in zip(*mergers.pairs, strict=True):
         if survivor == other or not {survivor, other} <= there:

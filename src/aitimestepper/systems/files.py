@@ -156,6 +156,8 @@ def _mergers_before_last_frame(file: Content) -> tuple[Sequence[int], Sequence[i
     count, times, row = int(json.loads(file["summary"][()])["merged"]), file["time"], _last_row(file)
     done = np.abs(file["mergers/time"][:count] - times[0]) <= abs(times[row] - times[0])
     survivor, other = (file[f"mergers/{name}"][:count][done].tolist() for name in ("survivor", "other"))
+    if not {*survivor, *other} <= set(range(file["mass"].shape[0])):
+        raise InitialConditionsError("its mergers are of bodies that are not there")
     return survivor, other
 
 
