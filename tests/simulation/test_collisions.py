@@ -321,6 +321,9 @@ def test_members_of_an_ensemble_merge_when_they_do():
         np.testing.assert_array_equal(result.position[number], run.position[-1][there])
         assert result.energy_error_max[number] == run.summary.energy_error_max
     assert result.finished.all()
+    assert result.mergers.tolist() == [1, 1, 1]
+    read = EnsembleResult.load("many.h5")
+    np.testing.assert_array_equal(read.merger_energy, result.merger_energy)
     assert [len(mass) for mass in result.mass] == [2, 3, 1]
     np.testing.assert_array_equal(EnsembleResult.load("many.h5").mass[2], [1.0])
     drawn = simulate_ensemble("random:n=3,radius=0.05", count=3, **keys, threads=1)
