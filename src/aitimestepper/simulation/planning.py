@@ -20,17 +20,16 @@ from aitimestepper.engine.run.plan import Plan, plan_of
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.compiling import tell_of_compiling
 from aitimestepper.simulation.fitting import law_for
-from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.goal import Goal, goal_of
+from aitimestepper.simulation.merging import Merging
 from aitimestepper.simulation.request import Request, Settings
 from aitimestepper.simulation.stopping import check_start
 from aitimestepper.systems.initial import InitialConditions, text_of_units
 from aitimestepper.weights.compiled import control_of, learner_of
-
-DEFAULT_FRAMES = 1000
-"""States that are kept, about, unless it is said which."""
 
 
 class PlannedRun(NamedTuple):
@@ -60,6 +59,14 @@ class PlannedRun(NamedTuple):
         check_start(run, self.plan, self.goal, system)
         return run
 
+    def merging(self, mergers: Mergers | None = None) -> Merging | None:
+        """What bodies that merge need, after mergers if there were any; None where bodies do not merge."""
+        if not self.goal.merges:
+            return None
+        mass, settings = self.request.system.mass, self.request.settings
+        alone = alone_plan(settings, self.request.system.n_dims, self.goal.end_time)
+        return Merging(mass, self.goal.radii, mergers or Mergers.none(), self.plan, alone)
+
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
         begin = float(run.books[0].start_time)
@@ -79,6 +86,7 @@ class PlannedRun(NamedTuple):
             note=system.note,
             units=text_of_units(system),
             settings=config.explicit(),
+            radius=system.radius,
         )
 
     @property
@@ -154,6 +162,15 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
     law = law_for(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
     return plan_of(_method(config), law, _rule(settings), learner=learner)
+
+
+def alone_plan(settings: Settings, n_dims: int, end_time: float) -> Plan | None:
+    """The plan of a single body; None where no step is known for it, or its one step has no time to go to."""
+    try:
+        plan = plan_for(settings, InitialConditions(np.ones(1), np.zeros((1, n_dims)), np.zeros((1, n_dims))))
+    except InputError:
+        return None
+    return None if math.isinf(end_time) and plan.rule.per_step == 0.0 else plan
 
 
 def _free_plan(settings: Settings) -> Plan:
@@ -272,25 +289,6 @@ def own_criterion(config: Config) -> OwnCriterion:
     except (NumbaError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the criterion {config.timestep!r} cannot be compiled by numba: {reason[:500]}") from None
-
-
-def goal_of(request: Request, direction: float | None = None) -> Goal:
-    """Where a run ends and which of its states are kept; `direction` if the request does not say it."""
-    config, direction = request.settings.config, direction or request.direction
-    end_time = math.inf if math.isinf(request.end_time) else direction * request.end_time
-    duration = end_time - direction * request.system.time
-    every, interval, samples, times = config.every or 0, math.inf, math.inf, request.times
-    if times is not None:
-        times = direction * times
-    elif config.samples is not None:
-        samples = duration / config.samples
-    elif not every and config.steps is not None:
-        every = math.ceil(config.steps / DEFAULT_FRAMES)
-    elif not every:
-        interval = duration / DEFAULT_FRAMES
-    last_step = math.inf if config.steps is None else float(config.steps)
-    goal = Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
-    return goal._replace(stop_distance=config.stop_distance or math.inf, stop_approach=config.stop_approach or 0.0)
 
 
 def _finite(number: float) -> float | None:

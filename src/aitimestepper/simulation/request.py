@@ -15,7 +15,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
-from aitimestepper.simulation.fitting import check_field, fitted_to
+from aitimestepper.simulation.fitting import check_collisions, check_field, fitted_to
 from aitimestepper.simulation.times import checked_times, read_times
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
@@ -126,6 +126,7 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     """
     settings = settings._replace(config=fitted_to(settings.config, system))
     check_field(settings.config, system)
+    check_collisions(settings.config, system)
     if times is None and settings.config.times is not None:
         times = read_times(settings.config.times)
     kept = None if times is None else checked_times(times, system.time)
@@ -231,6 +232,8 @@ def _check_omega(config: Config, calibrated: bool) -> None:
 def _check_confirm(config: Config, calibrated: bool) -> None:
     if config.confirm and not (calibrated and config.tolerance_kind == "run"):
         raise InputError("confirm needs a tolerance of the whole run: calibrated steps with tolerance_kind = run")
+    if config.confirm and config.collisions == "merge":
+        raise InputError("confirm compares the bodies of two runs, which may merge at other times: leave one out")
     if config.confirm and config.tolerance == TOLERANCES[0]:
         raise InputError(f"confirm needs a tolerance above {TOLERANCES[0]:g}: no second run could have a smaller one")
 

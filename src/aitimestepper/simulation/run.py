@@ -204,6 +204,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         note=info.note,
         softening=info.softening,
         units=Units.from_text(info.units),
+        radius=info.radius,
     )
 
 
@@ -243,6 +244,10 @@ def check_simulation_output(config: Config) -> None:
     check_hdf5_name(config.output)
     if is_archive(config.output):
         check_archive(config.output)
+        if config.collisions == "merge":
+            raise InputError(
+                f"a REBOUND archive of this package has all bodies in every state: write {config.output} as .h5"
+            )
         if config.step_history:
             raise InputError(
                 f"step_history has no place in a REBOUND archive: write {config.output} as .h5, or leave it out"
