@@ -17,6 +17,7 @@ Omega = Literal["pair-norm", "log-h", "sum"]
 OmegaWeight = Literal["mass-sum", "unit"]
 Draw = Literal["orbits", "mixed"]
 ToleranceKind = Literal["run", "step", "none"]
+Collisions = Literal["ignore", "stop", "merge"]
 Dtype = Literal["float64", "float32"]
 Command = Literal["train", "simulate", "ensemble", "compare"]
 

@@ -84,6 +84,17 @@ def test_a_frame_of_a_recording_becomes_a_simulation():
         to_simulation(run, frame=9999)
 
 
+def test_bodies_that_have_merged_are_one_particle():
+    three = InitialConditions(
+        [0.6, 0.4, 0.1], [[0.4, 0], [-0.6, 0], [0, 3]], [[0, 0], [0, 0], [0.6, 0]], radius=0.03, names=("a", "b", "c")
+    )
+    run = simulate(three, duration=2.0, tolerance=1e-6, collisions="merge")
+    first, last = to_simulation(run, frame=0), to_simulation(run)
+    assert [(p.name, p.m, p.r) for p in first.particles] == [("a", 0.6, 0.03), ("b", 0.4, 0.03), ("c", 0.1, 0.03)]
+    assert [(p.name, p.m, p.r) for p in last.particles] == [("a", 1.0, run.mergers.radius[0]), ("c", 0.1, 0.03)]
+    np.testing.assert_array_equal([p.xyz[:2] for p in last.particles], run.position[-1, [0, 2]])
+
+
 def test_bodies_are_brought_to_the_centre_of_mass_frame():
     simulation = pair()
     for body in simulation.particles:

@@ -58,6 +58,7 @@ def test_a_recording_comes_back_bit_for_bit(tmp_path):
         softening=0.1,
         note="au",
         settings={"dt": 0.1, "ic": "x"},
+        radius=np.array([0.5, 0.0]),
     )
     written = Recording.of(info, frames, SUMMARY)
     written.save(tmp_path / "run.h5")
@@ -65,8 +66,11 @@ def test_a_recording_comes_back_bit_for_bit(tmp_path):
     for name in Frames._fields:
         np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
     assert read.summary == written.summary
-    assert {k: v for k, v in vars(read.info).items() if k != "mass"} == {
-        k: v for k, v in vars(info).items() if k != "mass"
+    for name in ("mass", "radius"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(info, name))
+    arrays = ("mass", "radius")
+    assert {k: v for k, v in vars(read.info).items() if k not in arrays} == {
+        k: v for k, v in vars(info).items() if k not in arrays
     }
 
 
@@ -101,6 +105,8 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "position_error_run",
         "longest_step",
         "energy_error_max_time",
+        "mergers",
+        "merger_energy",
         "energy_verdict",
         "position_verdict",
         "step_verdict",

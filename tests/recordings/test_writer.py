@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -17,7 +18,6 @@ from aitimestepper import InputError, OutputError, OutputExistsError, Recording
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings import growing, layout, tables
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary
-from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import Extent
 from aitimestepper.recordings.writer import RecordingWriter
 
@@ -121,8 +121,8 @@ class _Tape(io.BytesIO):
 def test_a_kill_between_any_two_writes_leaves_every_committed_block(tmp_path):
     frames, steps, state = Frames._fields, layout.STEP_DATASETS, np.arange(5.0)
     with tables.hdf5_file(io.BytesIO(), "w") as file:
-        like = {"frames": counting_frames(0, 1), "history": StepHistory.none(), "events": StepEvents.none()}
-        tables.create_tables(file, layout.TABLES, like, {"frames": 4, "history": 4, "events": 4})
+        like = {"frames": counting_frames(0, 1), "history": StepHistory.none(), **layout.LATER_TABLES}
+        tables.create_tables(file, layout.TABLES, like, dict.fromkeys(layout.TABLES, 4))
         layout.write_rest(file, INFO, {}, state_size=5, state_layout="")
         tables.append_rows(file, frames, 0, counting_frames(0, 1))
         tables.commit(file, extent_of(1, 0), layout.values_of(summary_of(1)))
@@ -314,3 +314,21 @@ def test_a_recording_with_something_missing(tmp_path, damage, message):
         damage(file)
     with pytest.raises(InputError, match=message):
         Recording.load(tmp_path / "run.h5")
+
+
+def test_a_summary_with_all_its_numbers_and_a_long_outcome_fits(tmp_path):
+    number, text = (
+        -1.2345678901234567e-100,
+        {"confirm_outcome": "not confirmed: the second run did not come to its end"},
+    )
+    numbers = {
+        entry.name: number if "float" in str(entry.type) else 123456789
+        for entry in dataclasses.fields(Summary)
+        if "str" not in str(entry.type)
+    }
+    summary = Summary(**numbers, **text, outcome="stopped by ü" + "ü" * 3000)
+    with RecordingWriter(tmp_path / "run.h5", INFO, counting_frames(0, 1), summary) as writer:
+        writer.append(counting_frames(1, 200), summary)
+    read = Recording.load(tmp_path / "run.h5").summary
+    assert read.outcome.startswith("stopped by ü")
+    assert dataclasses.replace(read, outcome="") == dataclasses.replace(summary, outcome="")

@@ -82,7 +82,7 @@ def test_the_seed_of_the_specification_wins():
         ("", "unknown initial conditions ''"),
         ("kepler:ecc=0.6", r"kepler: unknown option 'ecc' \(known: e, a, m1"),
         ("kepler:ma=0.6", r"unknown option 'ma'; did you mean M\?"),
-        ("figure-eight:e=1", r"unknown option 'e' \(known: it takes none\)"),
+        ("figure-eight:e=1", r"unknown option 'e' \(known: radius\)"),
         ("kepler:e=1.2", "kepler: e = 1.2 is not allowed: it must be >= 0 and < 1"),
         ("kepler:e=1", "e = 1 is not allowed"),
         ("kepler:e=nan", "e = nan is not allowed"),

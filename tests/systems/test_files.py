@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from aitimestepper import InitialConditionsError, OutputError, OutputExistsError
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.files import read_initial_conditions
-from aitimestepper.systems.files_out import write_initial_conditions
+from aitimestepper.systems.files_out import rows_from_bodies, text_from_bodies, write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text, rows_from_bodies, text_from_bodies
+from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text
 
 SUFFIXES = [".npy", ".txt", ".csv", ".h5"]
 PAIR = "1,0,0,0,0\n0.5,1,0,0,1.5\n"
@@ -170,10 +170,13 @@ def test_a_table_without_a_header_says_how_its_columns_were_read():
         ("1\n1 0 0 0 0\n1 1 0 0 0\n", "line 1 says 1 bodies, but there are 2 lines behind it"),
         ("1\n1 0 0 0 0\n1 1 0 0\n1.5\n", "line 4: it stands behind the 1 bodies of line 1"),
         ("m,x,y,vx,vy\n1,0,0,0\n", "line 2: 4 columns, but the header has 5"),
-        ("m,x,y,vx,vy,radius\n1,0,0,0,0,1\n", "line 1: . columns named .*, and 'radius' is none of m, x, y"),
+        ("m,x,y,vx,vy,spin\n1,0,0,0,0,1\n", "line 1: . columns named .*, and 'spin' is none of m, x, y"),
         ("m,mass,x,vx,vy\n1,0,0,0,0\n", "line 1: . columns named .*, where m is there twice"),
         ("x,y,z,vx,vy,vz\n1,0,0,0,0,0\n", "line 1: . columns named .*, but a body has m,x,vx or"),
-        ("# x y vx vy m radius\n1,0,0,0,0,1\n", "line 1: . columns named .*, and 'radius' is none of"),
+        ("# x y vx vy m spin\n1,0,0,0,0,1\n", "line 1: . columns named .*, and 'spin' is none of"),
+        ("m,x,y,vx,vy,radius\n1,0,0,0,0,-1\n", "radius of body 0 .* must be >= 0"),
+        ("m[Msun],x[pc],vx[km/s],radius\n1,0,0,1\n", "column radius needs a unit"),
+        ("m[Msun],x[pc],vx[km/s],radius[yr]\n1,0,0,1\n", "yr is no unit of length"),
         ("1_0,0,0\n", "line 1: '1_0' is not a number"),
         ("1,0,0,0,0\n1,2,3\n", "line 2: 3 columns, but the lines above have 5"),
         ("m,x,y,vx,vy\n1,0,0,0,0\n1,1,0,zero,0\n", "line 3: 'zero' is not a number"),

@@ -13,10 +13,9 @@ from aitimestepper.cli.parser import CommandParser
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.systems.catalogue import describe_systems, initial_conditions
-from aitimestepper.systems.files_out import write_initial_conditions
+from aitimestepper.systems.files_out import text_from_bodies, write_initial_conditions
 from aitimestepper.systems.initial import InitialConditions
-from aitimestepper.systems.sources import SOURCES
-from aitimestepper.systems.tables import text_from_bodies
+from aitimestepper.systems.sources import RADIUS, SOURCES
 
 _EXAMPLES = """\
 examples:
@@ -27,7 +26,10 @@ examples:
 systems that have a name, for `ic` and, in the first form, for --ic:
 """
 
-_OPTIONS = tuple(dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"))
+_OPTIONS = (
+    *dict.fromkeys(o.name for source in SOURCES.values() for o in source.options if o.name != "seed"),
+    RADIUS.name,
+)
 """Options of systems, each once; the seed of a system is the flag of the run."""
 
 

@@ -13,9 +13,10 @@ from aitimestepper.config.keywords import configured, takes_keys_of
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.outputs import check_output
+from aitimestepper.simulation.checks import check_end
 from aitimestepper.simulation.fitting import check_field, fitted_to
 from aitimestepper.simulation.progress import Progress, shown
-from aitimestepper.simulation.request import bodies_of, check_end, duration_of
+from aitimestepper.simulation.request import bodies_of, duration_of
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.file import ModelFile, read_model
 

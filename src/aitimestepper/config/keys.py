@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aitimestepper.names import COMMANDS, TIMESTEPS, Command, Integrator, Omega, OmegaWeight, ToleranceKind
+from aitimestepper.names import COMMANDS, TIMESTEPS, Collisions, Command, Integrator, Omega, OmegaWeight, ToleranceKind
 
 _SIMULATE: tuple[Command, ...] = ("simulate",)
 _ENSEMBLE: tuple[Command, ...] = ("ensemble",)
@@ -165,7 +165,7 @@ class SimulationKeys(KeyGroup):
 
 
 class StopKeys(KeyGroup):
-    """What ends the run before its end"""
+    """What ends the run before its end, or bodies in it"""
 
     commands = _RUN
     stop_distance: float | None = Field(
@@ -175,6 +175,11 @@ class StopKeys(KeyGroup):
     )
     stop_approach: float | None = Field(
         None, gt=0, description="end the run at the time at which two bodies are nearer to each other than this"
+    )
+    collisions: Collisions = Field(
+        "ignore",
+        description="what happens at the time at which two bodies with radii touch: nothing, the run ends, or they "
+        "become one that keeps mass, momentum and volume",
     )
 
 

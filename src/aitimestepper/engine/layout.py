@@ -128,6 +128,10 @@ _FIELDS = (
     "frame_dt_min",  # since the last state that was kept: the shortest step, 0 before there is one ...
     "frame_dt_max",  # ... the longest ...
     "frame_energy_error",  # ... and the largest energy error, absolute
+    "began_at_step",  # number of the step at which two bodies last became one; 0 before that
+    "first_energy",  # of the initial state: after a merger the errors count from another one
+    "mergers",  # how many so far
+    "merger_energy",  # what they have taken together
     "macro_step",  # of `gbs`: the next step, of fictitious time; 0 before the first is chosen
     "macro_rows",  # of `gbs`: rows of the table of the next step
 )

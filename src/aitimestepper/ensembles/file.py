@@ -25,7 +25,7 @@ from aitimestepper.recordings.parts import FINISHED, UNFINISHED, Summary
 from aitimestepper.recordings.reading import read_file
 from aitimestepper.recordings.tables import Rows, extent_in
 
-VERSION = 3
+VERSION = 4
 
 INTERRUPTED = "interrupted"
 """How the outcome of a member that was stopped half-way begins, and that of an ensemble which Ctrl-C ended."""

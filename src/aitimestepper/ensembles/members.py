@@ -18,6 +18,7 @@ NUMBERS = (
 PROMISES = (
     *("energy_error_asked", "position_error_asked", "position_error_max", "longest_step"),
     *("step_error_asked", "step_error_max"),
+    *("mergers", "merger_energy"),
 )
 """Numbers of a summary that not every run has: NaN where there are none."""
 

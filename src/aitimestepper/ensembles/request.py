@@ -60,7 +60,8 @@ def origin_of(request: EnsembleRequest, members: Sequence[Member]) -> dict[str, 
     digest = sha256()
     for member in members if request.spec is None else members[:1]:
         system = request.system_of(member)
-        for array in (system.mass, system.position, system.velocity):
+        radii = [system.radius] if system.radius.any() else []
+        for array in (system.mass, system.position, system.velocity, *radii):
             digest.update(repr(array.shape).encode() + array.tobytes())
     model = request.settings.model
     return {"model": "" if model is None else model.digest, "bodies": digest.hexdigest()}

@@ -46,13 +46,14 @@ class Failure:
 class EnsembleResult(Shown):
     """M runs in numbers; those of `Summary`, as arrays (M,), NaN or 0 for a member that never began.
 
-    What was asked of the members, and the errors that are measured for it, are NaN where nothing was asked or measured.
+    What was asked of the members, and the errors that are measured for it, are NaN where nothing was asked or measured;
+    mergers are NaN where there were none.
 
     Attributes:
         seed: that a member was drawn with; NO_SEED if it was not drawn.
         outcome: for each member 'finished', with words behind it on steps above what each was promised, or a sentence
             that says why not.
-        mass: for each member its masses (N,); N may differ from one to the next.
+        mass: for each member its masses (N,) at the end; N may differ from one to the next.
         position, velocity: for each member the last state (N, D).
         G: gravitational constant.
         softening: Plummer length.
@@ -78,6 +79,8 @@ class EnsembleResult(Shown):
     longest_step: Floats
     step_error_asked: Floats
     step_error_max: Floats
+    mergers: Floats
+    merger_energy: Floats
     mass: tuple[Floats, ...]
     position: tuple[Floats, ...]
     velocity: tuple[Floats, ...]

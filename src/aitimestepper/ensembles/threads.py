@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
+from aitimestepper.engine.layout import ROWS
 from aitimestepper.engine.run.state import Run
 from aitimestepper.ensembles.file import INTERRUPTED
 from aitimestepper.ensembles.members import MemberResult
@@ -20,8 +21,9 @@ from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.recordings.parts import FINISHED
 from aitimestepper.simulation.blocks import frame_of
 from aitimestepper.simulation.driver import drive
+from aitimestepper.simulation.goal import goal_of
 from aitimestepper.simulation.outcomes import outcome_of
-from aitimestepper.simulation.planning import PlannedRun, goal_of, own_criterion, planned
+from aitimestepper.simulation.planning import PlannedRun, own_criterion, planned
 from aitimestepper.simulation.progress import Progress
 from aitimestepper.simulation.request import request_of
 from aitimestepper.simulation.summaries import summary_of
@@ -74,7 +76,7 @@ class Integrators:
             member.seed,
             summary.outcome,
             summary,
-            system.mass.copy(),
+            reached.system[: len(reached.system) // ROWS].copy(),
             last.position[0],
             last.velocity[0],
         )
@@ -85,15 +87,17 @@ def _integrate(run: Run, plan: PlannedRun, watch: Watch) -> tuple[Run, str]:
     system = plan.request.system
     budget = max(_PAIRS_OF_A_CALL // system.n_bodies**2, 1)
     reached, outcome = run, FINISHED
-    for block in drive(run, plan.plan, plan.own, plan.goal, system.n_dims, budget=budget):
+    blocks = drive(run, plan.plan, plan.own, plan.goal, system.n_dims, budget=budget, merging=plan.merging())
+    for block in blocks:
         reached = block.reached
         if block.last:
             outcome = outcome_of(block, system.mass, system.names, plan.goal.direction)
         elif watch.stopped:
-            time_seen = plan.goal.direction * run.books[0].time
-            outcome = f"{INTERRUPTED} at t = {time_seen:.9g} after {int(run.books[0].steps)} steps"
+            books = block.run.books[0]
+            time_seen = plan.goal.direction * books.time
+            outcome = f"{INTERRUPTED} at t = {time_seen:.9g} after {int(books.steps)} steps"
             break
-        watch.moved(plan.fraction(run))
+        watch.moved(plan.fraction(block.run))
     watch.moved(0.0)
     return reached, outcome
 

@@ -56,7 +56,7 @@ class ArchiveWriter:
         self._asked = path
         self._simulation = require_rebound().Simulation()
         self._simulation.G, self._simulation.softening = info.G, info.softening
-        add_bodies(self._simulation, info.mass, info.names)
+        add_bodies(self._simulation, info.mass, info.names, info.radius)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebound")
         create = partial(Reservation, path, overwrite, lambda part: self._save(part, initial))
         self._output = self._thread.submit(create).result()

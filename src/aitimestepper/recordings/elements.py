@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 
@@ -32,42 +33,46 @@ class OrbitalElements(NamedTuple):
     period: Floats
 
 
-def elements_of(mass: Floats, position: Floats, velocity: Floats, G: float, primary: int | None) -> OrbitalElements:
+def elements_of(
+    masses: Floats, position: Floats, velocity: Floats, G: float, primary: int | None, gone: NDArray[np.bool_]
+) -> OrbitalElements:
     """Elements of each body about another one, or about all before it (Jacobi coordinates).
 
     Args:
-        mass: (N,).
+        masses: (S, N), at each state.
         position, velocity: (S, N, D).
         G: gravitational constant.
         primary: index of the body about which all others move; None for the centre of mass of those before each.
+        gone: (S, N), bodies that have gone into another one, without mass: they have no orbit.
 
     Source: Murray & Dermott 1999, Solar System Dynamics, section 2.8.
     """
     gap = [(0, 0), (0, 0), (0, 3 - position.shape[2])]
     x, v = np.pad(position, gap), np.pad(velocity, gap)
     if primary is None:
-        inside = np.concatenate([[np.nan], np.cumsum(mass)[:-1]])
-        centre = [np.cumsum(mass[:, None] * one, axis=1)[:, :-1] for one in (x, v)]
+        inside = np.concatenate([np.full((len(x), 1), np.nan), np.cumsum(masses, axis=1)[:, :-1]], axis=1)
+        centre = [np.cumsum(masses[..., None] * one, axis=1)[:, :-1] for one in (x, v)]
         nothing = np.full((len(x), 1, 3), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             x, v = (
-                one - np.concatenate([nothing, of / inside[1:, None]], axis=1)
+                one - np.concatenate([nothing, of / inside[:, 1:, None]], axis=1)
                 for one, of in zip((x, v), centre, strict=True)
             )
-        total = inside + mass
+        total = inside + masses
     else:
         x, v = x - x[:, primary : primary + 1], v - v[:, primary : primary + 1]
-        total = mass[primary] + np.where(np.arange(len(mass)) == primary, np.nan, mass)
+        total = masses[:, primary : primary + 1] + np.where(np.arange(len(masses[0])) == primary, np.nan, masses)
+        gone = gone | gone[:, primary : primary + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _osculating(x, v, G * total)
+        return _osculating(np.where(gone[..., None], np.nan, x), v, G * total)
 
 
 def _osculating(x: Floats, v: Floats, attraction: Floats) -> OrbitalElements:
-    """Elements from relative positions and velocities (S, N, 3) and G M (N,)."""
+    """Elements from relative positions and velocities (S, N, 3) and G M (S, N)."""
     distance, speed_squared = np.linalg.norm(x, axis=-1), (v * v).sum(-1)
     axis = 1.0 / (2.0 / distance - speed_squared / attraction)
     momentum = np.cross(x, v)
-    vector = np.cross(v, momentum) / attraction[:, None] - x / distance[..., None]
+    vector = np.cross(v, momentum) / attraction[..., None] - x / distance[..., None]
     eccentricity = np.linalg.norm(vector, axis=-1)
     size = np.linalg.norm(momentum, axis=-1)
     inclination = np.arctan2(np.hypot(momentum[..., 0], momentum[..., 1]), momentum[..., 2])

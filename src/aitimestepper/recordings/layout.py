@@ -10,6 +10,7 @@ import numpy as np
 
 from aitimestepper._version import __version__
 from aitimestepper.errors import InputError
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS, Extent, extent_in
@@ -18,13 +19,21 @@ FORMAT = "aitimestepper-recording"
 VERSION = 5
 STEP_DATASETS = tuple(f"steps/{name}" for name in StepHistory._fields)
 EVENT_DATASETS = tuple(f"events/{name}" for name in StepEvents._fields)
-TABLES = {"frames": Frames._fields, "history": STEP_DATASETS, "events": EVENT_DATASETS}
-"""What grows: a row for each frame, one for each step, and one for each event of a calibrated run."""
+MERGER_DATASETS = tuple(f"mergers/{name}" for name in Mergers._fields)
+TABLES = {
+    "frames": Frames._fields,
+    "history": STEP_DATASETS,
+    "events": EVENT_DATASETS,
+    "merged": MERGER_DATASETS,
+}
+"""What grows: a row for each frame, each step, each event of a calibrated run, and each merger."""
 
-LATER_TABLES = {"events": StepEvents.none()}
+LATER_TABLES = {"events": StepEvents.none(), "merged": Mergers.none()}
 """Tables that older files of this version do not have."""
 
-_LONGEST_OUTCOME = 1000
+_LONGEST_OUTCOME, _MOST_BYTES = 1000, 1700
+"""Characters of an outcome, and bytes of all that is said of a run: the summary has room for 2,048, the extent among
+them."""
 
 LAYOUT_ATTRIBUTE = "layout"
 """Of `state`: a digest of what its numbers mean."""
@@ -41,14 +50,19 @@ def write_rest(file: Any, info: RunInfo, origin: dict[str, Any], *, state_size: 
     if origin.get("times") is not None:  # an attribute has no room for many
         file["sample_times"] = origin["times"]
     file["mass"] = info.mass
+    if np.any(info.radius):
+        file["radius"] = info.radius
     if info.names:
         file["names"] = list(info.names)
     file.create_dataset("state", (SLOTS, state_size), np.float64).attrs[LAYOUT_ATTRIBUTE] = state_layout
 
 
 def values_of(summary: Summary) -> dict[str, Any]:
-    """What the file says of the run up to its last row."""
-    return summary.as_dict() | {"outcome": summary.outcome[:_LONGEST_OUTCOME]}
+    """What the file says of the run up to its last row; an outcome that is too long is cut."""
+    values, outcome = summary.as_dict(), summary.outcome[:_LONGEST_OUTCOME]
+    while len(json.dumps(values | {"outcome": outcome})) > _MOST_BYTES and outcome:
+        outcome = outcome[: 3 * len(outcome) // 4]
+    return values | {"outcome": outcome}
 
 
 def recorded_extent(state: dict[str, Any]) -> Extent:

@@ -110,6 +110,11 @@ class StepHistory(NamedTuple):
         return cls(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
     @classmethod
+    def of(cls, time: float, dt: float, energy: float) -> StepHistory:
+        """One step."""
+        return cls(np.array([time]), np.array([dt]), np.array([energy]))
+
+    @classmethod
     def none(cls) -> StepHistory:
         """No steps."""
         return cls(np.empty(0), np.empty(0), np.empty(0))
@@ -130,6 +135,7 @@ class RunInfo:
         units: names of the units of length, of time or velocity, and of mass, as `au, yr, Msun`; empty where nobody
             said.
         settings: the configuration that was asked for, as JSON has it.
+        radius: (N,), 0 of points.
     """
 
     mass: Floats
@@ -141,6 +147,11 @@ class RunInfo:
     note: str = ""
     units: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    radius: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.radius):
+            object.__setattr__(self, "radius", np.zeros(len(self.mass)))
 
 
 class Counts(NamedTuple):
@@ -194,6 +205,9 @@ class Summary(Shown):
         confirm_position_difference_relative: the largest over the distance of the body to its nearest neighbour then.
         confirm_force_evaluations: those of the second run, apart from those of the first.
         confirm_outcome: 'confirmed' where the two could be compared, or a sentence that says why not.
+        mergers: how often two bodies became one; None for never. Errors of energy and momenta are those since the last
+            merger, or since the start; the largest are the largest of all such times.
+        merger_energy: what all of them have taken together.
         energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked. Of positions
             'unknown' where a step was too long for its error to be measured.
     """
@@ -225,6 +239,8 @@ class Summary(Shown):
     position_error_run: float | None = None
     longest_step: float | None = None
     energy_error_max_time: float | None = None
+    mergers: int | None = None
+    merger_energy: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:

@@ -22,6 +22,7 @@ from aitimestepper.recordings.layout import (
     INFO_ATTRIBUTES,
     LATER_TABLES,
     LAYOUT_ATTRIBUTE,
+    MERGER_DATASETS,
     STEP_DATASETS,
     TABLES,
     VERSION,
@@ -29,6 +30,7 @@ from aitimestepper.recordings.layout import (
     recorded_extent,
     rows_in,
 )
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.tables import SLOTS
@@ -48,6 +50,7 @@ class Parts(NamedTuple):
     summary: Summary
     history: StepHistory
     events: StepEvents
+    mergers: Mergers
 
 
 class StoredRun(NamedTuple):
@@ -61,6 +64,7 @@ class StoredRun(NamedTuple):
         state: where the run stands, as `engine.run.state.packed` gave it.
         layout: digest of what its numbers mean; empty in files of before there was one.
         origin: what else was noted when the run began.
+        mergers: up to where it stands.
     """
 
     info: RunInfo
@@ -70,6 +74,7 @@ class StoredRun(NamedTuple):
     state: Floats
     layout: str
     origin: dict[str, Any]
+    mergers: Mergers
 
 
 def read_run(path: Path | str) -> StoredRun:
@@ -174,6 +179,7 @@ def _stored_run_in(path: Path, file: Content) -> StoredRun:
         table[extent.slot],
         str(file.attributes_of("state").get(LAYOUT_ATTRIBUTE, "")),
         _checked_origin(json.loads(file.attrs["origin"]), file["sample_times"][()] if "sample_times" in file else None),
+        _mergers_in(file, extent.sure["merged"], len(info.mass)),
     )
 
 
@@ -200,7 +206,25 @@ def _parts_in(path: Path, file: Content) -> Parts:
     frames = rows_in(file, 0, count)
     _check_shapes(info, frames, count)
     history = StepHistory(*(file[name][: extent.rows["history"]] for name in STEP_DATASETS))
-    return Parts(info, frames, Summary.from_dict(state), history, _events_in(file, extent.rows["events"]))
+    summary, mergers = Summary.from_dict(state), _mergers_in(file, extent.rows["merged"], len(info.mass))
+    return Parts(info, frames, summary, history, _events_in(file, extent.rows["events"]), mergers)
+
+
+def _mergers_in(file: Content, count: int, n_bodies: int) -> Mergers:
+    """Bodies that became one, if any did."""
+    if not count:
+        return Mergers.none()
+    mergers = Mergers(*(file[name][:count] for name in MERGER_DATASETS))
+    if any(array.shape != (count,) or not np.isfinite(array).all() for array in mergers):
+        raise ValueError(f"mergers that are not {count} rows of numbers")
+    if {mergers.survivor.dtype.kind, mergers.other.dtype.kind} != {"i"} or not (mergers.energy_scale > 0.0).all():
+        raise ValueError("mergers of bodies without numbers, or without an energy scale")
+    there = set(range(n_bodies))
+    for survivor, other in zip(*mergers.pairs, strict=True):
+        if survivor == other or not {survivor, other} <= there:
+            raise ValueError("a merger of bodies that are not there")
+        there.remove(other)
+    return mergers
 
 
 def _events_in(file: Content, count: int) -> StepEvents:
@@ -223,6 +247,7 @@ def _info_in(path: Path, file: Content) -> tuple[RunInfo, dict[str, Any]]:
         raise ValueError(f"settings that say {settings!r}")
     info = RunInfo(
         mass=file["mass"][()],
+        radius=file["radius"][()] if "radius" in file else np.zeros(0),
         names=file.texts("names"),
         settings=settings,
         note=str(file.attrs["note"]),
@@ -236,6 +261,8 @@ def _info_in(path: Path, file: Content) -> tuple[RunInfo, dict[str, Any]]:
 def _check_info(info: RunInfo) -> None:
     if not np.isfinite(info.mass).all():
         raise ValueError("a mass that is not finite")
+    if info.radius.shape != info.mass.shape or not ((info.radius >= 0.0) & (info.radius < math.inf)).all():
+        raise ValueError("radii that are not >= 0, one for each body")
     positive = {"G": info.G, "energy_scale": info.energy_scale}
     Units.from_text(info.units)
     for name, number in (positive | {"softening": info.softening, "period": info.period}).items():

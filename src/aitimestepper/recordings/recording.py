@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InputError, RunError
 from aitimestepper.names import nearest
 from aitimestepper.recordings.bodies import Bodies
 from aitimestepper.recordings.elements import OrbitalElements, elements_of
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.reading import read_parts
-from aitimestepper.recordings.shown import Rows, Shown, cost_row, method_of, promise_rows
+from aitimestepper.recordings.shown import Rows, Shown, cost_row, merger_rows, method_of, promise_rows
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
 from aitimestepper.systems.units import DIMENSIONS, Units
@@ -31,6 +33,8 @@ class Recording(Shown):
         summary: the run in numbers.
         step_history: every step, if it was asked for.
         step_events: what a calibrated run did to its steps, if every step was asked for.
+        mergers: bodies that became one. From there on both have the position and velocity of the one, and `mass` is
+            still what each of them brought along; see `masses`.
     """
 
     mass: Floats
@@ -52,8 +56,10 @@ class Recording(Shown):
     note: str = ""
     units: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    radius: Floats = field(default_factory=lambda: np.zeros(0))
     step_history: StepHistory = field(default_factory=StepHistory.none)
     step_events: StepEvents = field(default_factory=StepEvents.none)
+    mergers: Mergers = field(default_factory=Mergers.none)
 
     @classmethod
     def of(
@@ -63,6 +69,7 @@ class Recording(Shown):
         summary: Summary,
         history: StepHistory | None = None,
         events: StepEvents | None = None,
+        mergers: Mergers | None = None,
     ) -> Self:
         """Put the parts together."""
         return cls(
@@ -71,6 +78,7 @@ class Recording(Shown):
             summary=summary,
             step_history=history or StepHistory.none(),
             step_events=events or StepEvents.none(),
+            mergers=mergers or Mergers.none(),
         )
 
     @classmethod
@@ -90,9 +98,10 @@ class Recording(Shown):
             OutputError: the place cannot be written to.
         """
         with RecordingWriter(path, self.info, self.frames, self.summary, overwrite=overwrite) as writer:
-            if len(self.step_history.time) or len(self.step_events.time):
+            if len(self.step_history.time) or len(self.step_events.time) or len(self.mergers.time):
                 nothing = Frames(*(array[:0] for array in self.frames))
-                writer.append(nothing, self.summary, history=self.step_history, events=self.step_events)
+                steps, events, mergers = self.step_history, self.step_events, self.mergers
+                writer.append(nothing, self.summary, history=steps, events=events, mergers=mergers)
 
     @property
     def info(self) -> RunInfo:
@@ -106,8 +115,18 @@ class Recording(Shown):
 
     @property
     def energy_error(self) -> Floats:
-        """(S,): |E - E_initial| over the energy scale."""
-        return np.abs(self.energy - self.summary.energy_initial) / self.energy_scale
+        """(S,): |E - E_initial| over the energy scale; of states after a merger both are those of the merged bodies."""
+        return self.relative_energy_error(self.energy, self.mergers.done_at(self.time))
+
+    def relative_energy_error(self, energy: Floats, mergers: NDArray[np.int64]) -> Floats:
+        """Errors (K,) of energies (K,) behind so many mergers each (K,)."""
+        begun = np.array([self.summary.energy_initial, *self.mergers.energy_after])[mergers]
+        return np.abs(energy - begun) / np.array([self.energy_scale, *self.mergers.energy_scale])[mergers]
+
+    @property
+    def masses(self) -> Floats:
+        """(S, N): masses at every state, 0 of a body that has gone into another one."""
+        return self.mergers.masses(self.mass, self.time)
 
     @property
     def bodies(self) -> Bodies:
@@ -125,13 +144,14 @@ class Recording(Shown):
             InputError: there is no such body.
         """
         about = None if primary is None else self.bodies.index(primary)
-        return elements_of(self.mass, self.position, self.velocity, self.G, about)
+        gone = self.mergers.gone(len(self.mass), self.time)
+        return elements_of(self.masses, self.position, self.velocity, self.G, about, gone)
 
     def quantity(self, name: str, unit: str | None = None) -> Any:
         """An array of the run as a quantity of astropy: `run.quantity("velocity", "km/s")`.
 
         Args:
-            name: time, dt, position, velocity, energy, angular_momentum, mass, period or softening.
+            name: time, dt, position, velocity, energy, angular_momentum, mass, radius, period or softening.
             unit: a unit of astropy to convert to; None for that of the run.
 
         Raises:
@@ -154,7 +174,7 @@ class Recording(Shown):
         pandas = _package("pandas")
         axes = "xyz"[: self.position.shape[2]]
         index = pandas.MultiIndex.from_product([self.time, self._labels], names=("time", "body"))
-        columns: dict[str, Any] = {"mass": np.tile(self.mass, len(self.time))}
+        columns: dict[str, Any] = {"mass": self.masses.ravel()}
         columns |= {axis: self.position[..., k].ravel() for k, axis in enumerate(axes)}
         columns |= {f"v{axis}": self.velocity[..., k].ravel() for k, axis in enumerate(axes)}
         return pandas.DataFrame(columns, index=index)
@@ -171,7 +191,7 @@ class Recording(Shown):
             {
                 "position": (vectors, self.position),
                 "velocity": (vectors, self.velocity),
-                "mass": ("body", self.mass),
+                "mass": (("time", "body"), self.masses) if len(self.mergers.time) else ("body", self.mass),
                 "dt": ("time", self.dt),
                 "energy": ("time", self.energy),
                 "energy_error": ("time", self.energy_error),
@@ -194,6 +214,7 @@ class Recording(Shown):
             ("states", f"{len(self.time):,}"),
             *promise_rows(numbers),
             cost_row(numbers),
+            *merger_rows(numbers),
             *([] if unit is None else [("units", str(unit))]),
             ("outcome", self.summary.outcome),
         ]

@@ -87,6 +87,13 @@ def _promise(name: str, numbers: Mapping[str, Any], largest: str, asked: str, ve
     return name, text
 
 
+def merger_rows(numbers: Mapping[str, Any]) -> Rows:
+    """How often bodies became one, and the energy that this took, if they did."""
+    if not numbers.get("mergers"):
+        return []
+    return [("mergers", f"{numbers['mergers']:,}, which took an energy of {numbers['merger_energy']:.6g}")]
+
+
 def cost_row(numbers: Mapping[str, Any]) -> tuple[str, str]:
     """Steps, force evaluations and seconds."""
     undone = f" ({numbers['rejected_steps']:,} undone)" if numbers["rejected_steps"] else ""

@@ -13,6 +13,7 @@ from aitimestepper.hdf5 import DAMAGED
 from aitimestepper.outputs import Reservation, check_output
 from aitimestepper.recordings.growing import GrowingFile
 from aitimestepper.recordings.layout import LATER_TABLES, TABLES, values_of, write_rest
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import Frames, RunInfo, StepHistory, Summary
 from aitimestepper.recordings.step_events import StepEvents
 
@@ -53,7 +54,8 @@ class RecordingWriter:
         """
         check_output(path, overwrite)
         self._begin(info, origin or {}, 0 if state is None else len(state), state_layout)
-        rows = {"frames": initial, "history": StepHistory.none(), "events": StepEvents.none()}
+        nothing = {"history": StepHistory.none(), "events": StepEvents.none(), "merged": Mergers.none()}
+        rows = {"frames": initial, **nothing}
         self._file.create(partial(Reservation, path, overwrite), rows, values_of(summary), state=state)
 
     @classmethod
@@ -104,8 +106,9 @@ class RecordingWriter:
         *,
         history: StepHistory | None = None,
         events: StepEvents | None = None,
+        mergers: Mergers | None = None,
         state: Floats | None = None,
-        tail: tuple[int, int, int] = (0, 0, 0),
+        tail: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> None:
         """Write a block of frames, which may have none, and the summary up to them; both are then on file.
 
@@ -113,14 +116,20 @@ class RecordingWriter:
             frames: the next ones.
             summary: up to them.
             history: the steps since the last block.
-            events: likewise.
+            events, mergers: likewise.
             state: where the run stands.
-            tail: how many of the frames, of the steps and of the events, the last ones, lie behind this state.
+            tail: how many of the frames, of the steps, of the events and of the mergers, the last ones, lie behind this
+                state.
 
         Raises:
             OutputError: the disk is full; all earlier blocks are kept.
         """
-        rows = {"frames": frames, "history": history or StepHistory.none(), "events": events or StepEvents.none()}
+        rows = {
+            "frames": frames,
+            "history": history or StepHistory.none(),
+            "events": events or StepEvents.none(),
+            "merged": mergers or Mergers.none(),
+        }
         self._file.append(rows, values_of(summary), tail=dict(zip(TABLES, tail, strict=True)), state=state)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import AX, BOOKS, ROWS, X, vectors_of
 from aitimestepper.engine.run.state import Run
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import Frames, StepHistory
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.remaining import Remaining
 from aitimestepper.simulation.summaries import ratios
 from aitimestepper.systems.conserved import angular_momentum
 
@@ -21,14 +24,19 @@ class Stop(NamedTuple):
 
     Attributes:
         cause: in words.
-        bodies: that are concerned.
+        bodies: that are concerned, as numbers in the run.
+        speed: of two that collide, relative to each other; 0 of others.
     """
 
     cause: str
     bodies: tuple[int, ...] = ()
+    speed: float = 0.0
 
 
-BY_CALLBACK = Stop("the callback")
+COLLIDED = "a collision"
+"""The cause of a stop where two bodies touch."""
+
+BY_CALLBACK, BY_LAST_MERGER = Stop("the callback"), Stop("the last merger")
 
 
 class Block(NamedTuple):
@@ -45,6 +53,8 @@ class Block(NamedTuple):
         failure: why the run cannot go on; None while it can, and at its end.
         last: whether the run has come to its end, or stopped.
         stop: what ended it before its time, as was asked for; None otherwise.
+        bodies: of the run; None where they are those of the recording.
+        mergers: of bodies.
     """
 
     frames: Frames
@@ -55,11 +65,23 @@ class Block(NamedTuple):
     failure: str | None = None
     last: bool = False
     stop: Stop | None = None
+    bodies: Remaining | None = None
+    mergers: Mergers = Mergers.none()
 
 
-def initial_block(run: Run, n_dims: int) -> Block:
+def initial_block(run: Run, n_dims: int, bodies: Remaining | None = None) -> Block:
     """The frame of the initial state."""
-    return Block(frame_of(run, n_dims), StepHistory.none(), StepEvents.none(), run, run)
+    return Block(frame_of(run, n_dims, bodies), StepHistory.none(), StepEvents.none(), run, run, bodies=bodies)
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Consecutive blocks as one, which is otherwise the last."""
+    return blocks[-1]._replace(
+        frames=Frames.joined([block.frames for block in blocks]),
+        history=StepHistory.joined([block.history for block in blocks]),
+        events=StepEvents.joined([block.events for block in blocks]),
+        mergers=Mergers.joined([block.mergers for block in blocks]),
+    )
 
 
 def ending(block: Block, n_dims: int, goal: Goal) -> Block:
@@ -67,21 +89,21 @@ def ending(block: Block, n_dims: int, goal: Goal) -> Block:
     block = block._replace(last=True)
     if not goal.keeps:
         return block
-    last = frame_of(block.reached, n_dims)
+    last = frame_of(block.reached, n_dims, block.bodies)
     if len(block.frames.time) and block.frames.time[-1] == last.time[0]:
         return block
     return block._replace(frames=Frames.joined([block.frames, last]))
 
 
-def frame_of(run: Run, n_dims: int) -> Frames:
-    """The state of a run as one frame."""
+def frame_of(run: Run, n_dims: int, bodies: Remaining | None = None) -> Frames:
+    """The state of a run as one frame: of the recording's bodies where those of the run are given."""
     n = len(run.system) // ROWS
     vector = run.books.view(np.float64)[None].copy()
-    return frames_in(vector, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims)
+    return frames_in(vector, run.system[None, X * n : AX * n].copy(), run.system[:n], n_dims, bodies)
 
 
-def frames_in(vectors: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frames:
-    """The frames of books (F, N_BOOKS) and of rows (F, 6 N)."""
+def frames_in(vectors: Floats, rows: Floats, mass: Floats, n_dims: int, bodies: Remaining | None = None) -> Frames:
+    """The frames of books (F, N_BOOKS) and of rows (F, 6 N); `bodies` as for `frame_of`."""
     books = vectors.view(BOOKS)[:, 0]
     energy = books["kinetic_energy"] + books["potential_energy"]
     errors = np.maximum(books["frame_energy_error"], np.abs(energy - books["initial_energy"]))
@@ -89,13 +111,16 @@ def frames_in(vectors: Floats, rows: Floats, mass: Floats, n_dims: int) -> Frame
     stepped = books["frame_dt_max"] > 0.0
     shaped = rows.reshape(len(rows), 2, 3, len(mass))
     position, velocity = vectors_of(shaped[:, 0], n_dims), vectors_of(shaped[:, 1], n_dims)
+    spin = angular_momentum(mass, position, velocity)
+    if bodies is not None:
+        position, velocity = position[:, bodies.places], velocity[:, bodies.places]
     return Frames(
         time=books["time"].copy(),
         dt=books["last_dt"].copy(),
         position=position,
         velocity=velocity,
         energy=energy,
-        angular_momentum=angular_momentum(mass, position, velocity),
+        angular_momentum=spin,
         dt_min=np.where(stepped, books["frame_dt_min"], books["last_dt"]),
         dt_max=np.where(stepped, books["frame_dt_max"], books["last_dt"]),
         error_max=ratios(errors, float(books["energy_scale"][0]) if len(books) else 1.0),

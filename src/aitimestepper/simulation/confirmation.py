@@ -13,7 +13,7 @@ from aitimestepper.arrays import Floats
 from aitimestepper.recordings.parts import Summary
 from aitimestepper.simulation.driver import drive
 from aitimestepper.simulation.goal import Goal
-from aitimestepper.simulation.outcomes import stop_sentence
+from aitimestepper.simulation.outcomes import outcome_of
 from aitimestepper.simulation.planning import PlannedRun, planned
 from aitimestepper.simulation.recorder import Recorder
 from aitimestepper.weights.calibrated import TOLERANCES
@@ -68,7 +68,7 @@ def confirmed(plan: PlannedRun, recorder: Recorder, summary: Summary, show: Call
         confirm_force_evaluations=int(block.reached.books[0].force_evaluations),
     )
     if block.failure is not None:
-        reason = stop_sentence(block, system.mass, system.names, second.goal.direction)
+        reason = outcome_of(block, system.mass, system.names, second.goal.direction)
         return replace(summary, confirm_outcome=f"not confirmed, by a second run: {reason}")
     largest, relative = (max(numbers) for numbers in zip(*differences, strict=True))
     return replace(

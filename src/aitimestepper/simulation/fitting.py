@@ -38,6 +38,19 @@ def check_field(config: Config, system: InitialConditions) -> None:
         raise InputError(f"external_field_position needs {system.n_dims} numbers for this system, got {len(position)}")
 
 
+def check_collisions(config: Config, system: InitialConditions) -> None:
+    """Refuse collisions of points.
+
+    Raises:
+        InputError: no body has a radius.
+    """
+    if config.collisions != "ignore" and not system.radius.any():
+        raise InputError(
+            f"collisions = {config.collisions} needs radii, and these bodies have none: InitialConditions(..., "
+            "radius=...), or a column radius in a table"
+        )
+
+
 def law_for(config: Config) -> Law:
     """The law of a run whose configuration has been fitted to its bodies."""
     return law_of(

@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import Books
+from aitimestepper.simulation.request import Request
+
+DEFAULT_FRAMES = 1000
+"""States that are kept, about, unless it is said which."""
 
 _SAME_TIME = 1e-14
 """Two times are one where they differ by less than this part: some tens of roundings of a product and a sum."""
@@ -29,6 +35,8 @@ class Goal(NamedTuple):
         keeps: whether any state is kept at all.
         stop_distance: end the run with an unbound body farther than this from the centre of mass; infinite for none.
         stop_approach: end it with two bodies nearer to each other than this; 0 for none.
+        radii: (N,), of bodies that end it, or merge, where two of them touch; (0,) for none.
+        merges: whether they merge.
     """
 
     end_time: float = math.inf
@@ -42,6 +50,8 @@ class Goal(NamedTuple):
     keeps: bool = True
     stop_distance: float = math.inf
     stop_approach: float = 0.0
+    radii: Floats = np.zeros(0)
+    merges: bool = False
 
     def next_target(self, books: Books) -> float:
         """The time that is to be met exactly next: that of a sample, or the end."""
@@ -53,3 +63,28 @@ class Goal(NamedTuple):
         # The last sample is the end itself: N times an Nth of a duration may miss it by rounding.
         near = math.isclose(sample, self.end_time, rel_tol=_SAME_TIME)
         return self.end_time if near else min(self.end_time, sample)
+
+
+def goal_of(request: Request, direction: float | None = None) -> Goal:
+    """Where a run ends and which of its states are kept; `direction` if the request does not say it."""
+    config, direction = request.settings.config, direction or request.direction
+    end_time = math.inf if math.isinf(request.end_time) else direction * request.end_time
+    duration = end_time - direction * request.system.time
+    every, interval, samples, times = config.every or 0, math.inf, math.inf, request.times
+    if times is not None:
+        times = direction * times
+    elif config.samples is not None:
+        samples = duration / config.samples
+    elif not every and config.steps is not None:
+        every = math.ceil(config.steps / DEFAULT_FRAMES)
+    elif not every:
+        interval = duration / DEFAULT_FRAMES
+    last_step = math.inf if config.steps is None else float(config.steps)
+    goal = Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
+    radii = np.zeros(0) if config.collisions == "ignore" else request.system.radius.copy()
+    return goal._replace(
+        stop_distance=config.stop_distance or math.inf,
+        stop_approach=config.stop_approach or 0.0,
+        radii=radii,
+        merges=config.collisions == "merge",
+    )

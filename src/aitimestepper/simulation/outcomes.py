@@ -11,7 +11,7 @@ from aitimestepper.engine.layout import MASS, ROWS, VX, X, vectors_of
 from aitimestepper.engine.run.state import Run
 from aitimestepper.engine.run.step import BAD_STEP, GUARDED, NOT_FINITE, TOO_SHORT, UNBOUNDED
 from aitimestepper.recordings.parts import FINISHED, STOPPED_BY
-from aitimestepper.simulation.blocks import Block, Stop
+from aitimestepper.simulation.blocks import COLLIDED, Block, Stop
 
 FAILURES = {
     NOT_FINITE: "a step leads to a state that is not finite",
@@ -32,19 +32,35 @@ def outcome_of(block: Block, mass: Floats, names: tuple[str, ...], direction: fl
         names: of the bodies, or none.
         direction: of time, as in `Goal`.
     """
+    labels = _labels(names, len(mass)) if block.bodies is None else block.bodies.labels(names)
     if block.failure is not None:
-        return stop_sentence(block, mass, names, direction)
+        return stop_sentence(block, labels, direction)
     if block.stop is None:
         return FINISHED
-    books = block.reached.books[0]
-    text = f"{STOPPED_BY} {block.stop.cause} at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps"
-    return f"{text}: {event_sentence(block.reached, block.stop, names)}" if block.stop.bodies else text
+    books, cause = block.reached.books[0], block.stop.cause
+    if cause == COLLIDED:
+        cause += f" of {' and '.join(labels[body] for body in block.stop.bodies)}"
+    text = f"{STOPPED_BY} {cause} at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps"
+    return f"{text}: {event_sentence(block.reached, block.stop, labels)}" if block.stop.bodies else text
+
+
+def _labels(names: tuple[str, ...], n_bodies: int) -> tuple[str, ...]:
+    return names or tuple(f"{body} (counting from 0)" for body in range(n_bodies))
 
 
 def event_sentence(run: Run, stop: Stop, names: tuple[str, ...]) -> str:
-    """What a state has that ends its run: which body is how far away, or which two are how close."""
+    """What a state has that ends its run: which body is how far away, or which two are how close.
+
+    Args:
+        run: the state.
+        stop: what it has.
+        names: (N,), of the bodies, or none.
+    """
     rows = run.system.reshape(ROWS, -1)
-    named = [names[body] if names else f"{body} (counting from 0)" for body in stop.bodies]
+    labels = _labels(names, rows.shape[1])
+    named = [labels[body] for body in stop.bodies]
+    if stop.cause == COLLIDED:
+        return f"they touch at a relative speed of {stop.speed:.6g}"
     position = rows[X:VX].T
     if len(stop.bodies) == 2:
         first, second = stop.bodies
@@ -55,15 +71,14 @@ def event_sentence(run: Run, stop: Stop, names: tuple[str, ...]) -> str:
     return f"body {named[0]} is unbound, {distance:.6g} from the centre of mass"
 
 
-def stop_sentence(block: Block, mass: Floats, names: tuple[str, ...], direction: float = 1.0) -> str:
-    """What stopped a run, when, and which bodies were closest to each other."""
+def stop_sentence(block: Block, names: tuple[str, ...], direction: float = 1.0) -> str:
+    """What stopped a run, when, and which bodies, called so, were closest to each other."""
     books = block.reached.books[0]
     text = f"the run stopped at t = {direction * books.time + 0.0:.9g} after {int(books.steps)} steps: {block.failure}"
-    if len(mass) < 2:
+    if len(names) < 2:
         return text
     position = vectors_of(block.reached.system.reshape(ROWS, -1)[X:VX], 3)
     first, second, distance = _closest_pair(position)
-    names = names or tuple(f"{body} (counting from 0)" for body in range(len(mass)))
     return f"{text}; closest were bodies {names[first]} and {names[second]}, {distance:.3g} apart"
 
 

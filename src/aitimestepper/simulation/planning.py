@@ -10,28 +10,21 @@ from numba.core.errors import NumbaError
 
 from aitimestepper.config.own_criteria import criterion_named
 from aitimestepper.config.schema import Config
-from aitimestepper.engine.physics import criteria, integrators
+from aitimestepper.engine.physics import criteria
 from aitimestepper.engine.physics.conserved import energy_scale
-from aitimestepper.engine.physics.criteria import Rule
-from aitimestepper.engine.physics.extrapolation import SUBSTEPS
-from aitimestepper.engine.physics.integrators import STAGES, Method
-from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.run.own_criterion import OwnCriterion
-from aitimestepper.engine.run.plan import Control, Plan, plan_of, promise_of
+from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run, opened
 from aitimestepper.errors import InputError
-from aitimestepper.names import TIMESTEPS
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import RunInfo
 from aitimestepper.simulation.compiling import tell_of_compiling
-from aitimestepper.simulation.fitting import law_for
-from aitimestepper.simulation.goal import Goal
-from aitimestepper.simulation.request import Request, Settings
+from aitimestepper.simulation.goal import Goal, goal_of
+from aitimestepper.simulation.merging import Merging
+from aitimestepper.simulation.plans import alone_plan, plan_for
+from aitimestepper.simulation.request import Request
 from aitimestepper.simulation.stopping import check_start
 from aitimestepper.systems.initial import InitialConditions, text_of_units
-from aitimestepper.weights.compiled import control_of, learner_of
-
-DEFAULT_FRAMES = 1000
-"""States that are kept, about, unless it is said which."""
 
 
 class PlannedRun(NamedTuple):
@@ -61,6 +54,14 @@ class PlannedRun(NamedTuple):
         check_start(run, self.plan, self.goal, system)
         return run
 
+    def merging(self, mergers: Mergers | None = None) -> Merging | None:
+        """What bodies that merge need, after mergers if there were any; None where bodies do not merge."""
+        if not self.goal.merges:
+            return None
+        mass, settings = self.request.system.mass, self.request.settings
+        alone = alone_plan(settings, self.request.system.n_dims, self.goal.end_time)
+        return Merging(mass, self.goal.radii, mergers or Mergers.none(), self.plan, alone)
+
     def fraction(self, run: Run) -> float:
         """The part of the run that is done, 0 to 1."""
         begin = float(run.books[0].start_time)
@@ -80,6 +81,7 @@ class PlannedRun(NamedTuple):
             note=system.note,
             units=text_of_units(system),
             settings=config.explicit(),
+            radius=system.radius,
         )
 
     @property
@@ -135,124 +137,6 @@ def taken_up(request: Request, origin: dict[str, Any]) -> PlannedRun:
     return run
 
 
-def plan_for(settings: Settings, system: InitialConditions) -> Plan:
-    """How these bodies are to be integrated.
-
-    Args:
-        settings: how.
-        system: its number of dimensions, and the scales of features that have none yet, are those of the plan.
-
-    Raises:
-        CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: no steps are known for this system.
-    """
-    config, model = settings
-    by_hand = config.timestep not in TIMESTEPS or config.dt is not None
-    if system.is_free and not by_hand:
-        return _free_plan(settings)
-    if settings.calibrated:
-        return calibrated_plan(settings)
-    law = law_for(config)
-    if config.timestep == "estimate":
-        return plan_of(_method(config), law, _rule(settings), control=_promise_of(config))
-    learner = None if model is None else learner_of(model, system, law, config.tolerance)
-    return plan_of(_method(config), law, _rule(settings), learner=learner)
-
-
-def _free_plan(settings: Settings) -> Plan:
-    """The plan of bodies that move uniformly: the leapfrog goes to any time in one step, whatever was to choose steps.
-
-    Raises:
-        CheckpointError: the weights do not fit the network that the model file describes.
-        InputError: the external field acts on them, and no step is known for it.
-    """
-    config, model = settings
-    if config.external_field_mass is not None:
-        raise InputError(
-            "no two of these bodies attract each other, so nothing says which steps their external field needs: set "
-            "timestep = fixed and dt, with integrator = leapfrog"
-        )
-    promised = settings.promised_step_error or 0.0
-    rule = Rule(criteria.FIXED, 1.0 / (config.dt_max or math.inf), 0.0, math.inf, False, math.inf, promised)
-    method = Method(integrators.LEAPFROG, STAGES[2], _method(config).weights)
-    control = _promise_of(config) if config.timestep == "estimate" else None
-    if settings.calibrated and model is not None:
-        control = control_of(model, config)
-    return plan_of(method, law_for(config), rule, control=control)
-
-
-def calibrated_plan(settings: Settings) -> Plan:
-    """The plan of calibrated steps, which is the same for all bodies.
-
-    Raises:
-        CheckpointError: the weights do not fit the network that the model file describes.
-    """
-    config, model = settings
-    assert model is not None
-    return plan_of(_method(config), law_for(config), _rule(settings), control=control_of(model, config))
-
-
-def _method(config: Config) -> Method:
-    if config.omega == "log-h":
-        weights = Weights(1.0, 0.0, 0.0, config.G)
-    else:
-        by_sum = float(config.omega_weight == "mass-sum")
-        weights = Weights(1.0 if config.omega == "sum" else config.omega_q, 1.0 - by_sum, by_sum, 0.0)
-    if config.integrator == "gbs":
-        return Method(integrators.GBS, SUBSTEPS, weights)
-    assert config.order is not None
-    return Method(integrators.CODES[str(config.integrator)], STAGES[config.order], weights)
-
-
-def _promise_of(config: Config) -> Control:
-    """What was asked of a run whose steps no network chooses."""
-    assert config.tolerance is not None
-    return promise_of(config.tolerance)
-
-
-def _rule(settings: Settings) -> Rule:
-    config = settings.config
-    assert config.timestep is not None
-    criterion = criteria.CODES.get(config.timestep, criteria.OWN)
-    if criterion == criteria.FIXED:
-        step = config.dt if config.h is None else config.h
-    elif criterion in (criteria.LEARNED, criteria.ESTIMATE):
-        step = 1.0
-    else:
-        assert config.order is not None
-        step = config.eta if config.eta is not None else (config.tolerance or 0.0) ** (1.0 / config.order)
-    assert step is not None
-    return Rule(
-        criteria.CALIBRATED if settings.calibrated else criterion,
-        1.0 / step,
-        config.dt_min or 0.0,
-        config.dt_max or math.inf,
-        _is_reversible(settings) if config.reversible is None else config.reversible,
-        _guard(settings),
-        settings.promised_step_error or 0.0,
-    )
-
-
-def _is_reversible(settings: Settings) -> bool:
-    """Unless it is said: by what was measured (docs/training.md), and where steps follow from the state alone."""
-    if settings.config.timestep == "estimate":
-        return False
-    if settings.model is None or settings.calibrated:
-        return True
-    return settings.model.config.history_len == 0 and settings.model.config.feature_type != "invariant"
-
-
-def _guard(settings: Settings) -> float:
-    """The energy error above which a step is undone: as asked, or what each step has been promised to stay below."""
-    config = settings.config
-    if config.guard == "off":
-        return math.inf
-    if settings.calibrated:
-        of_steps = config.tolerance if config.tolerance_kind == "step" else None
-        return min(config.guard or math.inf, of_steps or math.inf)
-    return config.guard or settings.promised_step_error or math.inf
-
-
 def new_run(system: InitialConditions, plan: Plan) -> Run:
     """A run at its start: the first force is evaluated.
 
@@ -287,25 +171,6 @@ def own_criterion(config: Config) -> OwnCriterion:
     except (NumbaError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the criterion {config.timestep!r} cannot be compiled by numba: {reason[:500]}") from None
-
-
-def goal_of(request: Request, direction: float | None = None) -> Goal:
-    """Where a run ends and which of its states are kept; `direction` if the request does not say it."""
-    config, direction = request.settings.config, direction or request.direction
-    end_time = math.inf if math.isinf(request.end_time) else direction * request.end_time
-    duration = end_time - direction * request.system.time
-    every, interval, samples, times = config.every or 0, math.inf, math.inf, request.times
-    if times is not None:
-        times = direction * times
-    elif config.samples is not None:
-        samples = duration / config.samples
-    elif not every and config.steps is not None:
-        every = math.ceil(config.steps / DEFAULT_FRAMES)
-    elif not every:
-        interval = duration / DEFAULT_FRAMES
-    last_step = math.inf if config.steps is None else float(config.steps)
-    goal = Goal(end_time, last_step, every, interval, samples, config.step_history, times, direction)
-    return goal._replace(stop_distance=config.stop_distance or math.inf, stop_approach=config.stop_approach or 0.0)
 
 
 def _finite(number: float) -> float | None:

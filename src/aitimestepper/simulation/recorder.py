@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import LAYOUT
 from aitimestepper.engine.run.state import Run, copy_of, packed, unpack
 from aitimestepper.outputs import Reservation
 from aitimestepper.recordings.archive import ArchiveWriter
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.parts import UNFINISHED, Frames, RunInfo, StepHistory, Summary, has_finished
 from aitimestepper.recordings.reading import StoredRun, read_kept, spread
 from aitimestepper.recordings.recording import Recording
@@ -19,6 +22,7 @@ from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
 from aitimestepper.simulation.blocks import Block, ending, initial_block
 from aitimestepper.simulation.goal import Goal
+from aitimestepper.simulation.remaining import Remaining
 from aitimestepper.simulation.summaries import summary_of
 from aitimestepper.systems.archives import is_archive
 
@@ -36,7 +40,16 @@ class Recorder:
     if somebody will ask for it.
     """
 
-    def __init__(self, info: RunInfo, run: Run, n_dims: int, *, keeps: bool, direction: float = 1.0) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        run: Run,
+        n_dims: int,
+        *,
+        keeps: bool,
+        direction: float = 1.0,
+        bodies: Remaining | None = None,
+    ) -> None:
         """Start with the initial state, in memory.
 
         Args:
@@ -45,9 +58,10 @@ class Recorder:
             n_dims: D of the frames.
             keeps: whether `recording` will be asked for.
             direction: of time, as in `Goal`.
+            bodies: of the run; None where they are all of the recording.
         """
         self.info, self._n_dims, self._direction, self._keeps = info, n_dims, direction, keeps
-        self._first = self._seen(initial_block(run, n_dims))
+        self._first = self._seen(initial_block(run, n_dims, bodies))
         self._none = Frames(*(array[:0] for array in self._first.frames))
         self._kept = [self._first]
         self._pending: list[Block] = []
@@ -55,6 +69,7 @@ class Recorder:
         self._writer: RecordingWriter | ArchiveWriter | None = None
         self._began = self._written = time.perf_counter()
         self._note(self._first)
+        self._state_size = len(self._state)
 
     def create(self, path: Path, origin: dict[str, Any], *, overwrite: bool) -> None:
         """Write a file too: a REBOUND archive if its suffix is that of one, otherwise a recording.
@@ -86,6 +101,7 @@ class Recorder:
         """
         self._keeps, self._kept = False, []
         self._began -= stored.summary.wall_seconds
+        self._state_size = len(stored.state)
         self._writer = RecordingWriter.reopened(
             output, self.info, state_size=len(stored.state), state_layout=stored.layout, origin=stored.origin
         )
@@ -94,7 +110,9 @@ class Recorder:
 
     def _seen(self, block: Block) -> Block:
         """A block with the time and the velocities that are seen, from those of the run itself."""
-        turned = {name: getattr(block, name).turned(self._direction) for name in ("frames", "history", "events")}
+        turned = {
+            name: getattr(block, name).turned(self._direction) for name in ("frames", "history", "events", "mergers")
+        }
         return block._replace(**turned)
 
     def _note(self, block: Block) -> None:
@@ -137,8 +155,9 @@ class Recorder:
             summary,
             history=StepHistory.joined([StepHistory.none(), *(block.history for block in pending)]),
             events=StepEvents.joined([StepEvents.none(), *(block.events for block in pending)]),
-            state=self._state,
-            tail=_tail(self._block) if self._block.last else (0, 0, 0),
+            mergers=Mergers.joined([Mergers.none(), *(block.mergers for block in pending)]),
+            state=np.pad(self._state, (0, self._state_size - len(self._state))),
+            tail=_tail(self._block) if self._block.last else (0, 0, 0, 0),
         )
 
     def finish(self, outcome: str) -> Summary:
@@ -170,7 +189,8 @@ class Recorder:
         frames = Frames.joined([block.frames for block in self._kept])
         history = StepHistory.joined([block.history for block in self._kept])
         events = StepEvents.joined([block.events for block in self._kept])
-        return Recording.of(self.info, frames, summary, history, events)
+        mergers = Mergers.joined([block.mergers for block in self._kept])
+        return Recording.of(self.info, frames, summary, history, events, mergers)
 
     def close(self) -> None:
         """Close the file."""
@@ -183,12 +203,13 @@ class Recorder:
             # The run itself has gone on since, perhaps: what is on record is the state of the last block.
             there = copy_of(self._block.run)
             unpack(self._state, LAYOUT, there)
-            nothing = Block(self._none, StepHistory.none(), StepEvents.none(), there, there)
+            bodies = self._block.bodies
+            nothing = Block(self._none, StepHistory.none(), StepEvents.none(), there, there, bodies=bodies)
             self.add(ending(nothing, self._n_dims, Goal()))
         summary = self.summary("")
         return self.finish(f"interrupted at t = {summary.time:.9g} after {summary.steps} steps")
 
 
-def _tail(block: Block) -> tuple[int, int, int]:
-    """Frames, steps and events of the last block."""
-    return len(block.frames.time), len(block.history.time), len(block.events.time)
+def _tail(block: Block) -> tuple[int, int, int, int]:
+    """Frames, steps, events and mergers of the last block."""
+    return len(block.frames.time), len(block.history.time), len(block.events.time), len(block.mergers.time)

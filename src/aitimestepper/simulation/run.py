@@ -23,8 +23,9 @@ from aitimestepper.recordings.parts import RunInfo, Summary
 from aitimestepper.recordings.reading import StoredRun, read_run
 from aitimestepper.recordings.recording import Recording
 from aitimestepper.simulation.callback import Callback
+from aitimestepper.simulation.checks import ENDS
 from aitimestepper.simulation.progress import Progress, shown
-from aitimestepper.simulation.request import ENDS, Request, bodies_of, request_of, settings_of
+from aitimestepper.simulation.request import Request, bodies_of, request_of, settings_of
 from aitimestepper.simulation.times import GIVEN
 from aitimestepper.systems.archives import is_archive
 from aitimestepper.systems.initial import InitialConditions, units_of
@@ -204,6 +205,7 @@ def initial_conditions_of(stored: StoredRun | Recording) -> InitialConditions:
         note=info.note,
         softening=info.softening,
         units=Units.from_text(info.units),
+        radius=info.radius,
     )
 
 
@@ -243,6 +245,10 @@ def check_simulation_output(config: Config) -> None:
     check_hdf5_name(config.output)
     if is_archive(config.output):
         check_archive(config.output)
+        if config.collisions == "merge":
+            raise InputError(
+                f"a REBOUND archive of this package has all bodies in every state: write {config.output} as .h5"
+            )
         if config.step_history:
             raise InputError(
                 f"step_history has no place in a REBOUND archive: write {config.output} as .h5, or leave it out"

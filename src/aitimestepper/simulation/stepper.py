@@ -18,7 +18,8 @@ from aitimestepper.engine.run.governor import consult, parameter
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.errors import CheckpointError, InputError
 from aitimestepper.names import Integrator
-from aitimestepper.simulation.planning import calibrated_plan, new_run
+from aitimestepper.simulation.planning import new_run
+from aitimestepper.simulation.plans import calibrated_plan
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.systems.quantities import is_quantity

@@ -26,7 +26,7 @@ def summary_of(books: Books, wall_seconds: float, outcome: str, direction: float
     return Summary(
         **counts_of(books, wall_seconds)._asdict(),
         time=float(direction * books.time) + 0.0,  # no -0
-        energy_initial=float(books.initial_energy),
+        energy_initial=float(books.first_energy),
         energy_final=energy,
         energy_error_max=_ratio(float(books.max_energy_error), scale),
         energy_error_final=_ratio(abs(energy - float(books.initial_energy)), scale),
@@ -36,6 +36,8 @@ def summary_of(books: Books, wall_seconds: float, outcome: str, direction: float
         ),
         outcome=_said(outcome, books),
         energy_error_max_time=float(direction * books.max_energy_error_time) + 0.0,
+        mergers=int(books.mergers) or None,
+        merger_energy=float(books.merger_energy) if books.mergers else None,
         **_promise(books),
     )
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.names import nearest
 from aitimestepper.outputs import spelled
 from aitimestepper.systems.files import read_initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_gravity, agreed_softening, check_apart
 from aitimestepper.systems.orbits import osculating_period
-from aitimestepper.systems.sources import CHOICE, SOURCES, Option
+from aitimestepper.systems.sources import CHOICE, RADIUS, SOURCES, Option
 
 DRAWING = tuple(name for name, source in SOURCES.items() if any(option.name == "seed" for option in source.options))
 """The named systems that are drawn."""
@@ -29,7 +31,7 @@ def seeded(spec: str, seed: int) -> tuple[str, int | None]:
     name, colon, text = spec.partition(":")
     if name not in DRAWING:
         return spec, None
-    values = _parse_options(name, SOURCES[name].options, text) if colon else {}
+    values = _parse_options(name, (*SOURCES[name].options, RADIUS), text) if colon else {}
     rest = ",".join(part for part in text.split(",") if part.partition("=")[0].strip() != "seed")
     return f"{name}:{rest}".removesuffix(":"), values.get("seed", seed)
 
@@ -58,8 +60,10 @@ def initial_conditions(
         if "seed" in values:
             values["seed"] = seed
         if colon:
-            values |= _parse_options(name, SOURCES[name].options, text)
+            values |= _parse_options(name, (*SOURCES[name].options, RADIUS), text)
         system = SOURCES[name].build(values).with_gravity(G)
+        if "radius" in values:
+            system = replace(system, radius=np.array(values["radius"]))
     elif _looks_like_path(spec):
         path, options = _path_and_options(spec)
         system = read_initial_conditions(path, G=G, softening=softening, number=options.get("system"))
@@ -92,6 +96,8 @@ def _lines_of_help() -> Iterable[str]:
         for option in source.options:
             default = "" if option.default is None else f"={spelled(option.default)}"
             yield f"  {option.name + default:<19}{option.help}; {option.rule}"
+    yield f"{'all of them':<21}one more option"
+    yield f"  {RADIUS.name:<19}{RADIUS.help}, instead of its own or of 0; {RADIUS.rule}"
 
 
 def _with_period(system: InitialConditions, G: float) -> InitialConditions:
@@ -122,8 +128,9 @@ def _parse_options(name: str, options: Iterable[Option], text: str) -> dict[str,
         if not key or not value:
             raise InitialConditionsError(f"{name}: options are written KEY=VALUE,KEY=VALUE, got {part!r} in {text!r}")
         if key not in known:
-            listed = ", ".join(known) if known else "it takes none"
-            raise InitialConditionsError(f"{name}: unknown option {key!r}{nearest(key, known)} (known: {listed})")
+            raise InitialConditionsError(
+                f"{name}: unknown option {key!r}{nearest(key, known)} (known: {', '.join(known)})"
+            )
         if key in values:
             raise InitialConditionsError(f"{name}: option {key} is given twice")
         values[key] = _value(name, known[key], value)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aitimestepper.inputs import ARRAY, TABLE, check_size, content_of
 from aitimestepper.names import ENSEMBLE_FORMAT, SYSTEMS_FILE
 from aitimestepper.systems.archives import FIRST_BYTES, SUFFIXES, read_archive
 from aitimestepper.systems.initial import InitialConditions, agreed_softening
+from aitimestepper.systems.mergers import holders, masses_after, radii_after
 from aitimestepper.systems.sources import SOURCES
 from aitimestepper.systems.tables import bodies_from_rows, bodies_from_text
 from aitimestepper.systems.trainings import read_training_system
@@ -116,7 +118,7 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
             units = Units.from_text(" ".join(_texts(file, "units")))
             if units is None or not math.isclose(_scalar(file, "G", G), units.G, rel_tol=1e-9):
                 check_gravity(_scalar(file, "G", G), G)
-            return InitialConditions(
+            system = InitialConditions(
                 mass=_last_frame(file, "mass", rank=1),
                 position=_last_frame(file, "position", rank=2),
                 velocity=_last_frame(file, "velocity", rank=2),
@@ -126,7 +128,9 @@ def _read_hdf5(path: Path, G: float) -> InitialConditions:
                 note=" ".join(_texts(file, "note")),
                 softening=_scalar(file, "softening", 0.0),
                 units=units,
+                radius=file["radius"][()] if "radius" in file else np.zeros(()),
             )
+            return _after(system, *_mergers_before_last_frame(file))
     except InitialConditionsError:
         raise
     except DAMAGED as error:
@@ -141,6 +145,33 @@ def _about_ensemble(file: Content) -> str:
     if source is None or all(option.name != "seed" for option in source.options):
         return f"{text}: read them with EnsembleResult.load(path), its mass, position and velocity"
     return f"{text}: draw a member anew by its seed, as {spec}{',' if ':' in spec else ':'}seed=K"
+
+
+def _after(system: InitialConditions, survivor: Sequence[int], other: Sequence[int]) -> InitialConditions:
+    """What mergers, as for `holders`, have left of bodies that go on at one place."""
+    if not survivor:
+        return system
+    there = np.flatnonzero(holders(system.n_bodies, survivor, other) == np.arange(system.n_bodies))
+    return replace(
+        system,
+        mass=masses_after(system.mass, survivor, other)[there],
+        position=system.position[there],
+        velocity=system.velocity[there],
+        names=tuple(system.names[body] for body in there) if system.names else (),
+        radius=radii_after(system.radius, survivor, other)[there],
+    )
+
+
+def _mergers_before_last_frame(file: Content) -> tuple[Sequence[int], Sequence[int]]:
+    """Numbers of the bodies that became one in a recording: of those that went on, and of those that went into them."""
+    if "mergers/time" not in file:
+        return (), ()
+    count, times, row = int(json.loads(file["summary"][()])["merged"]), file["time"], _last_row(file)
+    done = np.abs(file["mergers/time"][:count] - times[0]) <= abs(times[row] - times[0])
+    survivor, other = (file[f"mergers/{name}"][:count][done].tolist() for name in ("survivor", "other"))
+    if not {*survivor, *other} <= set(range(file["mass"].shape[0])):
+        raise InitialConditionsError("its mergers are of bodies that are not there")
+    return survivor, other
 
 
 def _check_shapes(file: Content) -> None:
@@ -206,6 +237,7 @@ def _read_archive(path: Path, G: float) -> InitialConditions:
         names=bodies.names,
         note="; ".join(bodies.remarks),
         softening=bodies.softening,
+        radius=bodies.radius,
     )
 
 

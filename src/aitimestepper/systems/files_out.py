@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from aitimestepper.arrays import Floats
 from aitimestepper.errors import OutputError, OutputExistsError
 from aitimestepper.outputs import write_atomically
-from aitimestepper.systems.initial import InitialConditions, text_of_units
-from aitimestepper.systems.tables import rows_from_bodies, text_from_bodies
+from aitimestepper.systems.initial import InitialConditions, text_of_units, units_of
+from aitimestepper.systems.tables import HEADERS
 
 
 def write_initial_conditions(
@@ -20,7 +22,8 @@ def write_initial_conditions(
 ) -> None:
     """Write bodies to a .npy, .txt, .csv or .h5 file, completely or not at all.
 
-    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names or units either.
+    Only .h5 keeps the period, the time, the note, the softening and, if given, G; .npy has no names, units or radii
+    either.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is False.
@@ -37,6 +40,36 @@ def write_initial_conditions(
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no directory {path.parent}")
     write_atomically(path, encode(system, G))
+
+
+def rows_from_bodies(system: InitialConditions) -> Floats:
+    """The array (N, 1 + 2 D) of rows `[m, x..., v...]`."""
+    return np.column_stack([system.mass, system.position, system.velocity])
+
+
+def text_from_bodies(system: InitialConditions, separator: str, header_mark: str = "") -> str:
+    """A header and one line for each body, every number with as many digits as bring back all its bits.
+
+    Radii are the last column, if any body has one.
+    """
+    rows, units = rows_from_bodies(system), units_of(system)
+    header = [*HEADERS[rows.shape[1]]]
+    dims = len(header) // 2
+    if system.radius.any():
+        rows, header = np.column_stack([rows, system.radius]), [*header, "radius"]
+    if units is not None:
+        own = [units.mass, *[units.length] * dims, *[units.velocity] * dims, units.length]
+        header = [f"{column}[{unit}]" for column, unit in zip(header, own, strict=False)]
+    names = [_quoted(name) for name in system.names]
+    lines = [header_mark + separator.join(["name"] * bool(names) + header)]
+    for body, row in enumerate(rows):
+        lines.append(separator.join([*names[body : body + 1], *(repr(float(value)) for value in row)]))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(name: str) -> str:
+    """A name as a cell."""
+    return '"' + name.replace('"', '""') + '"' if re.search(r'[\s,"#]', name) else name
 
 
 def _encode_csv(system: InitialConditions, G: float | None) -> bytes:
@@ -60,6 +93,8 @@ def _encode_hdf5(system: InitialConditions, G: float | None) -> bytes:
     with h5py.File(buffer, "w") as file:
         file["mass"], file["position"], file["velocity"] = system.mass, system.position, system.velocity
         file.attrs.update({name: getattr(system, name) for name in ("period", "time", "note", "softening")})
+        if system.radius.any():
+            file["radius"] = system.radius
         if system.names:
             file["names"] = list(system.names)
         if G is not None:

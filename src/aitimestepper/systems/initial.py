@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,9 +49,10 @@ class InitialConditions:
         note: units and source, one line.
         softening: Plummer length that their source says belongs to them; 0 if it says none.
         units: what the numbers are in, or None where nobody said; see `systems.units`.
+        radius: (N,), >= 0, or one for all; 0 of points. Two bodies collide where their distance is the sum of theirs.
 
     Raises:
-        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass.
+        InitialConditionsError: shapes that do not fit, a number that is not finite, a negative mass or radius.
     """
 
     mass: Floats
@@ -63,9 +64,10 @@ class InitialConditions:
     note: str = ""
     softening: float = 0.0
     units: Units | tuple[str, str, str] | None = None
+    radius: Floats = field(default_factory=lambda: np.zeros(()))
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in (*_ARRAYS, "period", "time", "softening")}
+        given = {name: getattr(self, name) for name in (*_ARRAYS, "period", "time", "softening", "radius")}
         units, bare = without_units(given, self.units)
         for name, value in {**bare, "units": units}.items():
             object.__setattr__(self, name, value)
@@ -74,6 +76,7 @@ class InitialConditions:
         for name, array in arrays.items():
             _check_finite(name, array)
         _check_mass(arrays["mass"])
+        radius = _radii(self.radius, len(arrays["mass"]))
         if not (math.isfinite(self.period) and self.period >= 0):
             raise InitialConditionsError(f"period must be >= 0 and finite, got {self.period}")
         if not math.isfinite(self.time):
@@ -82,7 +85,7 @@ class InitialConditions:
             raise InitialConditionsError(f"softening must be >= 0 and at most {LARGEST:g}, got {self.softening}")
         for name in ("position", "velocity"):
             arrays[name] = about_centre_of_mass(arrays["mass"], arrays[name])
-        for name, array in arrays.items():
+        for name, array in {**arrays, "radius": radius}.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "names", tuple(self.names))
@@ -245,6 +248,19 @@ def _check_finite(name: str, array: Floats) -> None:
             f"{name} of body {body} (counting from 0) must be finite and at most {LARGEST:g} in size, "
             f"got {array[bad][0]:g}"
         )
+
+
+def _radii(values: ArrayLike, n_bodies: int) -> Floats:
+    """Radii (N,), from one for each body or one for all."""
+    radius = _floats("radius", values)
+    if radius.shape not in ((), (n_bodies,)):
+        raise InitialConditionsError(f"there must be one radius for each body: {radius.shape} for {n_bodies} bodies")
+    radius = np.broadcast_to(radius, (n_bodies,)).copy()
+    _check_finite("radius", radius)
+    if radius.min() < 0:
+        body = int(np.argmin(radius))
+        raise InitialConditionsError(f"radius of body {body} (counting from 0) must be >= 0, got {radius[body]:g}")
+    return radius
 
 
 def _check_mass(mass: Floats) -> None:

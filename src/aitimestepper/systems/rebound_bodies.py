@@ -47,10 +47,11 @@ def require_rebound() -> Any:
     return rebound
 
 
-def add_bodies(simulation: Any, mass: Floats, names: tuple[str, ...]) -> None:
-    """Add bodies of masses (N,), at rest at the origin."""
-    for body, own in enumerate(mass):
-        simulation.add(m=float(own), **({"name": names[body]} if names else {}))
+def add_bodies(simulation: Any, mass: Floats, names: tuple[str, ...], radius: Floats | None = None) -> None:
+    """Add bodies of masses and radii (N,), at rest at the origin."""
+    radii = np.zeros(len(mass)) if radius is None else radius
+    for body, (own, size) in enumerate(zip(mass, radii, strict=True)):
+        simulation.add(m=float(own), r=float(size), **({"name": names[body]} if names else {}))
 
 
 def set_state(simulation: Any, position: Floats, velocity: Floats) -> None:
@@ -68,6 +69,7 @@ class SimulationBodies(NamedTuple):
         position, velocity: (N, 3).
         time: of this state.
         names: one for each body, or none.
+        radius: (N,).
         G, softening: the simulation's.
         remarks: what a reader has to know.
     """
@@ -77,6 +79,7 @@ class SimulationBodies(NamedTuple):
     velocity: Floats
     time: float
     names: tuple[str, ...]
+    radius: Floats
     G: float
     softening: float
     remarks: tuple[str, ...]
@@ -84,7 +87,7 @@ class SimulationBodies(NamedTuple):
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """From what JSON made of them."""
-        arrays = {name: np.array(values[name]) for name in ("mass", "position", "velocity")}
+        arrays = {name: np.array(values[name]) for name in ("mass", "position", "velocity", "radius")}
         texts = {name: tuple(values[name]) for name in ("names", "remarks")}
         return cls(**values | arrays | texts)
 
@@ -109,6 +112,7 @@ def bodies_in(simulation: Any, collisions: tuple[str, ...] = ("none",)) -> Simul
         *state_of(simulation),
         time=float(simulation.t),
         names=tuple(names) if named else (),
+        radius=np.array([particle.r for particle in simulation.particles[: simulation.N]]),
         G=float(simulation.G),
         softening=float(simulation.softening),
         remarks=("masses of test particles are left out",) if any(body.m for body in weightless) else (),

@@ -34,6 +34,12 @@ INVERSE_MASSES = {
 }
 """Solar mass over the mass of each body (IAU 2009 best estimates: Luzum et al. 2011, CeMDA 110, 293, table 1)."""
 
+RADII = (695700.0, 2439.4, 6051.8, 6371.0084, 3389.5, 69911.0, 58232.0, 25362.0, 24622.0)
+"""In km: the nominal one of the Sun (IAU 2015 Resolution B3, Prsa et al. 2016, AJ 152, 41), mean ones of the planets
+(Archinal et al. 2018, CeMDA 130, 22), the Earth's for the barycentre."""
+
+_KM_OF_AU = 149597870.7
+
 NAMES = ("Sun", "Mercury", "Venus", "Earth-Moon barycentre", "Mars", "Jupiter", "Saturn", "Uranus", "Neptune")
 
 
@@ -63,6 +69,7 @@ def solar_system(date: datetime.date) -> InitialConditions:
         note=f"{date} 0 h TDB, approximate ephemeris (to about 0.02 au in ten years); au, solar masses, yr/2pi, "
         "ecliptic J2000; the period is Mercury's",
         units=("au", "yr/2pi", "Msun"),
+        radius=np.array(RADII) / _KM_OF_AU,
     )
 
 

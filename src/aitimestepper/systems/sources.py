@@ -50,6 +50,10 @@ def _size(name: str, default: float, text: str) -> Option:
     return Option(name, float, default, text, "between 1e-30 and 1e30", lambda value: 1e-30 <= value <= 1e30)
 
 
+RADIUS = Option("radius", float, None, "radius of every body", "between 0 and 1e30", lambda value: 0.0 <= value <= 1e30)
+"""An option of every named system."""
+
+
 def _mass(name: str, default: float, text: str) -> Option:
     """A mass that may be 0; the first of a system may not and is a `_length`."""
     return Option(name, float, default, text, "between 0 and 1e30", lambda value: 0.0 <= value <= 1e30)

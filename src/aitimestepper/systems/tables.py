@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from aitimestepper.arrays import Floats
 from aitimestepper.errors import InitialConditionsError
-from aitimestepper.systems.initial import InitialConditions, units_of
+from aitimestepper.systems.initial import InitialConditions
+from aitimestepper.systems.units import Units
 
 HEADERS = {
     3: ("m", "x", "vx"),
@@ -23,9 +25,9 @@ HEADERS = {
 
 EXPECTED = " or ".join(",".join(header) for header in HEADERS.values())
 
-_NAME = "name"
+_NAME, _RADIUS = "name", "radius"
 _MEANINGS = {"mass": "m"} | dict.fromkeys(("name", "names", "id", "index", "body", "particle"), _NAME)
-_KNOWN = {column: column for column in HEADERS[7]} | _MEANINGS
+_KNOWN = {column: column for column in (*HEADERS[7], _RADIUS)} | _MEANINGS
 """What a header may call a column, in lower case, and what it then is."""
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
@@ -49,7 +51,11 @@ class Line(NamedTuple):
 
 
 def bodies_from_rows(
-    rows: np.ndarray[Any, Any], names: Sequence[str] = (), note: str = "", units: tuple[str, str, str] | None = None
+    rows: np.ndarray[Any, Any],
+    names: Sequence[str] = (),
+    note: str = "",
+    units: tuple[str, str, str] | None = None,
+    radius: ArrayLike = 0.0,
 ) -> InitialConditions:
     """Bodies from an array (N, 1 + 2 D) of rows `[m, x..., v...]`.
 
@@ -62,21 +68,23 @@ def bodies_from_rows(
         )
     dims = rows.shape[1] // 2
     return InitialConditions(
-        rows[:, 0], rows[:, 1 : 1 + dims], rows[:, 1 + dims :], names=tuple(names), note=note, units=units
+        rows[:, 0],
+        rows[:, 1 : 1 + dims],
+        rows[:, 1 + dims :],
+        names=tuple(names),
+        note=note,
+        units=units,
+        radius=np.asarray(radius),
     )
-
-
-def rows_from_bodies(system: InitialConditions) -> Floats:
-    """The array (N, 1 + 2 D) of rows `[m, x..., v...]`."""
-    return np.column_stack([system.mass, system.position, system.velocity])
 
 
 def bodies_from_text(text: str) -> InitialConditions:
     """Bodies from a table: a line for each, with commas, blanks or tabs between the columns.
 
     A first line, also one behind `#`, may name the columns in any order, with their units behind each but that of
-    names, as in `name, m [Msun], x [pc], ..., vx [km/s]`; the header of an ECSV file is read too. Without one they are
-    `m, x..., v...`, perhaps behind a column of names, or of the numbers 0, 1, 2, ... or 1, 2, 3, ...; the note says so.
+    names, as in `name, m [Msun], x [pc], ..., vx [km/s], radius [km]`; the header of an ECSV file is read too. Radii
+    may be left out, or be in a unit of their own. Without such a line the columns are `m, x..., v...`, perhaps behind
+    a column of names, or of the numbers 0, 1, 2, ... or 1, 2, 3, ...; the note says so.
     A line with the number of bodies may come before all others; lines of whole numbers alone may then follow the bodies
     (trees of groups).
 
@@ -103,11 +111,13 @@ def bodies_from_text(text: str) -> InitialConditions:
             raise InitialConditionsError(
                 f"line {line.number}: {len(line.cells)} columns, but the {above} {len(columns)}"
             )
-    wanted = [columns.index(name) for name in HEADERS[len(columns) - (_NAME in columns)]]
+    wanted = [columns.index(name) for name in HEADERS[len(columns) - (_NAME in columns) - (_RADIUS in columns)]]
     rows = np.array([[_number(line, line.cells[column]) for column in wanted] for line in bodies])
     names = [line.cells[columns.index(_NAME)] for line in bodies] if _NAME in columns else []
     note = "" if header is not None else f"no header: columns read as {', '.join(columns)}"
-    return bodies_from_rows(rows, names, note, _units_of(units, columns))
+    of_bodies = _units_of(units, columns)
+    radius = _radii(bodies, columns.index(_RADIUS), units, of_bodies) if _RADIUS in columns else 0.0
+    return bodies_from_rows(rows, names, note, of_bodies, radius)
 
 
 def numbers_in(text: str) -> Floats:
@@ -121,24 +131,6 @@ def numbers_in(text: str) -> Floats:
         if len(line.cells) > 1:
             raise InitialConditionsError(f"line {line.number}: {len(line.cells)} columns, where one number is wanted")
     return np.array([_number(line, line.cells[0]) for line in lines])
-
-
-def text_from_bodies(system: InitialConditions, separator: str, header_mark: str = "") -> str:
-    """A header and one line for each body, every number with as many digits as bring back all its bits."""
-    rows = rows_from_bodies(system)
-    names = [_quoted(name) for name in system.names]
-    units = units_of(system)
-    header = [*HEADERS[rows.shape[1]]]
-    if units is not None:
-        dims = len(header) // 2
-        header = [
-            f"{column}[{unit}]"
-            for column, unit in zip(header, [units.mass, *[units.length] * dims, *[units.velocity] * dims], strict=True)
-        ]
-    lines = [header_mark + separator.join([_NAME] * bool(names) + header)]
-    for body, row in enumerate(rows):
-        lines.append(separator.join([*names[body : body + 1], *(repr(float(value)) for value in row)]))
-    return "\n".join(lines) + "\n"
 
 
 def _lines_in(text: str) -> tuple[Line | None, list[Line]]:
@@ -203,7 +195,7 @@ def _units_of(units: dict[str, str], columns: Sequence[str]) -> tuple[str, str, 
     Raises:
         InitialConditionsError: some columns have units and others have none, or they differ.
     """
-    if not units:
+    if not {*units} - {_RADIUS}:
         return None
     found = []
     for kind in ("xyz", ("vx", "vy", "vz"), "m"):
@@ -215,6 +207,16 @@ def _units_of(units: dict[str, str], columns: Sequence[str]) -> tuple[str, str, 
             )
         found.append(there.pop())
     return (found[0], found[1], found[2])
+
+
+def _radii(bodies: list[Line], column: int, units: dict[str, str], of_bodies: tuple[str, str, str] | None) -> Floats:
+    """Radii (N,) of a column, in the unit of positions."""
+    radius = np.array([_number(line, line.cells[column]) for line in bodies])
+    if of_bodies is None:
+        return radius
+    if _RADIUS not in units:
+        raise InitialConditionsError("column radius needs a unit, as the others have")
+    return radius / Units.of(of_bodies).in_other(units[_RADIUS], "length")
 
 
 def _counted(lines: list[Line], count: int, number: int) -> list[Line]:
@@ -266,7 +268,7 @@ def _named(header: Line) -> tuple[str, ...]:
             raise InitialConditionsError(f"{said}, and {cell[:40]!r} is none of {', '.join(_KNOWN)}")
         if columns.count(column) > 1:
             raise InitialConditionsError(f"{said}, where {column} is there twice")
-    numbers = [column for column in columns if column != _NAME]
+    numbers = [column for column in columns if column not in (_NAME, _RADIUS)]
     if len(numbers) not in HEADERS or {*numbers} != {*HEADERS[len(numbers)]}:
         raise InitialConditionsError(f"{said}, but a body has {EXPECTED}, in any order")
     return columns
@@ -287,8 +289,3 @@ def _number(line: Line, cell: str) -> float:
     if not math.isfinite(value):
         raise InitialConditionsError(f"line {line.number}: {cell[:40]!r} is not a finite number")
     return value
-
-
-def _quoted(name: str) -> str:
-    """A name as a cell."""
-    return '"' + name.replace('"', '""') + '"' if re.search(r'[\s,"#]', name) else name

@@ -54,7 +54,7 @@ _SI_DIMENSION = {"m": "length", "s": "time", "kg": "mass", "m / s": "speed"}
 
 DIMENSIONS = {
     "mass": "mass", "position": "length", "velocity": "speed", "period": "time", "time": "time", "softening": "length",
-    "dt": "time", "energy": "energy", "angular_momentum": "angular momentum",
+    "radius": "length", "dt": "time", "energy": "energy", "angular_momentum": "angular momentum",
 }  # fmt: skip
 """What the numbers of bodies and of a run are."""
 

@@ -12,7 +12,9 @@ from aitimestepper.views.series import Units, unit_system, units_of
 
 
 def only_bodies(recording: Recording, bodies: Sequence[int | str] | None) -> Recording:
-    """The motion of some bodies, by name or number; None for all. Energies and steps stay those of the whole run.
+    """The motion of some bodies, by name or number; None for all.
+
+    Energies, steps and mergers, with their numbers of bodies, stay those of the whole run.
 
     Raises:
         InputError: none is named, one twice, or there is none of that name or number.
@@ -29,6 +31,7 @@ def only_bodies(recording: Recording, bodies: Sequence[int | str] | None) -> Rec
         names=tuple(labels[k] for k in chosen),
         position=recording.position[:, chosen],
         velocity=recording.velocity[:, chosen],
+        radius=recording.radius[chosen],
     )
 
 
@@ -71,6 +74,7 @@ def _converted(recording: Recording, length: str | None, time: str | None) -> Re
     x = 1.0 if length is None else own.in_other(length, "length")
     t = 1.0 if time is None else own.in_other(time, "time")
     history, events, summary = recording.step_history, recording.step_events, recording.summary
+    mergers = recording.mergers
     when = summary.energy_error_max_time
     return replace(
         recording,
@@ -78,6 +82,8 @@ def _converted(recording: Recording, length: str | None, time: str | None) -> Re
         position=recording.position * x,
         velocity=recording.velocity * (x / t),
         angular_momentum=recording.angular_momentum * (x * x / t),
+        radius=recording.radius * x,
+        mergers=mergers._replace(time=mergers.time * t, radius=mergers.radius * x, speed=mergers.speed * (x / t)),
         step_events=events._replace(time=events.time * t, goes_on_at=events.goes_on_at * t),
         step_history=history._replace(time=history.time * t, dt=history.dt * t),
         summary=replace(summary, energy_error_max_time=None if when is None else when * t),

@@ -97,7 +97,9 @@ def energy_errors(recording: Recording) -> Series:
     history = recording.step_history
     if not len(history.time):
         return _shown(recording.time, recording.error_max)
-    error = np.abs(history.energy - recording.summary.energy_initial) / recording.energy_scale
+    error = recording.relative_energy_error(
+        history.energy, recording.mergers.done_before(history.time, recording.time[0])
+    )
     return in_order_of_time(history.time, np.maximum(error, SMALLEST_ERROR))
 
 
@@ -108,8 +110,12 @@ def largest_energy_error(recording: Recording) -> tuple[float, float] | None:
 
 
 def angular_momentum_errors(recording: Recording) -> Series:
-    """|L - L_initial| over the largest sum m |x| |v| of a frame, as in the summary; L itself may be 0."""
-    change = recording.angular_momentum - recording.angular_momentum[0]
+    """|L - L_initial| over the largest sum m |x| |v| of a frame, as in the summary; L itself may be 0.
+
+    A merger turns a part of L into spin, which is not followed: later states count from the first one behind it.
+    """
+    mergers = recording.mergers.done_at(recording.time)
+    change = recording.angular_momentum - recording.angular_momentum[np.searchsorted(mergers, mergers)]
     scale = angular_momentum_scale(recording.mass, recording.position, recording.velocity).max() or 1.0
     return _shown(recording.time, np.abs(change if change.ndim == 1 else np.linalg.norm(change, axis=-1)) / scale)
 

@@ -6,7 +6,9 @@ import contextlib
 from typing import Any
 
 from aitimestepper.errors import InputError
+from aitimestepper.recordings.mergers import Mergers
 from aitimestepper.recordings.recording import Recording
+from aitimestepper.simulation.remaining import Remaining
 from aitimestepper.systems.initial import InitialConditions, units_of
 from aitimestepper.systems.rebound_bodies import (
     add_bodies,
@@ -36,7 +38,9 @@ def to_simulation(
     softening: float | None = None,
     units: tuple[str, str, str] | None = None,
 ) -> Any:
-    """A `rebound.Simulation` with these bodies, at their time, with their names.
+    """A `rebound.Simulation` with these bodies, at their time, with their names and radii.
+
+    Bodies of a recording that have gone into others by then are not in it.
 
     Args:
         bodies: initial conditions, or a recording; in one or two dimensions the others are zero.
@@ -54,9 +58,12 @@ def to_simulation(
         if not -len(bodies.time) <= frame < len(bodies.time):
             raise InputError(f"there is no frame {frame}: the recording has {len(bodies.time)}")
         position, velocity, time = bodies.position[frame], bodies.velocity[frame], bodies.time[frame]
+        mergers = bodies.mergers.part(slice(int(bodies.mergers.done_at(bodies.time)[frame])))
         G = bodies.G if G is None else G
     else:
         position, velocity, time = bodies.position, bodies.velocity, bodies.time
+        mergers = Mergers.none()
+    there = Remaining.after(bodies.mass, bodies.radius, mergers)
     simulation = rebound.Simulation()
     softening = bodies.softening if softening is None else softening
     own = Units.from_text(bodies.units) if isinstance(bodies, Recording) else units_of(bodies)
@@ -65,8 +72,9 @@ def to_simulation(
         _name_units(simulation, own)
     _set_constants(simulation, G, softening, units)
     simulation.t = float(time)
-    add_bodies(simulation, bodies.mass, bodies.names)
-    set_state(simulation, position, velocity)
+    names = tuple(bodies.names[body] for body in there.kept) if bodies.names else ()
+    add_bodies(simulation, there.mass, names, there.radii)
+    set_state(simulation, position[there.kept], velocity[there.kept])
     return simulation
 
 
@@ -123,5 +131,6 @@ def from_simulation(simulation: Any) -> tuple[InitialConditions, dict[str, float
         note="; ".join(["from a REBOUND simulation", *bodies.remarks, *filter(None, [units])]),
         softening=bodies.softening,
         units=units_named_in(simulation),
+        radius=bodies.radius,
     )
     return system, {"G": bodies.G, "softening": bodies.softening}

@@ -2,8 +2,8 @@
 
 The step is made with 1, 2, 3, ... equal steps of the leapfrog, which returns the same way: what it is off by is a
 series in the square of their length, and a polynomial in that square through the results tells what steps of no length
-would give. Each further row of the table raises the order by two, and the difference of its last two entries is an estimate
-of the error.
+would give. Each further row of the table raises the order by two, and the difference of its last two entries is an
+estimate of the error.
 
 Increments are extrapolated, not positions: what a body moves by in a step has digits that its position does not.
 

@@ -78,7 +78,7 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
     n_frames = n_history = sure_frames = sure_history = done = 0
     frames.events.counts[:] = 0
     while True:
-        if books.reviewed_before_step != books.steps + 1.0 and books.steps % BLOCK == 0.0:
+        if books.reviewed_before_step != books.steps + 1.0 and _steps_since(books) % BLOCK == 0.0:
             anchored = _noted_look(run, plan, traits, layers, frames.events)
             if anchored:
                 sure_frames, sure_history = n_frames, n_history
@@ -117,6 +117,12 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
 
 
 @compiled
+def _steps_since(books: Books) -> float:
+    """Steps since the run began, or since two bodies became one: it begins anew there."""
+    return books.steps - books.began_at_step
+
+
+@compiled
 def _has_room(frames: Frames, n_frames: int, n_history: int) -> bool:
     """Whether all frames up to the next anchor fit."""
     for_frames, for_history = frames.books.shape[0] - n_frames, frames.history.shape[0] - n_history
@@ -144,7 +150,7 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
     before = parameter(books)
     if control.governed:
         review(books, control)
-    if books.steps % _STEPS_BETWEEN_CHECKS == 0.0:
+    if _steps_since(books) % _STEPS_BETWEEN_CHECKS == 0.0:
         _weigh(run, plan)
         consult(run.system, books, plan, traits, layers)
     if parameter(books) != before:
@@ -152,7 +158,7 @@ def _look(run: Run, plan: Plan, traits: Floats, layers: Floats) -> bool:
         books.last_rate = 0.0
     late = books.steps - books.anchor_step >= LONGEST_STRETCH
     error = settled(books, control)
-    there = settled(books_in(run.anchor), control) if books.steps > 0.0 else 0.0
+    there = settled(books_in(run.anchor), control) if _steps_since(books) > 0.0 else 0.0
     anchored = late or error <= there + _ANCHORED * max(1.0 - there, 0.0)
     if error <= _FORGOTTEN:
         books.excused_error = 0.0
@@ -205,7 +211,7 @@ def _weigh(run: Run, plan: Plan) -> None:
     system, books, method = run.system, run.books[0], plan.method
     if method.kind != TTL or method.weights != PAIR_NORM:
         return
-    if weigh(system, plan.law, books.steps == 0.0):
+    if weigh(system, plan.law, _steps_since(books) == 0.0):
         books.omega, books.omega_low = omega_of(system, plan.law, method.weights), 0.0
         books.network_step = books.last_rate = 0.0
 
@@ -219,8 +225,9 @@ def _step(run: Run, plan: Plan, target: float, before: Floats) -> tuple[int, flo
         does not show.
     """
     system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
-    stride = _stride(books.steps)
-    due = books.steps % stride == 0.0
+    made = _steps_since(books)
+    stride = _stride(made)
+    due = made % stride == 0.0
     rate = next_rate(books, _wanted(system, books, method.kind, law), rule, method.kind)
     status = one_step(system, books, rate, method, law, rule, target)
     if status != RUNNING:

@@ -35,8 +35,8 @@ _LEAST_PHASE = 0.5
 
 _SAFETY, _AIM = 0.94, 0.65
 _LEAST_CHANGE, _MOST_CHANGE = 0.1, 4.0
-"""Of the control, as Hairer, Norsett & Wanner have it, but for the bounds of a change. Lengthening by 10 at most takes as
-many evaluations."""
+"""Of the control, as Hairer, Norsett & Wanner have it, but for the bounds of a change. Lengthening by 10 at most takes
+as many evaluations."""
 
 
 class Workshop(NamedTuple):

@@ -109,7 +109,8 @@ def _tried(run: Run, plan: Plan, room: Workshop, energy: float, kinetic: float, 
     for k in range(1, last + 1):
         extend(room.table, k, run.system, books.macro_step, plan.method, plan.law)
         books.force_evaluations += plan.method.stages[k - 1]
-        if k == 1:
+        # What follows from the rows before is asked of the last but two.
+        if k < max(2, target - 2) and not (first and k > 1):
             continue
         judge_row(run, plan, room, k, energy, kinetic)
         error = room.error[k]

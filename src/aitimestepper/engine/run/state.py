@@ -43,18 +43,20 @@ class Stops(NamedTuple):
     Attributes:
         distance: from the centre of mass, beyond which a body that is unbound ends it; infinite for none.
         approach: distance of two bodies below which they end it; 0 for none.
+        radii: (N,), of bodies, two of which end it where they touch; (0,) for none.
         found: (1,), takes the time at which one of these was found.
     """
 
     distance: float
     approach: float
+    radii: Floats
     found: Floats
 
 
 @plain
 def no_stops() -> Stops:
     """Nothing ends the run before its end."""
-    return Stops(math.inf, 0.0, np.zeros(1))
+    return Stops(math.inf, 0.0, np.zeros(0), np.zeros(1))
 
 
 class Limits(NamedTuple):
@@ -115,7 +117,7 @@ def start(run: Run, plan: Plan) -> None:
     books.potential_energy, books.free_fall_rate_squared = forces(system, plan.law)
     books.force_evaluations = 1.0
     motion(system, books)
-    books.initial_energy = books.kinetic_energy + books.potential_energy
+    books.initial_energy = books.first_energy = books.kinetic_energy + books.potential_energy
     books.energy_scale = 1.0
     if plan.method.kind == TTL:
         books.omega = omega_of(system, plan.law, plan.method.weights)
@@ -138,18 +140,22 @@ def opened(mass: Floats, position: Floats, velocity: Floats, time: float, plan: 
         time: at the start.
         plan: how the run is to be integrated.
     """
-    system = flat_system(mass, position, velocity)
-    books = np.zeros(1, BOOKS)
+    run = blank_run(flat_system(mass, position, velocity), plan)
+    books = run.books
     books[0].time = time
-    sight = plan.learner.sight
-    past = np.zeros((past_rows(sight), WIDTHS[sight.kind]))
-    calibrated = plan.rule.criterion == CALIBRATED
-    run = Run(system, books, past, np.zeros(N_BOOKS + len(system) if calibrated else 0))
     start(run, plan)
     if plan.control.promises:
         books[0].tolerance_promised = plan.control.tolerance
     books[0].step_error_promised = plan.rule.promise
     return run
+
+
+def blank_run(system: Floats, plan: Plan) -> Run:
+    """A run of a system (ROWS x N,) whose books are empty."""
+    sight = plan.learner.sight
+    past = np.zeros((past_rows(sight), WIDTHS[sight.kind]))
+    calibrated = plan.rule.criterion == CALIBRATED
+    return Run(system, np.zeros(1, BOOKS), past, np.zeros(N_BOOKS + len(system) if calibrated else 0))
 
 
 def past_rows(sight: Sight) -> int:

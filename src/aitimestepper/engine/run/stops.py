@@ -20,7 +20,7 @@ from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run, Stops
 from aitimestepper.engine.run.step import RUNNING
 
-NOTHING, EJECTION, ENCOUNTER = range(3)
+NOTHING, EJECTION, ENCOUNTER, COLLISION = range(4)
 """What there may be in a state that ends a run."""
 
 _CLOSE = 2.0
@@ -31,11 +31,13 @@ _CLOSE = 2.0
 def event_in(system: Floats, law: Law, stops: Stops) -> tuple[int, int, int]:
     """What there is in a state that ends the run, and which bodies do: the second is -1 where there is one."""
     n = n_bodies(system)
-    if stops.approach > 0.0:
+    if _looks_at_pairs(stops):
         for i in range(1, n):
             for j in range(i):
-                if _squared_distance(system, i, j) < stops.approach * stops.approach:
-                    return ENCOUNTER, j, i
+                near = _near(stops, i, j)
+                if near > 0.0 and _squared_distance(system, i, j) < near * near:
+                    touching = stops.radii.shape[0] > 0 and near == stops.radii[i] + stops.radii[j]
+                    return COLLISION if touching else ENCOUNTER, j, i
     if stops.distance < math.inf:
         x, y, z = _centre(system)
         for i in range(n):
@@ -46,9 +48,23 @@ def event_in(system: Floats, law: Law, stops: Stops) -> tuple[int, int, int]:
 
 
 @compiled
+def _looks_at_pairs(stops: Stops) -> bool:
+    return stops.approach > 0.0 or stops.radii.shape[0] > 0
+
+
+@compiled
+def _near(stops: Stops, i: int, j: int) -> float:
+    """Distance below which two bodies end the run; 0 for none."""
+    if stops.radii.shape[0] == 0:
+        return stops.approach
+    return max(stops.approach, stops.radii[i] + stops.radii[j])
+
+
+@compiled
 def room_to_keep(run: Run, stops: Stops) -> Floats:
     """Room for the run as it is before a step; none where nothing ends it."""
-    return np.empty(N_BOOKS + run.system.shape[0] if stops.approach > 0.0 or stops.distance < math.inf else 0)
+    watched = _looks_at_pairs(stops) or stops.distance < math.inf
+    return np.empty(N_BOOKS + run.system.shape[0] if watched else 0)
 
 
 @compiled
@@ -74,7 +90,7 @@ def is_stopped(run: Run, kept: Floats, plan: Plan, stops: Stops) -> bool:
     trial = Run(run.system.copy(), run.books.copy(), run.past, run.anchor)
     spent = np.zeros(1)
     last = _time_in(run.books[0]) if event_in(run.system, plan.law, stops)[0] != NOTHING else math.inf
-    if stops.approach > 0.0:
+    if _looks_at_pairs(stops):
         last = min(last, _first_encounter(run, kept, trial, plan, stops, spent))
     found = last < math.inf and _goes_to(trial, kept, plan, last, spent)
     if found and event_in(trial.system, plan.law, stops)[0] != NOTHING:
@@ -142,11 +158,14 @@ def _first_encounter(run: Run, kept: Floats, trial: Run, plan: Plan, stops: Stop
     points = np.empty((4, 3))
     for i in range(1, n):
         for j in range(i):
+            near = _near(stops, i, j)
+            if near == 0.0:
+                continue
             draw(points, before, after, i, j, elapsed)
-            if least_possible(points) >= _CLOSE * stops.approach:
+            if least_possible(points) >= _CLOSE * near:
                 continue
             part, distance = nearest_point(points)
-            if distance >= _CLOSE * stops.approach:
+            if distance >= _CLOSE * near:
                 continue
             time = _time_of_encounter(kept, trial, plan, stops, spent, (i, j), part, elapsed)
             first = min(first, time)
@@ -165,21 +184,21 @@ def _time_of_encounter(
     elapsed: float,
 ) -> float:
     """A time near a part of a step at which a copy has two bodies close enough; infinity for none."""
-    begin = books_in(kept).time
+    begin, near = books_in(kept).time, _near(stops, pair[0], pair[1])
     time = begin + part * elapsed
     low, high = begin + max(part - 1.0 / PARTS, 0.0) * elapsed, begin + min(part + 1.0 / PARTS, 1.0) * elapsed
     distance = _distance_at(kept, trial, plan, spent, pair, time)
-    if distance < stops.approach:
+    if distance < near:
         return time
-    if distance >= _CLOSE * stops.approach:
+    if distance >= _CLOSE * near:
         return math.inf
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left = _distance_at(kept, trial, plan, spent, pair, left)
     at_right = _distance_at(kept, trial, plan, spent, pair, right)
     for _ in range(NARROWINGS):
-        if at_left < stops.approach:
+        if at_left < near:
             return left
-        if at_right < stops.approach:
+        if at_right < near:
             return right
         if at_left < at_right:
             high, right, at_right = right, left, at_left
