@@ -53,6 +53,8 @@ def summary_rows(numbers: Mapping[str, Any]) -> Rows:
 def method_of(settings: Mapping[str, Any]) -> str:
     """Integrator, steps and their parameter in a line, from the settings of a run."""
     integrator = f"{settings.get('integrator', 'leapfrog')} of order {settings.get('order', 2)}"
+    if settings.get("integrator") == "wh":
+        integrator = f"wh, {settings.get('wh_kind', 'corrected')}"
     keys = ("dt", "h", "eta", "tolerance", "model")
     parameters = [f"{key} = {settings[key]}" for key in keys if settings.get(key) is not None]
     return f"{integrator}, {settings.get('timestep', 'learned')} steps ({', '.join(parameters)})"

@@ -12,9 +12,11 @@ from aitimestepper.config.own_criteria import criterion_named
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.conserved import energy_scale
+from aitimestepper.engine.physics.coordinates import COORDINATES
 from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.physics.splittings import splitting_of
 from aitimestepper.engine.run.own_criterion import OwnCriterion
 from aitimestepper.engine.run.plan import Plan, plan_of
 from aitimestepper.engine.run.state import Run, opened
@@ -153,7 +155,8 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
         return calibrated_plan(settings)
     law = law_for(config)
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
-    return plan_of(_method(config), law, _rule(settings), learner=learner)
+    splitting = splitting_of(config.wh_kind, COORDINATES[config.wh_coordinates])
+    return plan_of(_method(config), law, _rule(settings), learner=learner, splitting=splitting)
 
 
 def _free_plan(settings: Settings) -> Plan:

@@ -17,6 +17,7 @@ from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS, TIMESTEPS
 from aitimestepper.simulation.fitting import check_field, fitted_to
 from aitimestepper.simulation.times import checked_times, read_times
+from aitimestepper.simulation.wh_checks import check_wh_keys, check_wh_system
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import TOLERANCES, check_tolerance, order_for
@@ -126,6 +127,7 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     """
     settings = settings._replace(config=fitted_to(settings.config, system))
     check_field(settings.config, system)
+    check_wh_system(settings.config, system)
     if times is None and settings.config.times is not None:
         times = read_times(settings.config.times)
     kept = None if times is None else checked_times(times, system.time)
@@ -197,6 +199,7 @@ def _check_settings(config: Config, calibrated: bool) -> None:
             "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
         )
     _check_omega(config, calibrated)
+    check_wh_keys(config)
     _check_confirm(config, calibrated)
     check_end(config)
     if config.steps is not None and config.samples is not None:

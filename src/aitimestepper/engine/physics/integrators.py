@@ -14,8 +14,8 @@ from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
-LEAPFROG, TTL = 0, 1
-CODES = {"leapfrog": LEAPFROG, "ttl": TTL}
+LEAPFROG, TTL, WH = 0, 1, 3
+CODES = {"leapfrog": LEAPFROG, "ttl": TTL, "wh": WH}
 """Of integrators, by the name that a user types."""
 
 
@@ -23,7 +23,7 @@ class Method(NamedTuple):
     """An integrator.
 
     Attributes:
-        kind: LEAPFROG or TTL.
+        kind: LEAPFROG, TTL or WH, whose steps are made by `wisdom_holman`.
         stages: (s,) fractions of the step, a palindrome.
         weights: Omega of the time-transformed leapfrog.
     """

@@ -43,7 +43,7 @@ def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law
     if not 0.0 < rate < math.inf:
         return BAD_STEP
     step = 1.0 / rate
-    if method.kind == LEAPFROG and _passes(books, step, target):
+    if method.kind == LEAPFROG and passes(books, step, target):
         return AT_TARGET
     save(system, books)
     energy = books.kinetic_energy + books.potential_energy
@@ -53,10 +53,10 @@ def one_step(system: Floats, books: Books, rate: float, method: Method, law: Law
         elapsed = move(system, books, step, method, law, rule.criterion)
         error = abs(books.kinetic_energy + books.potential_energy - energy)
         if error <= allowed and error < math.inf and elapsed > 0.0:
-            if method.kind == TTL and _passes(books, elapsed, target):
+            if method.kind == TTL and passes(books, elapsed, target):
                 restore(system, books)
                 return AT_TARGET
-            if not _pass_time(books, elapsed):
+            if not pass_time(books, elapsed):
                 restore(system, books)
                 return TOO_SHORT if first_try else GUARDED
             books.last_rate = rate
@@ -138,13 +138,13 @@ def remember(system: Floats, past: Floats, row: Floats) -> None:
 
 
 @inlined
-def _passes(books: Books, dt: float, target: float) -> bool:
+def passes(books: Books, dt: float, target: float) -> bool:
     """Whether a step goes to the target or beyond it."""
     return (target - books.time) + books.time_remainder <= dt * (1.0 + LAST_STEP_STRETCH)
 
 
 @inlined
-def _pass_time(books: Books, dt: float) -> bool:
+def pass_time(books: Books, dt: float) -> bool:
     """Add a step to the time, with what rounding swallows kept for the next (Kahan's sum); False if it is nothing."""
     step = dt - books.time_remainder
     time = books.time + step
