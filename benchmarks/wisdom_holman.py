@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import rebound
 
-from aitimestepper import simulate
+from aitimestepper import Config, simulate
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.run.state import Limits
 from aitimestepper.simulation.driver import _arrays, advance_run
@@ -31,6 +31,7 @@ PERIODS, STATES, ROUNDS, STEPS = 400, 40, 9, 20_000
 
 
 def in_rebound(system, G, kind, dt):
+    """A simulation of REBOUND with the same numbers."""
     simulation = rebound.Simulation()
     simulation.G, simulation.t = G, system.time
     for mass, x, v in zip(system.mass, system.position, system.velocity, strict=True):
@@ -49,6 +50,7 @@ def in_rebound(system, G, kind, dt):
 
 
 def positions(simulation):
+    """(N, 3)."""
     return np.array([[p.x, p.y, p.z] for p in simulation.particles])
 
 
@@ -82,6 +84,7 @@ def seconds(system, kind, dt):
 
 
 def main():
+    """Print the rows of the table in docs/engine.md."""
     for name in ("solar-system", str(Path(__file__).with_name("outer-planets.csv"))):
         system = initial_conditions(name)
         star = np.linalg.norm(system.position - system.position[np.argmax(system.mass)], axis=1)
