@@ -17,7 +17,6 @@ import numpy as np
 import rebound
 
 from aitimestepper import Config, simulate
-from aitimestepper.config.schema import Config
 from aitimestepper.engine.run.state import Limits
 from aitimestepper.simulation.driver import _arrays, advance_run
 from aitimestepper.simulation.planning import planned
