@@ -24,7 +24,7 @@ from aitimestepper.engine.physics.coordinates import (
 from aitimestepper.engine.physics.kepler_lanes import _PLACES, LANES
 from aitimestepper.engine.physics.law import law_of
 from aitimestepper.engine.physics.splittings import CORRECTOR_17, KINDS, splitting_of
-from aitimestepper.engine.physics.wisdom_holman import open_split, split_step, synchronise
+from aitimestepper.engine.physics.wisdom_holman import open_split, split_steps, synchronise
 
 BOTH = tuple(COORDINATES)
 
@@ -53,8 +53,7 @@ def run(system, kind, coordinates, dt, n_steps, *, of_law=None, looks=1):
     open_split(system, splitting, of_law, dt, work)
     errors = []
     for _ in range(looks):
-        for _ in range(n_steps // looks):
-            split_step(system, splitting, of_law, dt, work)
+        split_steps(system, splitting, of_law, dt, work, n_steps // looks)
         synchronise(system, splitting, of_law, dt, work, kept)
         errors.append(energy(system, of_law) - first)
     return np.array(errors)

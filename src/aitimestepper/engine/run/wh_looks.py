@@ -12,7 +12,7 @@ from aitimestepper.engine.layout import n_bodies
 from aitimestepper.engine.physics.conserved import motion
 from aitimestepper.engine.physics.gravity import potential_energy
 from aitimestepper.engine.physics.kepler_lanes import room_for_lanes
-from aitimestepper.engine.physics.wisdom_holman import open_split, split_step, synchronise
+from aitimestepper.engine.physics.wisdom_holman import open_split, split_steps, synchronise
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.state import Run
 from aitimestepper.engine.run.step import NOT_FINITE, RUNNING, tally
@@ -51,7 +51,7 @@ def reach_split(run: Run, plan: Plan, target: float) -> int:
     left = (target - begin) + books.time_remainder
     work, kept = room_for_lanes(), room_for_a_look(run)
     open_split(system, plan.splitting, plan.law, left, work)
-    split_step(system, plan.splitting, plan.law, left, work)
+    split_steps(system, plan.splitting, plan.law, left, work, 1)
     opening = 2 * plan.splitting.corrector.shape[0]
     books.force_evaluations += opening + plan.splitting.kicks.shape[0] + cost_of_a_look(plan)
     if not look(run, plan, left, work, kept):

@@ -13,7 +13,7 @@ from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS
 from aitimestepper.engine.physics.coordinates import is_ordered
 from aitimestepper.engine.physics.kepler_lanes import room_for_lanes
-from aitimestepper.engine.physics.wisdom_holman import open_split, split_step
+from aitimestepper.engine.physics.wisdom_holman import open_split, split_steps
 from aitimestepper.engine.run.plan import Plan
 from aitimestepper.engine.run.rollout import is_frame, put_frame, put_step
 from aitimestepper.engine.run.state import Frames, Limits, Run
@@ -56,27 +56,25 @@ def advance_wh(run: Run, plan: Plan, limits: Limits, frames: Frames) -> tuple[in
         open_split(system, plan.splitting, plan.law, dt, work)
         books.force_evaluations += 2 * plan.splitting.corrector.shape[0]
     every = LOOK_EVERY if plan.splitting.corrector.shape[0] == 0 else CORRECTED_LOOK_EVERY
-    status = RUNNING
-    for _ in range(limits.budget):
-        status = _why_not(run, limits, dt, n_frames >= most_frames or n_history >= most_history > 0)
-        if status != RUNNING:
+    left, status = limits.budget, RUNNING
+    while left > 0 and status == RUNNING:
+        if n_frames >= most_frames or n_history >= most_history > 0:
+            status = FULL
             break
         keep(before, run)
-        began = books.time
-        if not pass_time(books, dt):
-            status = TOO_SHORT
-            break
-        split_step(system, plan.splitting, plan.law, dt, work)
-        _count(run, plan)
-        framed = is_frame(books, began, frames.every, frames.interval)
-        if framed or watched or most_history > 0 or books.steps % every == 0.0 or books.steps >= limits.last_step:
+        # To call for the steps one by one would cost as much as they do: the books are ahead of them.
+        each = watched or most_history > 0
+        status, n_steps, looks, framed = _entered(run, plan, limits, frames, 1 if each else min(left, every))
+        left -= n_steps
+        split_steps(system, plan.splitting, plan.law, dt, work, n_steps)
+        if looks or (each and n_steps > 0):
             if not _looked(run, plan, dt, work, kept):
                 _go_back(run, good)
                 return NOT_FINITE, n_frames, n_history
             if watched and is_stopped(run, before, plan, limits.stops):
                 return STOPPED, n_frames, n_history
             keep(good, run)
-        if most_history > 0:
+        if n_steps > 0 and most_history > 0:
             put_step(frames.history, n_history, books)
             n_history += 1
         if framed:
@@ -89,24 +87,30 @@ def advance_wh(run: Run, plan: Plan, limits: Limits, frames: Frames) -> tuple[in
 
 
 @compiled
-def _why_not(run: Run, limits: Limits, dt: float, full: bool) -> int:
-    """RUNNING, or why no step is to be made."""
-    books = run.books[0]
-    if books.steps >= limits.last_step:
-        return AT_STEPS
-    if full:
-        return FULL
-    return AT_TARGET if passes(books, dt, limits.target) else RUNNING
+def _entered(run: Run, plan: Plan, limits: Limits, frames: Frames, most: int) -> tuple[int, int, bool, bool]:
+    """Enter steps into the books up to the next state that is looked at.
 
-
-@compiled
-def _count(run: Run, plan: Plan) -> None:
-    """Enter a step into the books."""
-    books = run.books[0]
+    Returns:
+        RUNNING, or why there is no further step; the number of steps; whether the state reached is looked at, and kept.
+    """
+    books, dt, kicks = run.books[0], 1.0 / plan.rule.per_step, plan.splitting.kicks.shape[0]
+    every = LOOK_EVERY if plan.splitting.corrector.shape[0] == 0 else CORRECTED_LOOK_EVERY
     books.last_rate = plan.rule.per_step
-    books.steps += 1.0
-    books.force_evaluations += plan.splitting.kicks.shape[0]
-    count_step(books)
+    for n_steps in range(most):
+        if books.steps >= limits.last_step:
+            return AT_STEPS, n_steps, False, False
+        if passes(books, dt, limits.target):
+            return AT_TARGET, n_steps, False, False
+        began = books.time
+        if not pass_time(books, dt):
+            return TOO_SHORT, n_steps, False, False
+        books.steps += 1.0
+        books.force_evaluations += kicks
+        count_step(books)
+        framed = is_frame(books, began, frames.every, frames.interval)
+        if framed or books.steps % every == 0.0 or books.steps >= limits.last_step:
+            return RUNNING, n_steps + 1, True, framed
+    return RUNNING, most, False, False
 
 
 @compiled
