@@ -12,7 +12,9 @@ OutputScale = Literal["absolute", "physical", "calibrated"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
 Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned", "estimate"]
-Integrator = Literal["leapfrog", "ttl", "gbs"]
+Integrator = Literal["leapfrog", "ttl", "gbs", "wh"]
+WhKind = Literal["plain", "corrected", "saba"]
+WhCoordinates = Literal["jacobi", "heliocentric"]
 Omega = Literal["pair-norm", "log-h", "sum"]
 OmegaWeight = Literal["mass-sum", "unit"]
 Draw = Literal["orbits", "mixed"]
@@ -44,6 +46,7 @@ INTEGRATORS: dict[str, IntegratorKind] = {
     "leapfrog": IntegratorKind("dt", False),
     "ttl": IntegratorKind("h", True),
     "gbs": IntegratorKind("", True),
+    "wh": IntegratorKind("dt", False),
 }
 
 REBOUND_METHODS = ("ias15", "leapfrog")

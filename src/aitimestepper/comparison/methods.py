@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from aitimestepper.config.own_criteria import registered_criteria
 from aitimestepper.errors import InputError
-from aitimestepper.names import REBOUND_CRITERIA, REBOUND_METHODS, TIMESTEPS, Integrator, Omega, nearest
+from aitimestepper.names import INTEGRATORS, REBOUND_CRITERIA, REBOUND_METHODS, TIMESTEPS, Integrator, Omega, nearest
 from aitimestepper.weights.calibrated import TOLERANCES
 
 GRAMMAR = (
@@ -16,6 +16,8 @@ GRAMMAR = (
     "leapfrog:learned=PATH or rebound:ias15"
 )
 ORDERS = (2, 4, 6, 8)
+
+_WITHOUT_ORDER = ("gbs", "wh")
 
 DEFAULTS = ("leapfrog:fixed", "leapfrog:free-fall", "leapfrog:fly-by", "ttl:fixed", "ttl4:fixed", "ttl6:fixed")
 """What is compared if nothing is said."""
@@ -87,10 +89,12 @@ def parse_method(text: str) -> ComparedMethod:
         raise _unknown(text)
     if bool(equals) != bool(model) or (model and step != "learned"):
         raise InputError(f"method {text!r}: learned=PATH names weights, and only learned has any")
-    if (integrator == "gbs") != (step == "estimate") or (integrator == "gbs" and program != integrator):
-        raise InputError(f"method {text!r}: gbs chooses steps and order itself, and nothing else does: gbs:estimate")
+    if (integrator == "gbs") != (step == "estimate"):
+        raise InputError(f"method {text!r}: gbs chooses its steps itself, and nothing else does: gbs:estimate")
+    if integrator in _WITHOUT_ORDER and program != integrator:
+        raise InputError(f"method {text!r}: {integrator} takes no order")
     keys = {"integrator": integrator, "order": int(order), "timestep": step, **options}
-    if integrator == "gbs":
+    if integrator in _WITHOUT_ORDER:
         del keys["order"]
     if model:
         keys["model"] = model
@@ -103,7 +107,7 @@ def _parameter(integrator: str, step: str, order: int, *, own_weights: bool) -> 
     if step == "learned" and not own_weights:
         return Parameter("tolerance", power=-1.0 / order, low=TOLERANCES[0], high=TOLERANCES[1])
     if step == "fixed":
-        return Parameter("h" if integrator == "ttl" else "dt")
+        return Parameter(INTEGRATORS[integrator].fixed_step)
     if step == "learned":
         return Parameter("tolerance", power=-1.0 / 3.0, low=1e-30, high=1e30)
     return Parameter("eta", low=1e-9, high=1e3)
@@ -155,7 +159,7 @@ def _known() -> tuple[str, ...]:
 
 
 def _without_any_option() -> Iterator[str]:
-    yield "gbs:estimate"
+    yield from ("gbs:estimate", "wh:fixed")
     for integrator in ("leapfrog", "ttl"):
         for order in ("", *map(str, ORDERS)):
             for step in (*(step for step in TIMESTEPS if step != "estimate"), *registered_criteria()):

@@ -10,7 +10,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aitimestepper.names import COMMANDS, TIMESTEPS, Collisions, Command, Integrator, Omega, OmegaWeight, ToleranceKind
+from aitimestepper.names import (
+    COMMANDS,
+    TIMESTEPS,
+    Collisions,
+    Command,
+    Integrator,
+    Omega,
+    OmegaWeight,
+    ToleranceKind,
+    WhCoordinates,
+    WhKind,
+)
 
 _SIMULATE: tuple[Command, ...] = ("simulate",)
 _ENSEMBLE: tuple[Command, ...] = ("ensemble",)
@@ -139,8 +150,8 @@ class IntegratorKeys(KeyGroup):
     commands = _RUN
     integrator: Integrator | None = Field(
         None,
-        description="leapfrog; ttl, the time-transformed leapfrog; or gbs, its extrapolation, with steps and orders of "
-        "its own (default: ttl with calibrated steps)",
+        description="leapfrog; ttl, the time-transformed leapfrog; gbs, its extrapolation, with steps and orders of "
+        "its own; or wh, Wisdom-Holman, for planets of one star (default: ttl with calibrated steps)",
     )
     order: int | None = Field(
         None,
@@ -153,6 +164,12 @@ class IntegratorKeys(KeyGroup):
     omega: Omega = Field("pair-norm", description="what the time of ttl is transformed with")
     omega_q: float = Field(4.0, ge=1, le=64, description="power of pair-norm: (sum (w/r)^q)^(1/q)")
     omega_weight: OmegaWeight = Field("mass-sum", description="w of pair-norm and sum: m_i + m_j, or 1")
+    wh_kind: WhKind = Field(
+        "corrected",
+        description="steps of wh: plain, corrected (symplectic corrector of order 17), or saba, SABA(10,6,4), of 8 "
+        "force evaluations",
+    )
+    wh_coordinates: WhCoordinates = Field("jacobi", description="coordinates of wh: jacobi, or democratic heliocentric")
 
 
 class SimulationKeys(KeyGroup):

@@ -53,7 +53,9 @@ def summary_rows(numbers: Mapping[str, Any]) -> Rows:
 def method_of(settings: Mapping[str, Any]) -> str:
     """Integrator, steps and their parameter in a line, from the settings of a run."""
     integrator = str(settings.get("integrator", "leapfrog"))
-    if integrator != "gbs":
+    if integrator == "wh":
+        integrator += f", {settings.get('wh_kind', 'corrected')}"
+    elif integrator != "gbs":
         integrator += f" of order {settings.get('order', 2)}"
     keys = ("dt", "h", "eta", "tolerance", "model")
     parameters = [f"{key} = {settings[key]}" for key in keys if settings.get(key) is not None]

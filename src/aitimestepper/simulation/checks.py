@@ -5,6 +5,7 @@ from __future__ import annotations
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import InputError
 from aitimestepper.names import INTEGRATORS
+from aitimestepper.simulation.wh_checks import check_wh_keys
 from aitimestepper.weights.calibrated import TOLERANCES, check_tolerance
 
 ENDS = ("duration", "periods", "steps")
@@ -45,6 +46,7 @@ def check_settings(config: Config, *, calibrated: bool) -> None:
             "guard = off lifts the guard of weights of your own, and without them there is none: leave it out"
         )
     _check_omega(config, calibrated=calibrated)
+    check_wh_keys(config)
     _check_confirm(config, calibrated=calibrated)
     check_end(config)
     if config.steps is not None and config.samples is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from aitimestepper.arrays import Floats
 from aitimestepper.engine.layout import BOOKS, N_BOOKS, ROWS, flat_system
 from aitimestepper.engine.physics.criteria import CALIBRATED, ESTIMATE
+from aitimestepper.engine.physics.integrators import WH
 from aitimestepper.engine.run.events import room_for_events
 from aitimestepper.engine.run.exact_times import note_sample, reach
 from aitimestepper.engine.run.extrapolated_rollout import advance_extrapolated
@@ -23,6 +24,7 @@ from aitimestepper.engine.run.state import Frames as FrameArrays
 from aitimestepper.engine.run.state import Limits, Run, Stops, copy_of
 from aitimestepper.engine.run.step import AT_TARGET, FULL, RUNNING, STOPPED
 from aitimestepper.engine.run.stops import is_stopped, keep, room_to_keep
+from aitimestepper.engine.run.wh_rollout import advance_wh
 from aitimestepper.recordings.parts import Frames, StepHistory
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.simulation.blocks import (
@@ -268,6 +270,8 @@ def advance_run(run: Run, plan: Plan, own: OwnCriterion, limits: Limits, frames:
         return advance_controlled(run, plan, limits, frames)
     if plan.rule.criterion == ESTIMATE:
         return advance_extrapolated(run, plan, limits, frames)
+    if plan.method.kind == WH:
+        return advance_wh(run, plan, limits, frames)
     return advance(run, plan, own, limits, frames)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from aitimestepper.config.schema import Config
 from aitimestepper.engine.physics import criteria, integrators
+from aitimestepper.engine.physics.coordinates import COORDINATES
 from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.extrapolation import SUBSTEPS
 from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.physics.splittings import splitting_of
 from aitimestepper.engine.run.plan import Control, Plan, plan_of, promise_of
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
@@ -42,7 +44,8 @@ def plan_for(settings: Settings, system: InitialConditions) -> Plan:
     if config.timestep == "estimate":
         return plan_of(_method(config), law, _rule(settings), control=_promise_of(config))
     learner = None if model is None else learner_of(model, system, law, config.tolerance)
-    return plan_of(_method(config), law, _rule(settings), learner=learner)
+    splitting = splitting_of(config.wh_kind, COORDINATES[config.wh_coordinates])
+    return plan_of(_method(config), law, _rule(settings), learner=learner, splitting=splitting)
 
 
 def alone_plan(settings: Settings, n_dims: int, end_time: float) -> Plan | None:

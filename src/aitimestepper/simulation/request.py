@@ -18,6 +18,7 @@ from aitimestepper.names import TIMESTEPS
 from aitimestepper.simulation.checks import check_settings
 from aitimestepper.simulation.fitting import check_collisions, check_field, fitted_to
 from aitimestepper.simulation.times import checked_times, read_times
+from aitimestepper.simulation.wh_checks import check_wh_system
 from aitimestepper.systems.catalogue import initial_conditions
 from aitimestepper.systems.initial import InitialConditions, agreed_softening, check_apart
 from aitimestepper.weights.calibrated import order_for
@@ -123,6 +124,7 @@ def request_of(settings: Settings, system: InitialConditions, times: ArrayLike |
     settings = settings._replace(config=fitted_to(settings.config, system))
     check_field(settings.config, system)
     check_collisions(settings.config, system)
+    check_wh_system(settings.config, system)
     if times is None and settings.config.times is not None:
         times = read_times(settings.config.times)
     kept = None if times is None else checked_times(times, system.time)

@@ -18,6 +18,7 @@ from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.integrators import Method
 from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights
+from aitimestepper.engine.physics.splittings import Splitting
 from aitimestepper.engine.run.plan import Control, Learner, Plan
 
 _ARRAYS = ("network", "low", "high")
@@ -81,4 +82,5 @@ def plan_from(vector: Floats) -> Plan:
             network, vector[low:high], vector[high:shape],
             p.tolerance, p.order, p.scale, p.governed != 0, p.promises != 0, p.least_correction,
         ),
+        Splitting(0, vector[:0], vector[:0], 0.0, vector[:0]),
     )  # fmt: skip

@@ -14,16 +14,16 @@ from aitimestepper.engine.physics.gravity import forces
 from aitimestepper.engine.physics.law import Law
 from aitimestepper.engine.physics.omega import Weights, forces_with_omega
 
-LEAPFROG, TTL, GBS = range(3)
-CODES = {"leapfrog": LEAPFROG, "ttl": TTL, "gbs": GBS}
-"""Of integrators, by the name that a user types; GBS is in `extrapolation`."""
+LEAPFROG, TTL, GBS, WH = range(4)
+CODES = {"leapfrog": LEAPFROG, "ttl": TTL, "gbs": GBS, "wh": WH}
+"""Of integrators, by the name that a user types; GBS is in `extrapolation`, WH in `wisdom_holman`."""
 
 
 class Method(NamedTuple):
     """An integrator.
 
     Attributes:
-        kind: LEAPFROG, TTL or GBS.
+        kind: LEAPFROG, TTL, GBS or WH.
         stages: (s,) fractions of the step, a palindrome; of GBS the numbers of steps in the rows of its table.
         weights: Omega of the time-transformed leapfrog.
     """

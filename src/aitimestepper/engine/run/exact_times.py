@@ -9,7 +9,7 @@ import numpy as np
 from aitimestepper.engine.compilation import compiled
 from aitimestepper.engine.layout import N_BOOKS, Books
 from aitimestepper.engine.physics.criteria import CALIBRATED, FIXED, Rule
-from aitimestepper.engine.physics.integrators import GBS, TTL
+from aitimestepper.engine.physics.integrators import GBS, TTL, WH
 from aitimestepper.engine.physics.omega import omega_of
 from aitimestepper.engine.run.governor import exceeds, parameter
 from aitimestepper.engine.run.local_error import run_position_error
@@ -30,6 +30,7 @@ from aitimestepper.engine.run.step import (
     shorter,
     tally,
 )
+from aitimestepper.engine.run.wh_looks import reach_split
 
 _MOST_APPROACHES = 1000
 """Shortened steps after which an exact time counts as out of reach. Chosen."""
@@ -51,6 +52,8 @@ def reach(run: Run, plan: Plan, target: float) -> int:
     if plan.method.kind == GBS:
         return _reach_by_macro_steps(run, plan, target)
     system, books, method, law, rule = run.system, run.books[0], plan.method, plan.law, plan.rule
+    if method.kind == WH:
+        return reach_split(run, plan, target)
     begin = books.time
     allowed = rule.guard * books.energy_scale
     left = (target - begin) + books.time_remainder

@@ -12,6 +12,7 @@ from aitimestepper.engine.networks import TANH, Network
 from aitimestepper.engine.physics.criteria import Rule
 from aitimestepper.engine.physics.integrators import Method
 from aitimestepper.engine.physics.law import Law
+from aitimestepper.engine.physics.splittings import NO_SPLITTING, Splitting
 
 
 class Learner(NamedTuple):
@@ -59,17 +60,27 @@ class Control(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a run is to be integrated: integrator, law of motion, choice of the step, and its network if it has one."""
+    """How a run is to be integrated: integrator, law of motion, choice of the step, and its network if it has one.
+
+    `splitting` says how the steps of Wisdom and Holman's split are made.
+    """
 
     method: Method
     law: Law
     rule: Rule
     learner: Learner
     control: Control
+    splitting: Splitting
 
 
 def plan_of(
-    method: Method, law: Law, rule: Rule, *, learner: Learner | None = None, control: Control | None = None
+    method: Method,
+    law: Law,
+    rule: Rule,
+    *,
+    learner: Learner | None = None,
+    control: Control | None = None,
+    splitting: Splitting = NO_SPLITTING,
 ) -> Plan:
     """A plan, whose network is empty where none chooses the step: compiled code takes plans of one kind only."""
     empty, nothing = _no_network(), np.zeros(0)
@@ -79,6 +90,7 @@ def plan_of(
         rule,
         learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0, nothing, nothing),
         control or Control(empty, nothing, nothing, 1.0, 2.0, 1.0, False, False, 0.0),
+        splitting,
     )
 
 
