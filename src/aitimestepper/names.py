@@ -12,7 +12,7 @@ OutputScale = Literal["absolute", "physical", "calibrated"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 Activation = Literal["tanh", "relu", "silu", "sigmoid"]
 Timestep = Literal["fixed", "free-fall", "fly-by", "acceleration", "aarseth", "prs23", "learned", "estimate"]
-Integrator = Literal["leapfrog", "ttl", "gbs", "wh"]
+Integrator = Literal["auto", "leapfrog", "ttl", "gbs", "wh"]
 WhKind = Literal["plain", "corrected", "saba"]
 WhCoordinates = Literal["jacobi", "heliocentric"]
 Omega = Literal["pair-norm", "log-h", "sum"]
@@ -43,6 +43,7 @@ class IntegratorKind(NamedTuple):
 
 
 INTEGRATORS: dict[str, IntegratorKind] = {
+    "auto": IntegratorKind("", True),
     "leapfrog": IntegratorKind("dt", False),
     "ttl": IntegratorKind("h", True),
     "gbs": IntegratorKind("", True),

@@ -316,7 +316,7 @@ def test_what_archives_hold_of_a_run_stands_where_they_have_it():
     head = ["N", "direction", "shown_time", "G", "softening", "tolerance", "N_active", "frame_time"]
     places = {**{name: 8 * k for k, name in enumerate(head)}, "frame_position": 64, "frame_velocity": 88}
     assert {name: offset for name, (_, offset) in HEAD.fields.items()} == places
-    assert run_size(3) == 14 + 2 * (84 + 48 * 3) + 7 * 3
+    assert run_size(3) == 14 + 2 * (86 + 48 * 3) + 7 * 3
 
 
 def test_a_second_integrator_in_a_process_is_an_error_and_no_hang():

@@ -126,9 +126,10 @@ def _numbers(result: EnsembleResult) -> dict[str, Any]:
 def _print(result: EnsembleResult) -> None:
     from aitimestepper.ensembles.promises import largest_share, promises_of
     from aitimestepper.ensembles.result import COLUMN_NAMES, spread_of
+    from aitimestepper.recordings.shown import integrator_in
 
     spread, failures, config = spread_of(result), result.failures, Config(**result.settings)
-    integrator = f"{config.integrator}" + (f" of order {config.order}" if config.order else "")
+    integrator = integrator_in(result.settings)
     remarks = [*map(str, promises_of(result)), *filter(None, [largest_share(result)])]
     remarks += [f"{len(failures)} of {len(result)} members failed:"] if failures else []
     remarks += ["  " + _line(failure) for failure in failures[:MOST_FAILURES_SHOWN]]

@@ -17,6 +17,7 @@ GRAMMAR = (
 )
 ORDERS = (2, 4, 6, 8)
 
+_OWN = tuple(name for name in get_args(Integrator) if name != "auto")
 _WITHOUT_ORDER = ("gbs", "wh")
 
 DEFAULTS = ("leapfrog:fixed", "leapfrog:free-fall", "leapfrog:fly-by", "ttl:fixed", "ttl4:fixed", "ttl6:fixed")
@@ -81,7 +82,7 @@ def parse_method(text: str) -> ComparedMethod:
         return _of_rebound(text, rest)
     integrator = program.rstrip("0123456789")
     order = program[len(integrator) :] or "2"
-    if integrator not in get_args(Integrator) or order not in map(str, ORDERS):
+    if integrator not in _OWN or order not in map(str, ORDERS):
         raise _unknown(text)
     step, options = _without_options(text, rest)
     step, equals, model = step.partition("=")

@@ -134,6 +134,8 @@ _FIELDS = (
     "merger_energy",  # what they have taken together
     "macro_step",  # of `gbs`: the next step, of fictitious time; 0 before the first is chosen
     "macro_rows",  # of `gbs`: rows of the table of the next step
+    "macro_began_at_step",  # number of the step behind which all are of `gbs`
+    "macro_began_at_time",  # and its time
 )
 """Names of a run's scalars. Their order is part of the format of recordings and archives, see `LAYOUT`."""
 

@@ -172,8 +172,7 @@ class Summary(Shown):
         force_evaluations: evaluations of the force on all bodies: one for the initial state, one for each step tried.
         rejected_steps: steps that a gate undid.
         time: simulated time reached.
-        energy_initial: total energy at the start, the external field included.
-        energy_final: at the end.
+        energy_initial, energy_final: total energy at the start and at the end, the external field included.
         energy_error_max: largest |E - E_initial| / |E_initial| over every step, recorded or not.
         energy_error_final: the same of the last step. Where E_initial nearly vanishes, both are relative to
             the initial kinetic + |potential| energy.
@@ -193,12 +192,12 @@ class Summary(Shown):
             then, by more than the sum shows.
         longest_step: longest step over the free-fall time of the fastest pair for which time is not transformed. Above
             1 a position error cannot be measured by halves of a step: what was between was not seen.
+        handed_over_at_step, handed_over_at_time: where `gbs` took over; None where one method made all steps.
         outside_training: part of the states that calibrated weights were asked about which were unlike any in their
             training; the step was then that of the nearest state that is.
         step_error_asked: what the relative energy error of every single step was to stay below: with weights of one's
             own the threshold of their training, or the tolerance; None of other runs.
-        step_error_max: the largest of a step.
-        steps_above: steps with a larger error than that.
+        step_error_max, steps_above: the largest of a step, and the number of steps above what was asked.
         confirm_tolerance: of the second run that the first was compared with, a tenth of what was asked of that; None
             like all of these where no second run was asked for. Nothing else in here is of the second run.
         confirm_position_difference: largest distance of a body between the two runs, over all times compared.
@@ -238,6 +237,8 @@ class Summary(Shown):
     confirm_outcome: str | None = None
     position_error_run: float | None = None
     longest_step: float | None = None
+    handed_over_at_step: int | None = None
+    handed_over_at_time: float | None = None
     energy_error_max_time: float | None = None
     mergers: int | None = None
     merger_energy: float | None = None

@@ -50,16 +50,23 @@ def summary_rows(numbers: Mapping[str, Any]) -> Rows:
     return [(_NAMES.get(k, k.replace("_", " ")), spelled(v)) for k, v in ordered.items() if v is not None]
 
 
-def method_of(settings: Mapping[str, Any]) -> str:
-    """Integrator, steps and their parameter in a line, from the settings of a run."""
+def integrator_in(settings: Mapping[str, Any]) -> str:
+    """What makes the steps of a run, from its settings."""
     integrator = str(settings.get("integrator", "leapfrog"))
     if integrator == "wh":
         integrator += f", {settings.get('wh_kind', 'corrected')}"
+    elif integrator == "auto":
+        integrator = f"ttl of order {settings.get('order', 2)}, gbs once three bodies meet"
     elif integrator != "gbs":
         integrator += f" of order {settings.get('order', 2)}"
+    return integrator
+
+
+def method_of(settings: Mapping[str, Any]) -> str:
+    """Integrator, steps and their parameter in a line, from the settings of a run."""
     keys = ("dt", "h", "eta", "tolerance", "model")
     parameters = [f"{key} = {settings[key]}" for key in keys if settings.get(key) is not None]
-    return f"{integrator}, {settings.get('timestep', 'learned')} steps ({', '.join(parameters)})"
+    return f"{integrator_in(settings)}, {settings.get('timestep', 'learned')} steps ({', '.join(parameters)})"
 
 
 def promise_rows(numbers: Mapping[str, Any]) -> Rows:
@@ -98,8 +105,10 @@ def merger_rows(numbers: Mapping[str, Any]) -> Rows:
 
 def cost_row(numbers: Mapping[str, Any]) -> tuple[str, str]:
     """Steps, force evaluations and seconds."""
+    by_gbs = numbers["steps"] - (numbers.get("handed_over_at_step") or numbers["steps"])
+    of_gbs = f", {by_gbs:,} of them by gbs from t = {numbers['handed_over_at_time']:.6g} on" if by_gbs else ""
     undone = f" ({numbers['rejected_steps']:,} undone)" if numbers["rejected_steps"] else ""
     return "cost", (
-        f"{numbers['steps']:,} steps{undone}, {numbers['force_evaluations']:,} force evaluations, "
+        f"{numbers['steps']:,} steps{undone}{of_gbs}, {numbers['force_evaluations']:,} force evaluations, "
         f"{spelled(numbers['wall_seconds'], 3)} s"
     )

@@ -83,6 +83,8 @@ def promises_run(config: Config, *, calibrated: bool) -> bool:
 
 def _check_estimate(config: Config) -> None:
     """Refuse steps by an error estimate that the integrator does not have, or others where it has one."""
+    if config.integrator == "auto" and (config.timestep != "learned" or config.tolerance_kind != "run"):
+        raise InputError("integrator = auto needs calibrated steps and a tolerance of the whole run: leave it out")
     by_estimate, has_one = config.timestep == "estimate", config.integrator == "gbs"
     if by_estimate and not has_one:
         raise InputError(f"timestep = estimate needs integrator = gbs: {config.integrator} has no error estimate")

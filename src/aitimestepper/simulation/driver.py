@@ -42,6 +42,7 @@ from aitimestepper.simulation.callback import Watch
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.merging import Merging, gone_on
 from aitimestepper.simulation.outcomes import FAILURES
+from aitimestepper.simulation.plans import in_force
 from aitimestepper.simulation.remaining import Remaining
 from aitimestepper.simulation.stopping import stop_in, stops_of
 
@@ -208,8 +209,9 @@ def _up_to_a_merger(
     while True:
         target = goal.next_target(books)
         limits = Limits(target, goal.last_step, budget, stops)
+        now = in_force(plan, run)
         before, began = copy_of(run), time.perf_counter()
-        status, n_frames, n_history = advance_run(run, plan, own, limits, arrays)
+        status, n_frames, n_history = advance_run(run, now, own, limits, arrays)
         budget = _next_budget(budget, time.perf_counter() - began)
         frames, history = _taken(arrays, n_frames, n_dims, run, bodies), _taken_history(arrays, n_history)
         block = Block(frames, history, _taken_events(arrays), run, run, bodies=bodies)
@@ -220,7 +222,7 @@ def _up_to_a_merger(
         if status in (AT_TARGET, STOPPED):
             look = copy_of(run)
             at_end = status == AT_TARGET and target == goal.end_time
-            status, stop = _brought(look, plan, target, stops, stopped=status == STOPPED)
+            status, stop = _brought(look, now, target, stops, stopped=status == STOPPED)
             if status == RUNNING and merging is not None and stop is not None and stop.cause == COLLIDED:
                 return _Met(block, behind, look, stop.bodies, at_end)
             if status == RUNNING and (stop is not None or target == goal.end_time):

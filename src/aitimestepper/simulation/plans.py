@@ -15,6 +15,7 @@ from aitimestepper.engine.physics.integrators import STAGES, Method
 from aitimestepper.engine.physics.omega import Weights
 from aitimestepper.engine.physics.splittings import splitting_of
 from aitimestepper.engine.run.plan import Control, Plan, plan_of, promise_of
+from aitimestepper.engine.run.state import Run
 from aitimestepper.errors import InputError
 from aitimestepper.names import TIMESTEPS
 from aitimestepper.simulation.fitting import law_for
@@ -99,7 +100,16 @@ def _method(config: Config) -> Method:
     if config.integrator == "gbs":
         return Method(integrators.GBS, SUBSTEPS, weights)
     assert config.order is not None
-    return Method(integrators.CODES[str(config.integrator)], STAGES[config.order], weights)
+    kind = integrators.TTL if config.integrator == "auto" else integrators.CODES[str(config.integrator)]
+    return Method(kind, STAGES[config.order], weights)
+
+
+def in_force(plan: Plan, run: Run) -> Plan:
+    """The plan by which a run goes on: `gbs` once three bodies have met, where that was left to the program."""
+    if not plan.control.hands_over or run.books[0].democratic == 0.0:
+        return plan
+    method = Method(integrators.GBS, SUBSTEPS, plan.method.weights)
+    return plan._replace(method=method, rule=plan.rule._replace(criterion=criteria.ESTIMATE, reversible=False))
 
 
 def _promise_of(config: Config) -> Control:

@@ -167,12 +167,18 @@ def _with_timestep(config: Config) -> Config:
     return config.replace(timestep="learned")
 
 
+def _integrator_for(config: Config) -> str:
+    """Of calibrated steps: one method and then the other, unless what is set is of one of them."""
+    of_one = (config.order, config.dt_min, config.dt_max, config.guard)
+    return "auto" if config.tolerance_kind == "run" and of_one == (None,) * len(of_one) else "ttl"
+
+
 def _completed(config: Config, calibrated: bool) -> Config:
     changes: dict[str, object] = {}
     if config.timestep == "estimate":
         return config if config.integrator is not None else config.replace(integrator="gbs")
     if config.integrator is None:
-        changes["integrator"] = "ttl" if calibrated else "leapfrog"
+        changes["integrator"] = _integrator_for(config) if calibrated else "leapfrog"
     if config.order is None and not calibrated:
         changes["order"] = 2
     elif config.order is None and config.tolerance is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -113,7 +113,8 @@ class CalibratedStepper:
             InputError: one is out of range.
         """
         if (integrator, order) not in HEADS:
-            raise InputError(f"integrator must be one of {', '.join(get_args(Integrator))} of order 2, 4, 6 or 8")
+            known = ", ".join(sorted({name for name, _ in HEADS}))
+            raise InputError(f"integrator must be one of {known} of order 2, 4, 6 or 8")
         check_tolerance(tolerance)
         config = Config(
             timestep="learned", tolerance=tolerance, integrator=integrator, order=order, G=G, softening=softening

@@ -38,7 +38,7 @@ def summary_of(books: Books, wall_seconds: float, outcome: str, direction: float
         energy_error_max_time=float(direction * books.max_energy_error_time) + 0.0,
         mergers=int(books.mergers) or None,
         merger_energy=float(books.merger_energy) if books.mergers else None,
-        **_promise(books),
+        **_promise(books, direction),
     )
 
 
@@ -52,7 +52,7 @@ def _said(outcome: str, books: Books) -> str:
     )
 
 
-def _promise(books: Books) -> dict[str, Any]:
+def _promise(books: Books, direction: float) -> dict[str, Any]:
     """What a run with learned steps was asked for, and what its steps were measured to do."""
     # Bodies that move uniformly need no answer of the network.
     measured = books.states_asked > 0.0 or (books.tolerance_promised > 0.0 and books.steps > 0.0)
@@ -69,8 +69,11 @@ def _promise(books: Books) -> dict[str, Any]:
         # error estimate are all measured, and refused as a matter of course.
         if books.democratic == 0.0 and (by_estimate or books.rejected_steps == 0.0):
             found["position_error_run"] = float(books.run_position_error)
-        if not by_estimate:
+        if not by_estimate or books.longest_length > 0.0:
             found["longest_step"] = float(books.longest_length)
+        if by_estimate and books.macro_began_at_step > 0.0:
+            found["handed_over_at_step"] = int(books.macro_began_at_step)
+            found["handed_over_at_time"] = float(direction * books.macro_began_at_time) + 0.0
     if measured and books.tolerance_promised > 0.0:
         asked = float(books.tolerance_promised)
         found |= {"energy_error_asked": asked, "position_error_asked": _share(asked)}

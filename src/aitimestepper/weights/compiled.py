@@ -42,7 +42,8 @@ def control_of(model: ModelFile, config: Config) -> Control:
     assert config.tolerance is not None
     assert config.order is not None
     low, high = np.array(model.scales).reshape(2, TRAITS)
-    head = HEADS.index((config.integrator, config.order))
+    automatic = config.integrator == "auto"
+    head = HEADS.index(("ttl" if automatic else config.integrator, config.order))
     power = 1.0 / config.order
     return Control(
         with_ranges(network_of(model, head), low, high),
@@ -54,6 +55,7 @@ def control_of(model: ModelFile, config: Config) -> Control:
         config.tolerance_kind == "run",
         config.tolerance_kind != "step",
         _LEAST_CORRECTION,
+        automatic,
     )
 
 

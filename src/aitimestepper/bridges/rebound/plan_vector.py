@@ -80,7 +80,7 @@ def plan_from(vector: Floats) -> Plan:
         Learner(Sight(0, 0, 3, 1.0, 1.0, 1.0, 1.0), nothing, False, 1.0, vector[:0], vector[:0]),
         Control(
             network, vector[low:high], vector[high:shape],
-            p.tolerance, p.order, p.scale, p.governed != 0, p.promises != 0, p.least_correction,
+            p.tolerance, p.order, p.scale, p.governed != 0, p.promises != 0, p.least_correction, False,
         ),
         Splitting(0, vector[:0], vector[:0], 0.0, vector[:0]),
     )  # fmt: skip

@@ -44,6 +44,7 @@ def advance_extrapolated(run: Run, plan: Plan, limits: Limits, frames: Frames) -
     kept, before = room_to_keep(run, limits.stops), np.empty(N_BOOKS + run.system.shape[0])
     watched = kept.shape[0] > 0
     n_frames = n_history = 0
+    frames.events.counts[:] = 0
     most_frames, most_history = frames.books.shape[0], frames.history.shape[0]
     for _ in range(limits.budget):
         if books.steps >= limits.last_step:

@@ -82,7 +82,8 @@ def advance_controlled(run: Run, plan: Plan, limits: Limits, frames: Frames) -> 
             anchored = _noted_look(run, plan, traits, layers, frames.events)
             if anchored:
                 sure_frames, sure_history = n_frames, n_history
-                if done >= limits.budget:
+                handed_over = control.hands_over and books.democratic == 1.0
+                if done >= limits.budget or handed_over:
                     return RUNNING, n_frames, n_history
                 if not _has_room(frames, n_frames, n_history):
                     return FULL, n_frames, n_history

@@ -50,6 +50,7 @@ def begin(run: Run, plan: Plan) -> None:
     fastest = fly_by_rate(run.system, plan.law)
     books.macro_step = _FIRST_LENGTH * books.omega / math.sqrt(fastest)
     books.macro_rows = _FIRST_ROWS
+    books.macro_began_at_step, books.macro_began_at_time = books.steps, books.time
 
 
 @compiled

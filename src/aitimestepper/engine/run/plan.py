@@ -46,6 +46,7 @@ class Control(NamedTuple):
         governed: whether the run's own errors change the step.
         promises: whether the tolerance is meant for the whole run.
         least_correction: the smallest factor that they may put on it.
+        hands_over: whether `gbs` goes on with the run once three bodies were seen about equally near to each other.
     """
 
     network: Network
@@ -57,6 +58,7 @@ class Control(NamedTuple):
     governed: bool
     promises: bool
     least_correction: float
+    hands_over: bool
 
 
 class Plan(NamedTuple):
@@ -89,7 +91,7 @@ def plan_of(
         law,
         rule,
         learner or Learner(Sight(BASIC, 0, 3, 1.0, 1.0, 1.0, 1.0), empty, False, 1.0, nothing, nothing),
-        control or Control(empty, nothing, nothing, 1.0, 2.0, 1.0, False, False, 0.0),
+        control or Control(empty, nothing, nothing, 1.0, 2.0, 1.0, False, False, 0.0, False),
         splitting,
     )
 
@@ -97,7 +99,7 @@ def plan_of(
 def promise_of(tolerance: float) -> Control:
     """A tolerance of the whole run that needs no network: steps follow from their own errors."""
     nothing = np.zeros(0)
-    return Control(_no_network(), nothing, nothing, tolerance, 2.0, 1.0, False, True, 0.0)
+    return Control(_no_network(), nothing, nothing, tolerance, 2.0, 1.0, False, True, 0.0, False)
 
 
 def _no_network() -> Network:
