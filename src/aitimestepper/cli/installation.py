@@ -64,6 +64,7 @@ def compiled_ahead() -> Iterator[tuple[str, float]]:
         ("calibrated steps", lambda: simulate(tolerance=1e-3, **common)),
         ("leapfrog", lambda: simulate(tolerance=1e-3, integrator="leapfrog", **common)),
         ("fixed steps", lambda: simulate(timestep="fixed", dt=0.01, **common)),
+        ("gbs", lambda: simulate(tolerance=1e-3, integrator="gbs", **common)),
         ("wh", lambda: simulate(timestep="fixed", dt=0.1, integrator="wh", **{**common, "ic": "solar-system"})),
         ("criteria", lambda: simulate(timestep="aarseth", eta=0.1, **common)),
         ("many systems", _few_systems),

@@ -151,7 +151,8 @@ class IntegratorKeys(KeyGroup):
     integrator: Integrator | None = Field(
         None,
         description="leapfrog; ttl, the time-transformed leapfrog; gbs, its extrapolation, with steps and orders of "
-        "its own; or wh, Wisdom-Holman, for planets of one star (default: ttl with calibrated steps)",
+        "its own; wh, Wisdom-Holman, for planets of one star; or auto, ttl and once three bodies meet gbs "
+        "(default: auto for a tolerance of the whole run)",
     )
     order: int | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 
@@ -14,22 +15,34 @@ TEXT = "compiling for this machine, once: one to two minutes"
 
 
 class _Teller(event.Listener):
-    """Tells of the first function of this process that has to be compiled."""
+    """Tells of the first function of this process that has to be compiled, and adds up how long all of them take."""
 
     def __init__(self) -> None:
-        self._told = False
+        self.seconds = 0.0
+        self._told, self._depth, self._began = False, 0, 0.0
 
     def on_start(self, event: Any) -> None:
         """Tell, unless that was done."""
         if not self._told:
             self._told = True
             tell(TEXT)
+        if self._depth == 0:
+            self._began = time.perf_counter()
+        self._depth += 1
 
     def on_end(self, event: Any) -> None:
-        """Nothing: others follow."""
+        """Add the time, unless this function was compiled for another one."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._began
 
 
 _TELLER = _Teller()
+
+
+def seconds_of_compiling() -> float:
+    """Of this process so far: no part of what a run takes."""
+    return _TELLER.seconds
 
 
 @cache

@@ -21,6 +21,7 @@ from aitimestepper.recordings.recording import Recording
 from aitimestepper.recordings.step_events import StepEvents
 from aitimestepper.recordings.writer import RecordingWriter
 from aitimestepper.simulation.blocks import Block, ending, initial_block
+from aitimestepper.simulation.compiling import seconds_of_compiling
 from aitimestepper.simulation.goal import Goal
 from aitimestepper.simulation.remaining import Remaining
 from aitimestepper.simulation.summaries import summary_of
@@ -68,6 +69,7 @@ class Recorder:
         self._pending_bytes = 0
         self._writer: RecordingWriter | ArchiveWriter | None = None
         self._began = self._written = time.perf_counter()
+        self._compiled = seconds_of_compiling()
         self._note(self._first)
         self._state_size = len(self._state)
 
@@ -125,7 +127,7 @@ class Recorder:
 
     def summary(self, outcome: str) -> Summary:
         """The run in numbers, as far as it has come."""
-        seconds = time.perf_counter() - self._began
+        seconds = time.perf_counter() - self._began - (seconds_of_compiling() - self._compiled)
         summary = summary_of(self._reached[0], seconds, outcome, self._direction)
         if not self.info.settings.get("confirm"):
             return summary
