@@ -34,7 +34,7 @@ def test_it_is_the_run_that_simulate_makes_bit_by_bit(tolerance):
     simulation = to_simulation(system)
     register(simulation, tolerance)
     simulation.integrate(7.0)
-    run = simulate(config=Config(tolerance=tolerance, duration=7.0), system=system)
+    run = simulate(config=Config(tolerance=tolerance, duration=7.0, integrator="ttl"), system=system)
     np.testing.assert_array_equal(places(simulation), run.position[-1])
     assert simulation.t == 7.0
     assert simulation.integrator.energy_error == run.summary.energy_error_max
@@ -91,7 +91,7 @@ def test_G_and_softening_are_those_of_the_simulation(constants):
     simulation = pythagorean(1e-6, **constants)
     duration = 4.0 / np.sqrt(constants["G"])
     simulation.integrate(duration)
-    run = simulate(config=Config(**constants, tolerance=1e-6, duration=duration), system=system)
+    run = simulate(config=Config(**constants, tolerance=1e-6, duration=duration, integrator="ttl"), system=system)
     np.testing.assert_array_equal(places(simulation)[:, :2], run.position[-1])
 
 

@@ -28,7 +28,7 @@ PROMISE_KEYS = [
     "step_error_asked", "step_error_max", "steps_above",
     "confirm_tolerance", "confirm_position_difference", "confirm_position_difference_relative",
     "confirm_force_evaluations", "confirm_outcome", "position_error_run", "longest_step", "energy_error_max_time",
-    "mergers", "merger_energy",
+    "mergers", "merger_energy", "handed_over_at_step", "handed_over_at_time",
     "energy_verdict", "position_verdict", "step_verdict",
 ]  # fmt: skip
 TINY = ["--hidden-dims", 8, "--epochs", 2, "--output-scale", "physical", "--no-tensorboard", "--replay-steps", 4]

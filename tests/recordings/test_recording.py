@@ -107,6 +107,8 @@ def test_the_summary_is_strict_json_with_the_keys_of_the_report(tmp_path):
         "energy_error_max_time",
         "mergers",
         "merger_energy",
+        "handed_over_at_step",
+        "handed_over_at_time",
         "energy_verdict",
         "position_verdict",
         "step_verdict",

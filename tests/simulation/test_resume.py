@@ -160,6 +160,7 @@ def test_the_command_line_resumes(tmp_path, capsys):
 
 def test_a_file_of_before_there_were_events_goes_on_and_gets_them(tmp_path):
     keys = {"ic": "random:n=5,virial=0,seed=9011", "tolerance": 1e-6, "every": 50, "step_history": True}
+    keys["integrator"] = "ttl"
     first = simulate(config=Config(steps=2000, output="run.h5", **keys))
     without_events(tmp_path / "run.h5")
     further = resume("run.h5", steps=4000)

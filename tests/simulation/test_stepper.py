@@ -156,7 +156,7 @@ def test_it_is_loaded_without_torch():
 @pytest.mark.parametrize(
     ("keys", "timestep", "integrator", "order"),
     [
-        ({"tolerance": 1e-3}, "learned", "ttl", None),
+        ({"tolerance": 1e-3}, "learned", "auto", None),
         ({"tolerance": 1e-3, "integrator": "leapfrog"}, "learned", "leapfrog", None),
         ({"tolerance": 1e-3, "order": 8}, "learned", "ttl", 8),
         ({"tolerance": 1e-3, "timestep": "fly-by"}, "fly-by", "leapfrog", 2),
@@ -178,7 +178,7 @@ def test_single_step_weights_keep_the_plain_leapfrog(tmp_path):
     assert (found.config.timestep, found.config.integrator, found.config.order) == ("learned", "leapfrog", 2)
     assert not found.calibrated
     calibrated = settings_of(Config(model=constant_model(tmp_path, 0.5), tolerance=1e-4, steps=1))
-    assert (calibrated.config.integrator, calibrated.calibrated) == ("ttl", True)
+    assert (calibrated.config.integrator, calibrated.calibrated) == ("auto", True)
     with pytest.raises(InputError, match="needs tolerance"):
         checked(Config(timestep="learned", steps=1), calibrated=True)
 

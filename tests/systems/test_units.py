@@ -15,8 +15,8 @@ from aitimestepper import (
 )
 from aitimestepper.errors import InitialConditionsError
 from aitimestepper.systems.files import read_initial_conditions
-from aitimestepper.systems.files_out import write_initial_conditions
-from aitimestepper.systems.tables import bodies_from_text, text_from_bodies
+from aitimestepper.systems.files_out import text_from_bodies, write_initial_conditions
+from aitimestepper.systems.tables import bodies_from_text
 from aitimestepper.systems.units import Units
 
 MASS, POSITION, VELOCITY = [1000.0, 1.0], [[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 2.07]]

@@ -15,6 +15,7 @@ from aitimestepper.cli.progress import simulation_progress
 from aitimestepper.config.schema import Config
 from aitimestepper.errors import RunError
 from aitimestepper.outputs import spelled
+from aitimestepper.recordings.shown import integrator_in
 
 if TYPE_CHECKING:
     from aitimestepper.ensembles.result import EnsembleResult, Failure
@@ -126,7 +127,6 @@ def _numbers(result: EnsembleResult) -> dict[str, Any]:
 def _print(result: EnsembleResult) -> None:
     from aitimestepper.ensembles.promises import largest_share, promises_of
     from aitimestepper.ensembles.result import COLUMN_NAMES, spread_of
-    from aitimestepper.recordings.shown import integrator_in
 
     spread, failures, config = spread_of(result), result.failures, Config(**result.settings)
     integrator = integrator_in(result.settings)

@@ -105,8 +105,9 @@ class StepKeys(KeyGroup):
     commands = _RUN
     timestep: str | None = Field(
         None,
-        description="how the step is chosen, or the name of a criterion of your own (default: learned)",
-        json_schema_extra={"metavar": "{" + ",".join(TIMESTEPS) + "}"},
+        description="how the step is chosen, or the name of a criterion of your own (default: learned; of gbs "
+        "estimate, by its own errors)",
+        json_schema_extra={"metavar": "{" + ",".join(name for name in TIMESTEPS if name != "estimate") + "}"},
     )
     dt: float | None = Field(None, gt=0, description="the step of --timestep fixed")
     h: float | None = Field(

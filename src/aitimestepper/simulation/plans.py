@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from aitimestepper.config.schema import Config
+from aitimestepper.engine.layout import n_bodies
 from aitimestepper.engine.physics import criteria, integrators
 from aitimestepper.engine.physics.coordinates import COORDINATES
 from aitimestepper.engine.physics.criteria import Rule
@@ -22,6 +23,9 @@ from aitimestepper.simulation.fitting import law_for
 from aitimestepper.simulation.request import Settings
 from aitimestepper.systems.initial import InitialConditions
 from aitimestepper.weights.compiled import control_of, learner_of
+
+_LEAST_BODIES = 3
+"""Of a run that is handed over."""
 
 
 def plan_for(settings: Settings, system: InitialConditions) -> Plan:
@@ -108,6 +112,8 @@ def in_force(plan: Plan, run: Run) -> Plan:
     """The plan by which a run goes on: `gbs` once three bodies have met, where that was left to the program."""
     if not plan.control.hands_over or run.books[0].democratic == 0.0:
         return plan
+    if plan.method.kind != integrators.TTL or n_bodies(run.system) < _LEAST_BODIES:
+        return plan  # what mergers have left
     method = Method(integrators.GBS, SUBSTEPS, plan.method.weights)
     return plan._replace(method=method, rule=plan.rule._replace(criterion=criteria.ESTIMATE, reversible=False))
 

@@ -55,7 +55,9 @@ def test_noting_decides_nothing_and_does_not_depend_on_how_often_the_loop_return
 def run() -> Recording:
     """One with many encounters."""
     return simulate(
-        config=Config(ic="random:n=5,virial=0,seed=9011", tolerance=TOLERANCE, steps=6001, step_history=True)
+        config=Config(
+            ic="random:n=5,virial=0,seed=9011", tolerance=TOLERANCE, steps=6001, step_history=True, integrator="ttl"
+        )
     )
 
 
