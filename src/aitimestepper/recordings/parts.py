@@ -207,8 +207,6 @@ class Summary(Shown):
         mergers: how often two bodies became one; None for never. Errors of energy and momenta are those since the last
             merger, or since the start; the largest are the largest of all such times.
         merger_energy: what all of them have taken together.
-    handed_over_at_step: int | None = None
-    handed_over_at_time: float | None = None
         energy_verdict, position_verdict, step_verdict: 'kept' or 'exceeded'; None if nothing was asked. Of positions
             'unknown' where a step was too long for its error to be measured.
     """
@@ -242,6 +240,8 @@ class Summary(Shown):
     energy_error_max_time: float | None = None
     mergers: int | None = None
     merger_energy: float | None = None
+    handed_over_at_step: int | None = None
+    handed_over_at_time: float | None = None
 
     @property
     def energy_verdict(self) -> str | None:
