@@ -1,6 +1,6 @@
 """What each method costs on systems of several classes, and what the choice between them costs.
 
-    python benchmarks/methods/methods.py                                    # all classes, about ... minutes
+    python benchmarks/methods/methods.py                                    # all classes, about 6 minutes
     python benchmarks/methods/methods.py --classes scattering --count 8     # the first of one class
 
 Systems are drawn as those of benchmarks/promise (seed 71: no method was tuned on them). Every method is asked for the
@@ -73,7 +73,7 @@ def own(drawn: Drawn, tolerance: float, keys: dict[str, Any]) -> dict[str, Any]:
         goal = goal_of(plan.request)._replace(every=0, interval=math.inf, keeps=False)
         run = plan.new_run()
         began = time.process_time()
-        for block in drive(run, plan.plan, plan.own, goal, drawn.system.n_dims):
+        for block in drive(run, plan.plan, plan.own, goal, drawn.system.n_dims):  # noqa: B007
             if time.process_time() - began > _PATIENCE:
                 return {"failure": "given up"}
         spent = time.process_time() - began
@@ -116,6 +116,7 @@ def ias15(drawn: Drawn) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", nargs="+", default=list(CLASSES), choices=list(CLASSES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))

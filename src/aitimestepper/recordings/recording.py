@@ -33,8 +33,7 @@ class Recording(Shown):
         summary: the run in numbers.
         step_history: every step, if it was asked for.
         step_events: what a calibrated run did to its steps, if every step was asked for.
-        mergers: bodies that became one. From there on both have the position and velocity of the one, and `mass` is
-            still what each of them brought along; see `masses`.
+        mergers: bodies that became one, with its position and velocity from there on; see `masses`.
     """
 
     mass: Floats
