@@ -100,7 +100,7 @@ def _asked_and_achieved(systems: dict[str, Any]) -> None:
 def _one_run() -> None:
     """A calibrated run beside one with a constant step of as many force evaluations."""
     common: dict[str, Any] = {"ic": SYSTEM, "duration": 8.0, "step_history": True}
-    learned = simulate(config=Config(tolerance=TOLERANCE, **common))
+    learned = simulate(config=Config(tolerance=TOLERANCE, integrator="ttl", **common))
     fixed = _as_costly(learned, common)
     figure, axes = plt.subplots(2, 1, figsize=(9.0, 5.2), sharex=True, constrained_layout=True)
     _draw(axes, learned, "#0072B2", f"calibrated, {learned.summary.force_evaluations} evaluations")
