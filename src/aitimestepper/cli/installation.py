@@ -160,7 +160,7 @@ def _cache() -> Finding:
         if _writable(folder):
             files = sum(1 for _ in folder.rglob("*.nbc"))
             state = (
-                f"{files} compiled functions" if files else "still empty: the first run compiles for one to two minutes"
+                f"{files} compiled functions" if files else "still empty: the first run compiles for three to five minutes"
             )
             return Finding("cache", "ok" if files else "note", f"{folder}, {state}")
     where = named or f"{beside} and {home}"

@@ -10,8 +10,8 @@ from numba.core import event
 
 from aitimestepper.simulation.progress import tell
 
-TEXT = "compiling for this machine, once: one to two minutes"
-"""Measured on two cores on 2026-11-29: 115 s for a run with calibrated steps."""
+TEXT = "compiling for this machine, once: three to five minutes"
+"""Measured on one core on 2026-11-29: 250 s for a run that begins with calibrated steps and hands over to gbs."""
 
 
 class _Teller(event.Listener):
