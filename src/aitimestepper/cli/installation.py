@@ -159,9 +159,7 @@ def _cache() -> Finding:
     for folder in (Path(named),) if named else (beside, home):
         if _writable(folder):
             files = sum(1 for _ in folder.rglob("*.nbc"))
-            state = (
-                f"{files} compiled functions" if files else "still empty: the first run compiles for three to five minutes"
-            )
+            state = f"{files} compiled functions" if files else "still empty: the first run compiles, for minutes"
             return Finding("cache", "ok" if files else "note", f"{folder}, {state}")
     where = named or f"{beside} and {home}"
     return Finding("cache", "problem", f"cannot write to {where}: set NUMBA_CACHE_DIR to a folder that can be written")
