@@ -18,12 +18,15 @@ FAST = tests/physics tests/features tests/systems tests/recordings tests/cli/tes
 demo: .venv/.ready
 	$(RUN) examples/demo.py
 
+# The engine is compiled first, by one process: tests that start programs give them a time without that.
 test: .venv/.ready
+	$(RUN) -m aitimestepper doctor --compile
 	$(RUN) -m pytest -n $(JOBS)
 
 # The fast part of the tests on the oldest dependencies that pyproject.toml states; PyTorch and the test tools are the
 # pinned ones.
 test-oldest: .venv-oldest/.ready
+	NUMBA_CACHE_DIR=.venv-oldest/numba .venv-oldest/bin/python -m aitimestepper doctor --compile
 	NUMBA_CACHE_DIR=.venv-oldest/numba .venv-oldest/bin/python -m pytest -n $(JOBS) $(FAST)
 
 validate: .venv/.ready
