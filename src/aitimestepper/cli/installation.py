@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from aitimestepper._version import __version__
+from aitimestepper.bridges.rebound import register
 from aitimestepper.config.schema import Config
 from aitimestepper.cores import available_cores
 
@@ -66,9 +67,12 @@ def compiled_ahead() -> Iterator[tuple[str, float]]:
         ("fixed steps", lambda: simulate(timestep="fixed", dt=0.01, **common)),
         ("gbs", lambda: simulate(tolerance=1e-3, integrator="gbs", **common)),
         ("wh", lambda: simulate(timestep="fixed", dt=0.1, integrator="wh", **{**common, "ic": "solar-system"})),
+        ("exact times", lambda: simulate(tolerance=1e-3, ic="figure-eight", duration=0.1, samples=2, progress=False)),
         ("criteria", lambda: simulate(timestep="aarseth", eta=0.1, **common)),
         ("many systems", _few_systems),
     ]
+    if importlib.util.find_spec("rebound") is not None:
+        kinds.append(("REBOUND", _in_rebound))
     if importlib.util.find_spec("torch") is not None:
         kinds.append(("training", _short_training))
     for what, run in kinds:
@@ -81,6 +85,14 @@ def _few_systems() -> None:
     from aitimestepper.ensembles.ensemble import simulate_ensemble
 
     simulate_ensemble("random:n=3", count=2, duration=0.1, tolerance=1e-3, progress=False)
+
+
+def _in_rebound() -> None:
+    simulation = importlib.import_module("rebound").Simulation()
+    simulation.add(m=1.0)
+    simulation.add(m=1e-3, a=1.0)
+    register(simulation, 1e-3)
+    simulation.integrate(0.1)
 
 
 def _short_training() -> None:
