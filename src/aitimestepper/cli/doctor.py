@@ -17,7 +17,7 @@ examples:
   aitimestepper doctor > installation.txt    for a report of a fault
 
 The exit code is 3 if there is a problem. The trial run at the end compiles
-what has not run on this machine yet, which takes three to five minutes once.
+what has not run on this machine yet, which takes five to ten minutes once.
 """
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
