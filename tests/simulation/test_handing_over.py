@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitimestepper import Config, InputError, resume, simulate
+from aitimestepper import Config, InitialConditions, InputError, resume, simulate
 from aitimestepper.simulation.driver import drive
 from aitimestepper.simulation.planning import planned
 from aitimestepper.simulation.run import requested
@@ -71,6 +71,14 @@ def test_every_step_and_event_is_noted_once():
 @pytest.mark.parametrize("keys", [{"order": 4}, {"dt_max": 0.1}, {"integrator": "ttl"}, {"tolerance_kind": "none"}])
 def test_what_belongs_to_one_method_keeps_to_it(keys):
     assert run_of("pythagorean", duration=5.0, **keys).settings["integrator"] == "ttl"
+
+
+def test_a_run_of_gbs_alone_was_handed_over_by_nobody_even_where_bodies_merge():
+    line = InitialConditions([1.0, 0.5, 0.25], [[0.0], [1.0], [-3.0]], np.zeros((3, 1)), radius=[0.1, 0.05, 0.05])
+    run = run_of(line, duration=2.5, integrator="gbs", collisions="merge")
+    assert run.summary.mergers == 1
+    assert run.summary.handed_over_at_step is None
+    assert "by gbs from" not in str(run)
 
 
 def test_it_needs_calibrated_steps():

@@ -71,7 +71,8 @@ def _promise(books: Books, direction: float) -> dict[str, Any]:
             found["position_error_run"] = float(books.run_position_error)
         if not by_estimate or books.longest_length > 0.0:
             found["longest_step"] = float(books.longest_length)
-        if by_estimate and books.macro_began_at_step > 0.0:
+        # A run of `gbs` alone has asked no network; it begins anew behind a merger.
+        if by_estimate and books.states_asked > 0.0:
             found["handed_over_at_step"] = int(books.macro_began_at_step)
             found["handed_over_at_time"] = float(direction * books.macro_began_at_time) + 0.0
     if measured and books.tolerance_promised > 0.0:
