@@ -184,8 +184,8 @@ class Summary(Shown):
         energy_error_max_time: time of the state with the largest energy error; that of the start where there was none.
         energy_error_asked: what `energy_error_max` was to stay below; None if nothing was asked of the run.
         position_error_asked: what `position_error_max` was to stay below.
-        position_error_max: largest local position error for each dynamical time, estimated from steps made again in
-            two halves (`gbs`: from its table); None where that is not measured. Of each body by the pair in which it falls fastest.
+        position_error_max: largest local position error for each dynamical time, from steps made again in two halves
+            (`gbs`: from its table); None where not measured. Of each body by the pair in which it falls fastest.
         position_error_run: what the local position errors of the whole run add up to: an estimate of the position error
             at the end, over the distance of the pair in which a body falls fastest. Nothing is promised of it. None
             where steps were taken back, or three bodies were seen about equally near to each other: errors grow
